@@ -1,0 +1,69 @@
+//! A tensor seen along one axis: the geometry of structured pruning.
+
+use crate::PruneError;
+
+/// A row-major tensor as `outer` x `len` x `inner`, where `len` is the size of the axis that is pruned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Channels {
+    /// The product of the sizes before the axis.
+    pub outer: usize,
+    /// The number of channels.
+    pub len: usize,
+    /// The product of the sizes after the axis.
+    pub inner: usize,
+    /// The axis, from 0.
+    pub axis: usize,
+}
+
+impl Channels {
+    /// The channels of a tensor of this shape along `dim`, which counts from the end when negative.
+    pub fn of(shape: &[usize], dim: isize) -> Result<Self, PruneError> {
+        let ndim = shape.len();
+        if ndim < 2 {
+            return Err(PruneError::TooFewDimensions { shape: shape.to_vec() });
+        }
+        let axis = if dim < 0 { dim.checked_add_unsigned(ndim) } else { Some(dim) };
+        let axis = axis
+            .and_then(|axis| usize::try_from(axis).ok())
+            .filter(|&axis| axis < ndim)
+            .ok_or(PruneError::AxisOutOfRange { found: dim, ndim })?;
+        let product = |sizes: &[usize]| sizes.iter().product();
+        Ok(Self { outer: product(&shape[..axis]), len: shape[axis], inner: product(&shape[axis + 1..]), axis })
+    }
+
+    /// The number of entries of one channel.
+    pub fn size(&self) -> usize {
+        self.outer * self.inner
+    }
+
+    /// The stretch of contiguous entries of a channel in the `outer`-th slab.
+    pub fn run(&self, outer: usize, channel: usize) -> std::ops::Range<usize> {
+        let start = (outer * self.len + channel) * self.inner;
+        start..start + self.inner
+    }
+
+    /// The channels with an entry that is not pruned, or all of them where nothing is.
+    pub fn living(&self, alive: Option<&[bool]>) -> Vec<usize> {
+        let Some(alive) = alive else { return (0..self.len).collect() };
+        let mut any = vec![false; self.len];
+        for outer in 0..self.outer {
+            for (channel, any) in any.iter_mut().enumerate() {
+                *any = *any || alive[self.run(outer, channel)].contains(&true);
+            }
+        }
+        (0..self.len).filter(|&channel| any[channel]).collect()
+    }
+
+    /// Makes the entries of pruned channels false, in the part of the mask that starts at `offset`.
+    pub fn clear(&self, pruned: &[bool], offset: usize, mask: &mut [bool]) {
+        let mut start = 0;
+        while start < mask.len() {
+            let (run, within) = ((offset + start) / self.inner, (offset + start) % self.inner);
+            let end = mask.len().min(start + self.inner - within);
+            if pruned[run % self.len] {
+                mask[start..end].fill(false);
+            }
+            start = end;
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! A tensor that may be pruned.
+
+use ndarray::{Array, ArrayD, ArrayView, ArrayViewMut, ArrayViewMutD, CowArray, Dimension, IxDyn, Zip};
+
+use crate::candidates::{Candidates, Segment, flat};
+use crate::decision::{Cursor, Decision};
+use crate::{Element, Mask, PruneError, PruningContainer, PruningMethod, container};
+
+/// A tensor that may be pruned: `value == orig * mask`, always.
+///
+/// An unpruned parameter is just its tensor. The first pruning moves that tensor into [`orig`](Self::orig) and adds a
+/// [`mask`](Self::mask); [`value`](Self::value) is their product and is never stale: whatever changes `orig` or `mask`
+/// recomputes it. Arrays are kept in row-major (standard) layout; others are converted once, on the way in.
+///
+/// ```
+/// use ndarray::arr2;
+/// use prune::{L1Unstructured, Parameter};
+///
+/// let mut weight = Parameter::new(arr2(&[[0.1_f32, -2.0], [3.0, -0.4]]));
+/// weight.prune(L1Unstructured::new(0.5)?)?;
+/// assert_eq!(weight.value(), &arr2(&[[0.0, -2.0], [3.0, -0.0]]).into_dyn());
+///
+/// // An optimizer trains what is under the mask, and what is pruned stays pruned.
+/// weight.update(|mut orig| orig += 1.0);
+/// assert_eq!(weight.value(), &arr2(&[[0.0, -1.0], [4.0, 0.0]]).into_dyn());
+///
+/// weight.remove()?;
+/// assert!(!weight.is_pruned());
+/// assert_eq!(weight.value(), &arr2(&[[0.0, -1.0], [4.0, 0.0]]).into_dyn());
+/// # Ok::<(), prune::PruneError>(())
+/// ```
+///
+/// Pruned NaN and infinite entries are NaN, as in PyTorch and in IEEE arithmetic: a mask does not heal a tensor.
+#[derive(Debug, Clone)]
+pub struct Parameter<A: Element> {
+    value: ArrayD<A>,
+    pruned: Option<Pruned<A>>,
+    methods: PruningContainer<A>,
+}
+
+/// What a pruned parameter has beside its value, all of one shape and in standard layout.
+#[derive(Debug, Clone)]
+struct Pruned<A> {
+    orig: ArrayD<A>,
+    mask: Mask,
+}
+
+impl<A: Element> Parameter<A> {
+    /// An unpruned parameter. The tensor is moved, not copied, if it is in standard layout.
+    pub fn new<D: Dimension>(tensor: Array<A, D>) -> Self {
+        let tensor = tensor.into_dyn();
+        let value = if tensor.is_standard_layout() { tensor } else { tensor.as_standard_layout().into_owned() };
+        Self { value, pruned: None, methods: PruningContainer::new() }
+    }
+
+    /// What a forward pass uses: `orig * mask`.
+    pub fn value(&self) -> &ArrayD<A> {
+        &self.value
+    }
+
+    /// What an optimizer trains; the same array as [`value`](Self::value) when not pruned.
+    pub fn orig(&self) -> &ArrayD<A> {
+        self.pruned.as_ref().map_or(&self.value, |pruned| &pruned.orig)
+    }
+
+    /// True where an entry is kept; `None` when not pruned.
+    pub fn mask(&self) -> Option<&Mask> {
+        self.pruned.as_ref().map(|pruned| &pruned.mask)
+    }
+
+    /// The methods that pruned it, oldest first; empty when not pruned.
+    pub fn methods(&self) -> &PruningContainer<A> {
+        &self.methods
+    }
+
+    /// Whether it has a mask.
+    pub fn is_pruned(&self) -> bool {
+        self.pruned.is_some()
+    }
+
+    /// Edits `orig` in place, then recomputes `value`, also when `f` panics. Returns what `f` returns.
+    ///
+    /// ```
+    /// let mut weight = prune::Parameter::new(ndarray::arr1(&[1.0_f32, 2.0]));
+    /// let sum = weight.update(|mut orig| {
+    ///     orig *= 2.0;
+    ///     orig.sum()
+    /// });
+    /// assert_eq!(sum, 6.0);
+    /// ```
+    pub fn update<T>(&mut self, f: impl FnOnce(ArrayViewMutD<'_, A>) -> T) -> T {
+        /// Recomputes the value when it goes out of scope, however that happens.
+        struct Recompute<'a, A: Element>(&'a mut ArrayD<A>, &'a mut Pruned<A>);
+
+        impl<A: Element> Drop for Recompute<'_, A> {
+            fn drop(&mut self) {
+                let Self(value, pruned) = self;
+                Zip::from(&mut **value).and(&pruned.orig).and(&pruned.mask).for_each(|value, orig, &kept| {
+                    *value = orig.times(kept);
+                });
+            }
+        }
+
+        match &mut self.pruned {
+            None => f(self.value.view_mut()),
+            Some(pruned) => {
+                let recompute = Recompute(&mut self.value, pruned);
+                f(recompute.1.orig.view_mut())
+            }
+        }
+    }
+
+    /// Turns a gradient with respect to `value` into one with respect to `orig`, in place: `gradient * mask`.
+    ///
+    /// By the chain rule of `value = orig * mask`. Without a mask the gradient stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`PruneError::ShapeMismatch`], and the gradient is unchanged.
+    pub fn mask_gradient<D: Dimension>(&self, gradient: ArrayViewMut<'_, A, D>) -> Result<(), PruneError> {
+        PruneError::check_shape("gradient", self.value.shape(), gradient.shape())?;
+        if let Some(Pruned { mask, .. }) = &self.pruned {
+            Zip::from(gradient.into_dyn()).and(mask).for_each(|gradient, &kept| *gradient = gradient.times(kept));
+        }
+        Ok(())
+    }
+
+    /// Prunes what is left of the parameter; on an error nothing has changed.
+    ///
+    /// The first method sees the whole tensor, a later one what is not pruned yet (see
+    /// [`PruningContainer::compute_mask`]). What it ranks is [`value`](Self::value).
+    ///
+    /// # Errors
+    ///
+    /// Whatever the method says.
+    pub fn prune(&mut self, method: impl PruningMethod<A> + 'static) -> Result<(), PruneError> {
+        self.prune_with(method, None)
+    }
+
+    /// Prunes by the importance of each entry, of the shape of the tensor, instead of by its value.
+    ///
+    /// ```
+    /// use ndarray::arr1;
+    /// use prune::{L1Unstructured, Parameter};
+    ///
+    /// let mut weight = Parameter::new(arr1(&[1.0_f32, 2.0, 3.0]));
+    /// weight.prune_with_scores(L1Unstructured::new(1)?, arr1(&[9.0, 0.1, 5.0]).view())?;
+    /// assert_eq!(weight.value(), &arr1(&[1.0, 0.0, 3.0]).into_dyn());
+    /// # Ok::<(), prune::PruneError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`PruneError::ShapeMismatch`], and whatever the method says.
+    pub fn prune_with_scores<D: Dimension>(
+        &mut self,
+        method: impl PruningMethod<A> + 'static,
+        scores: ArrayView<'_, A, D>,
+    ) -> Result<(), PruneError> {
+        let scores = self.checked_scores("importance_scores", scores)?;
+        self.prune_with(method, Some(scores))
+    }
+
+    /// Makes the mask permanent: the value stays as it is, and `orig`, mask and history go. Nothing is copied.
+    ///
+    /// # Errors
+    ///
+    /// [`PruneError::NotPruned`].
+    pub fn remove(&mut self) -> Result<(), PruneError> {
+        self.pruned.take().ok_or(PruneError::NotPruned { parameter: None })?;
+        self.methods = PruningContainer::new();
+        Ok(())
+    }
+
+    fn prune_with(
+        &mut self,
+        method: impl PruningMethod<A> + 'static,
+        scores: Option<Scores<'_, A>>,
+    ) -> Result<(), PruneError> {
+        let decision = match &self.pruned {
+            None => container::decide_first(&method, self.segment(scores.as_ref()).scores)?,
+            Some(_) => container::decide(&method, &Candidates::new(vec![self.segment(scores.as_ref())]))?,
+        };
+        self.commit(&decision, &mut Cursor::default(), scores.as_ref());
+        drop(decision);
+        self.methods.push(method);
+        Ok(())
+    }
+
+    /// The scores in standard layout, if they have the shape of the tensor.
+    pub(crate) fn checked_scores<'s, D: Dimension>(
+        &self,
+        argument: &str,
+        scores: ArrayView<'s, A, D>,
+    ) -> Result<Scores<'s, A>, PruneError> {
+        PruneError::check_shape(argument, self.value.shape(), scores.shape())?;
+        let scores = scores.into_dyn();
+        if scores.is_standard_layout() {
+            Ok(scores.into())
+        } else {
+            Ok(scores.as_standard_layout().into_owned().into())
+        }
+    }
+
+    /// What a method may choose from.
+    pub(crate) fn segment<'s>(&'s self, scores: Option<&'s Scores<'_, A>>) -> Segment<'s, A> {
+        Segment {
+            scores: scores.map_or_else(|| self.value.view(), |scores| scores.view()),
+            alive: self.mask().map(|mask| mask.view()),
+        }
+    }
+
+    /// Carries out what was decided. Cannot fail.
+    pub(crate) fn commit(&mut self, decision: &Decision<'_, A>, cursor: &mut Cursor, scores: Option<&Scores<'_, A>>) {
+        let value = &mut self.value;
+        let Pruned { orig, mask } = self.pruned.get_or_insert_with(|| {
+            let orig = std::mem::replace(value, ArrayD::zeros(IxDyn(&[0])));
+            *value = ArrayD::zeros(orig.raw_dim());
+            let mask = Mask::from_elem(orig.raw_dim(), true);
+            Pruned { orig, mask }
+        });
+        // Where an entry is left, orig and value are equal, and elsewhere the mask is false whatever the score.
+        let scores = scores.map_or_else(|| flat(orig), |scores| flat(scores));
+        if let Some(mask) = mask.as_slice_mut() {
+            decision.clear(cursor, scores, mask);
+        }
+        Zip::from(value).and(orig).and(mask).for_each(|value, orig, &mut kept| *value = orig.times(kept));
+    }
+
+    /// Adds to the history.
+    pub(crate) fn record(&mut self, method: impl PruningMethod<A> + 'static) {
+        self.methods.push(method);
+    }
+}
+
+/// Importance scores in standard layout.
+pub(crate) type Scores<'a, A> = CowArray<'a, A, IxDyn>;
+
+impl<A: Element, D: Dimension> From<Array<A, D>> for Parameter<A> {
+    fn from(tensor: Array<A, D>) -> Self {
+        Self::new(tensor)
+    }
+}

@@ -1,0 +1,71 @@
+//! Where the random methods get their numbers from.
+
+use rand::Rng;
+use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+
+use crate::torch::Generator;
+
+/// Where a random method gets its numbers from: a value that the method holds, never a hidden state.
+///
+/// | made from | what it means |
+/// |---|---|
+/// | a `u64` | a seed of ChaCha8[^1]: the same mask every time, on every platform and for any number of threads |
+/// | `&mut R` of any [`rand::Rng`] | one seed drawn there and then |
+/// | [`torch::Generator`](crate::torch::Generator), owned or borrowed | a handle on PyTorch's stream: each use advances it, and the masks are PyTorch's |
+///
+/// Masks of a seed are part of the crate's stability promise: they change only with a major version.
+///
+/// ```
+/// use prune::{RandomSource, torch};
+///
+/// let seed = RandomSource::from(42);
+/// let drawn = RandomSource::from(&mut rand::rng());
+/// let shared = RandomSource::from(&torch::Generator::manual_seed(888));
+/// ```
+///
+/// [^1]: D. J. Bernstein, [ChaCha, a variant of Salsa20](https://cr.yp.to/chacha.html) (2008), with 8 rounds.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum RandomSource {
+    /// The seed of ChaCha8.
+    Seed(u64),
+    /// A handle on PyTorch's generator.
+    Torch(Generator),
+}
+
+impl From<u64> for RandomSource {
+    fn from(seed: u64) -> Self {
+        Self::Seed(seed)
+    }
+}
+
+impl<R: Rng + ?Sized> From<&mut R> for RandomSource {
+    fn from(rng: &mut R) -> Self {
+        Self::Seed(rng.next_u64())
+    }
+}
+
+impl From<Generator> for RandomSource {
+    fn from(generator: Generator) -> Self {
+        Self::Torch(generator)
+    }
+}
+
+impl From<&Generator> for RandomSource {
+    fn from(generator: &Generator) -> Self {
+        Self::Torch(generator.clone())
+    }
+}
+
+/// The keys that a seed gives to `count` candidates; the lowest are pruned.
+///
+/// Candidate `i` has a key of 40 bits: byte `i` of ChaCha8's stream 0, then the 32-bit word `i` of its stream 1. The second
+/// part decides only among equal bytes, so that ranking n candidates takes little more than n bytes of key stream.
+pub(crate) fn keys(seed: u64, count: usize) -> Vec<u64> {
+    let mut coarse = ChaCha8Rng::seed_from_u64(seed);
+    let mut fine = coarse.clone();
+    fine.set_stream(1);
+    let mut bytes = vec![0; count];
+    coarse.fill_bytes(&mut bytes);
+    bytes.into_iter().map(|byte| u64::from(byte) << 32 | u64::from(fine.next_u32())).collect()
+}

@@ -1,0 +1,202 @@
+//! The handle on PyTorch's random stream.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ndarray::{Array, IntoDimension};
+use rand_mt::Mt;
+
+use super::Uniform;
+use crate::Element;
+
+/// PyTorch's CPU generator: the same seed gives the same numbers, bit for bit.
+///
+/// Like a [`torch.Generator`] it is a shared handle: a clone is another name for the *same* stream, and each draw, through
+/// whichever handle, takes the numbers that follow. Threads may share one; a draw of many values is never interleaved with
+/// another.
+///
+/// ```
+/// use ndarray::{Array2, array};
+/// use prune::torch::Generator;
+///
+/// let generator = Generator::manual_seed(888);
+/// assert_eq!(generator.rand::<f32, _>(2), array![0.04751575, 0.69347537]); // torch.manual_seed(888); torch.rand(2)
+///
+/// // Where the type is known already, it needs no mention.
+/// let uniform: Array2<f64> = generator.uniform((2, 3), -1.0, 1.0);
+/// assert_eq!(uniform.dim(), (2, 3));
+/// ```
+///
+/// The [module](super) says which versions of PyTorch are meant.
+///
+/// [`torch.Generator`]: https://docs.pytorch.org/docs/stable/generated/torch.Generator.html
+#[derive(Clone)]
+pub struct Generator {
+    words: Arc<Mutex<Mt>>,
+}
+
+impl Generator {
+    /// A stream at its start, as after [`torch.manual_seed(seed)`](https://docs.pytorch.org/docs/stable/generated/torch.manual_seed.html).
+    ///
+    /// As in PyTorch, only the low 32 bits of the seed count. Python's negative seeds are `-1_i64 as u64` and so on.
+    ///
+    /// ```
+    /// use prune::torch::Generator;
+    ///
+    /// let first = |seed| Generator::manual_seed(seed).rand::<f32, _>(4);
+    /// assert_eq!(first(5), first((1 << 32) + 5));
+    /// assert_ne!(first(5), first(6));
+    /// ```
+    #[must_use]
+    pub fn manual_seed(seed: u64) -> Self {
+        Self { words: Arc::new(Mutex::new(Mt::new(seed as u32))) }
+    }
+
+    /// Values from `[0, 1)` in an array of the given shape, row by row: [`torch.rand`].
+    ///
+    /// A value takes one word of the stream, an `f64` takes two; an empty array takes none.
+    ///
+    /// ```
+    /// use half::bf16;
+    /// use prune::torch::Generator;
+    ///
+    /// let generator = Generator::manual_seed(0);
+    /// let x = generator.rand::<bf16, _>((2, 3)); // torch.rand(2, 3, dtype=torch.bfloat16)
+    /// assert_eq!(x[[0, 0]], bf16::from_f32(0.49609375));
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// Like every constructor of [`Array`], if the product of the non-zero axis lengths exceeds [`isize::MAX`].
+    ///
+    /// [`torch.rand`]: https://docs.pytorch.org/docs/stable/generated/torch.rand.html
+    pub fn rand<A: Element, Sh: IntoDimension>(&self, shape: Sh) -> Array<A, Sh::Dim> {
+        self.fill(shape, A::between(0.0, 1.0))
+    }
+
+    /// Values from `[low, high)` in an array of the given shape, row by row: [`torch.empty(shape).uniform_(low, high)`].
+    ///
+    /// The bounds are rounded to the element type (to `f32` for the halves) before they are used. It takes as much of the
+    /// stream as [`rand`](Self::rand) does.
+    ///
+    /// PyTorch raises an exception for bounds that make no interval: `low > high`, a NaN, or bounds or a width beyond
+    /// the element type's range. Here the same arithmetic simply goes on: `low + u * (high - low)` for a `u` in `[0, 1)`.
+    /// That is a draw from between the bounds whichever is the larger one, and may be NaN or infinite if they are not finite.
+    ///
+    /// ```
+    /// use ndarray::array;
+    /// use prune::torch::Generator;
+    ///
+    /// let generator = Generator::manual_seed(888);
+    /// assert_eq!(generator.uniform::<f32, _>(2, -0.5, 0.5), array![-0.45248425, 0.19347537]);
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// Like every constructor of [`Array`], if the product of the non-zero axis lengths exceeds [`isize::MAX`].
+    ///
+    /// [`torch.empty(shape).uniform_(low, high)`]: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.uniform_.html
+    pub fn uniform<A: Element, Sh: IntoDimension>(&self, shape: Sh, low: f64, high: f64) -> Array<A, Sh::Dim> {
+        self.fill(shape, A::between(low, high))
+    }
+
+    /// The next `n` values of `[0, 1)`, flat.
+    pub(crate) fn draw<A: Uniform>(&self, n: usize) -> Vec<A> {
+        let next = A::between(0.0, 1.0);
+        let mut words = self.lock();
+        (0..n).map(|_| next(&mut words)).collect()
+    }
+
+    fn fill<A, Sh: IntoDimension>(&self, shape: Sh, next: impl Fn(&mut Mt) -> A) -> Array<A, Sh::Dim> {
+        let mut words = self.lock();
+        Array::from_shape_simple_fn(shape.into_dimension(), || next(&mut words))
+    }
+
+    /// A thread that panicked in a draw has left the stream between two words, where it may well go on.
+    fn lock(&self) -> MutexGuard<'_, Mt> {
+        self.words.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Generator {
+    /// The state, 624 words, is left out.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Generator").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{RefUnwindSafe, UnwindSafe};
+
+    use half::{bf16, f16};
+
+    use super::*;
+
+    #[test]
+    fn only_the_low_32_bits_of_a_seed_count() {
+        let start = |seed| Generator::manual_seed(seed).draw::<f64>(5);
+        assert_eq!(start((1 << 32) + 5), start(5));
+        assert_eq!(start(u64::MAX), start(u64::from(u32::MAX)));
+        assert_ne!(start(5), start(6));
+    }
+
+    #[test]
+    fn clones_share_the_stream() {
+        let generator = Generator::manual_seed(1);
+        let clone = generator.clone();
+        let turns: Vec<f32> = [generator.draw(2), clone.draw(1), generator.draw(1)].concat();
+        assert_eq!(turns, Generator::manual_seed(1).draw(4));
+    }
+
+    #[test]
+    fn a_value_takes_one_word_and_an_f64_two() {
+        fn words_taken<A: Element>(values: usize) -> Option<usize> {
+            let generator = Generator::manual_seed(2);
+            generator.rand::<A, _>(values);
+            let next = generator.draw::<f32>(1);
+            Generator::manual_seed(2).draw::<f32>(20).iter().position(|&word| word == next[0])
+        }
+        assert_eq!(words_taken::<f32>(7), Some(7));
+        assert_eq!(words_taken::<f64>(7), Some(14));
+        assert_eq!(words_taken::<f16>(7), Some(7));
+        assert_eq!(words_taken::<bf16>(7), Some(7));
+        assert_eq!(words_taken::<f64>(0), Some(0));
+    }
+
+    #[test]
+    fn an_array_is_filled_row_by_row() {
+        let flat = Generator::manual_seed(3).draw::<f32>(6);
+        let array = Generator::manual_seed(3).rand::<f32, _>((2, 3));
+        assert_eq!(array.into_raw_vec_and_offset().0, flat);
+    }
+
+    #[test]
+    fn odd_bounds_do_not_panic() {
+        let generator = Generator::manual_seed(4);
+        let odd = [(1.0, 0.0), (0.0, f64::NAN), (f64::NEG_INFINITY, f64::INFINITY), (-1e308, 1e308)];
+        for (low, high) in odd {
+            assert_eq!(generator.uniform::<f32, _>(3, low, high).len(), 3);
+            assert_eq!(generator.uniform::<f16, _>(3, low, high).len(), 3);
+        }
+        assert!(generator.uniform::<f64, _>(9, 1.0, 0.0).iter().all(|&x| 0.0 < x && x <= 1.0));
+    }
+
+    #[test]
+    fn a_handle_survives_a_panic_elsewhere() {
+        let generator = Generator::manual_seed(5);
+        let clone = generator.clone();
+        let panicked = std::thread::spawn(move || {
+            let _held = clone.lock();
+            panic!("while the lock is held");
+        });
+        assert!(panicked.join().is_err());
+        assert_eq!(generator.draw::<f32>(2), Generator::manual_seed(5).draw::<f32>(2));
+    }
+
+    #[test]
+    fn is_send_sync_and_unwind_safe() {
+        fn check<T: Send + Sync + UnwindSafe + RefUnwindSafe>() {}
+        check::<Generator>();
+    }
+}
