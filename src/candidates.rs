@@ -1,6 +1,6 @@
 //! What a method may choose from: the entries that are not pruned yet, of one tensor or of many.
 
-use ndarray::ArrayViewD;
+use ndarray::{ArrayBase, ArrayViewD, Data, IxDyn};
 
 use crate::channels::Channels;
 use crate::{Element, PruneError};
@@ -71,9 +71,7 @@ impl<A: Element> Segment<'_, A> {
 }
 
 /// The elements of an array in row-major order.
-pub(crate) fn flat<'a, T, S: ndarray::RawData<Elem = T> + ndarray::Data>(
-    array: &'a ndarray::ArrayBase<S, ndarray::IxDyn>,
-) -> &'a [T] {
+pub(crate) fn flat<T, S: Data<Elem = T>>(array: &ArrayBase<S, IxDyn>) -> &[T] {
     // Parameters, masks and scores are brought into standard layout where they enter the crate.
     array.as_slice().expect("arrays inside the crate are in standard layout")
 }

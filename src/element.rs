@@ -25,13 +25,16 @@ impl Element for f16 {}
 impl Element for bf16 {}
 
 /// The part of [`Element`] that is not for users; it also seals the trait.
-pub trait Internals: Copy + bytemuck::Zeroable + Uniform {
+pub trait Internals: Copy + bytemuck::Pod + Uniform {
     /// Unsigned integers in the order of magnitudes.
     type Key: Key;
     /// What norms are accumulated in.
     type Accumulator: Float + Send + Sync;
     /// The name in messages.
     const DTYPE: &'static str;
+    /// The name in files.
+    #[cfg(feature = "safetensors")]
+    const STORED: safetensors::Dtype;
     /// How PyTorch sums squares over contiguous memory; `None` where it does so one by one.
     const SQUARES: Option<SquareSum>;
 
@@ -84,11 +87,13 @@ macro_rules! magnitude {
 }
 
 macro_rules! full_precision {
-    ($float:ident, $key:ty, $squares:expr) => {
+    ($float:ident, $stored:ident, $key:ty, $squares:expr) => {
         impl Internals for $float {
             type Key = $key;
             type Accumulator = $float;
             const DTYPE: &'static str = stringify!($float);
+            #[cfg(feature = "safetensors")]
+            const STORED: safetensors::Dtype = safetensors::Dtype::$stored;
             const SQUARES: Option<SquareSum> = Some($squares);
 
             magnitude!($float, $key);
@@ -110,11 +115,13 @@ macro_rules! full_precision {
 }
 
 macro_rules! half_precision {
-    ($half:ident, $squares:expr) => {
+    ($half:ident, $stored:ident, $squares:expr) => {
         impl Internals for $half {
             type Key = u16;
             type Accumulator = f32;
             const DTYPE: &'static str = stringify!($half);
+            #[cfg(feature = "safetensors")]
+            const STORED: safetensors::Dtype = safetensors::Dtype::$stored;
             const SQUARES: Option<SquareSum> = $squares;
 
             magnitude!($half, u16);
@@ -140,10 +147,10 @@ macro_rules! half_precision {
     };
 }
 
-full_precision!(f32, u32, SquareSum { block: 8, tail_group: 4 });
-full_precision!(f64, u64, SquareSum { block: 4, tail_group: usize::MAX });
-half_precision!(f16, None);
-half_precision!(bf16, Some(SquareSum { block: 16, tail_group: 4 }));
+full_precision!(f32, F32, u32, SquareSum { block: 8, tail_group: 4 });
+full_precision!(f64, F64, u64, SquareSum { block: 4, tail_group: usize::MAX });
+half_precision!(f16, F16, None);
+half_precision!(bf16, BF16, Some(SquareSum { block: 16, tail_group: 4 }));
 
 #[cfg(test)]
 mod tests {

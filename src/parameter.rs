@@ -227,6 +227,15 @@ impl<A: Element> Parameter<A> {
         Zip::from(value).and(orig).and(mask).for_each(|value, orig, &mut kept| *value = orig.times(kept));
     }
 
+    /// A pruned parameter as a state dict holds it. Both arrays have one shape and are in standard layout.
+    #[cfg(feature = "safetensors")]
+    pub(crate) fn restored(orig: ArrayD<A>, mask: Mask) -> Self {
+        let value = Zip::from(&orig).and(&mask).map_collect(|orig, &kept| orig.times(kept));
+        let mut methods = PruningContainer::new();
+        methods.push(crate::method::AppliedMask);
+        Self { value, pruned: Some(Pruned { orig, mask }), methods }
+    }
+
     /// Adds to the history.
     pub(crate) fn record(&mut self, method: impl PruningMethod<A> + 'static) {
         self.methods.push(method);

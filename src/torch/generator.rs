@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ndarray::{Array, IntoDimension};
+use ndarray::{Array, ArrayD, IntoDimension};
 use rand_mt::Mt;
 
 use super::Uniform;
@@ -16,15 +16,15 @@ use crate::Element;
 /// another.
 ///
 /// ```
-/// use ndarray::{Array2, array};
+/// use ndarray::{ArrayD, array};
 /// use prune::torch::Generator;
 ///
 /// let generator = Generator::manual_seed(888);
-/// assert_eq!(generator.rand::<f32, _>(2), array![0.04751575, 0.69347537]); // torch.manual_seed(888); torch.rand(2)
+/// assert_eq!(generator.rand::<f32>(2), array![0.04751575, 0.69347537].into_dyn()); // torch.manual_seed(888); torch.rand(2)
 ///
 /// // Where the type is known already, it needs no mention.
-/// let uniform: Array2<f64> = generator.uniform((2, 3), -1.0, 1.0);
-/// assert_eq!(uniform.dim(), (2, 3));
+/// let uniform: ArrayD<f64> = generator.uniform((2, 3), -1.0, 1.0);
+/// assert_eq!(uniform.shape(), [2, 3]);
 /// ```
 ///
 /// The [module](super) says which versions of PyTorch are meant.
@@ -43,7 +43,7 @@ impl Generator {
     /// ```
     /// use prune::torch::Generator;
     ///
-    /// let first = |seed| Generator::manual_seed(seed).rand::<f32, _>(4);
+    /// let first = |seed| Generator::manual_seed(seed).rand::<f32>(4);
     /// assert_eq!(first(5), first((1 << 32) + 5));
     /// assert_ne!(first(5), first(6));
     /// ```
@@ -61,7 +61,7 @@ impl Generator {
     /// use prune::torch::Generator;
     ///
     /// let generator = Generator::manual_seed(0);
-    /// let x = generator.rand::<bf16, _>((2, 3)); // torch.rand(2, 3, dtype=torch.bfloat16)
+    /// let x = generator.rand::<bf16>((2, 3)); // torch.rand(2, 3, dtype=torch.bfloat16)
     /// assert_eq!(x[[0, 0]], bf16::from_f32(0.49609375));
     /// ```
     ///
@@ -70,8 +70,8 @@ impl Generator {
     /// Like every constructor of [`Array`], if the product of the non-zero axis lengths exceeds [`isize::MAX`].
     ///
     /// [`torch.rand`]: https://docs.pytorch.org/docs/stable/generated/torch.rand.html
-    pub fn rand<A: Element, Sh: IntoDimension>(&self, shape: Sh) -> Array<A, Sh::Dim> {
-        self.fill(shape, A::between(0.0, 1.0))
+    pub fn rand<A: Element>(&self, shape: impl IntoDimension) -> ArrayD<A> {
+        self.fill(shape, A::unit).into_dyn()
     }
 
     /// Values from `[low, high)` in an array of the given shape, row by row: [`torch.empty(shape).uniform_(low, high)`].
@@ -88,7 +88,7 @@ impl Generator {
     /// use prune::torch::Generator;
     ///
     /// let generator = Generator::manual_seed(888);
-    /// assert_eq!(generator.uniform::<f32, _>(2, -0.5, 0.5), array![-0.45248425, 0.19347537]);
+    /// assert_eq!(generator.uniform::<f32>(2, -0.5, 0.5), array![-0.45248425, 0.19347537].into_dyn());
     /// ```
     ///
     /// # Panics
@@ -96,18 +96,17 @@ impl Generator {
     /// Like every constructor of [`Array`], if the product of the non-zero axis lengths exceeds [`isize::MAX`].
     ///
     /// [`torch.empty(shape).uniform_(low, high)`]: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.uniform_.html
-    pub fn uniform<A: Element, Sh: IntoDimension>(&self, shape: Sh, low: f64, high: f64) -> Array<A, Sh::Dim> {
-        self.fill(shape, A::between(low, high))
+    pub fn uniform<A: Element>(&self, shape: impl IntoDimension, low: f64, high: f64) -> ArrayD<A> {
+        self.fill(shape, A::between(low, high)).into_dyn()
     }
 
     /// The next `n` values of `[0, 1)`, flat.
     pub(crate) fn draw<A: Uniform>(&self, n: usize) -> Vec<A> {
-        let next = A::between(0.0, 1.0);
         let mut words = self.lock();
-        (0..n).map(|_| next(&mut words)).collect()
+        (0..n).map(|_| A::unit(&mut words)).collect()
     }
 
-    fn fill<A, Sh: IntoDimension>(&self, shape: Sh, next: impl Fn(&mut Mt) -> A) -> Array<A, Sh::Dim> {
+    pub(super) fn fill<A, Sh: IntoDimension>(&self, shape: Sh, next: impl Fn(&mut Mt) -> A) -> Array<A, Sh::Dim> {
         let mut words = self.lock();
         Array::from_shape_simple_fn(shape.into_dimension(), || next(&mut words))
     }
@@ -153,7 +152,7 @@ mod tests {
     fn a_value_takes_one_word_and_an_f64_two() {
         fn words_taken<A: Element>(values: usize) -> Option<usize> {
             let generator = Generator::manual_seed(2);
-            generator.rand::<A, _>(values);
+            generator.rand::<A>(values);
             let next = generator.draw::<f32>(1);
             Generator::manual_seed(2).draw::<f32>(20).iter().position(|&word| word == next[0])
         }
@@ -167,7 +166,7 @@ mod tests {
     #[test]
     fn an_array_is_filled_row_by_row() {
         let flat = Generator::manual_seed(3).draw::<f32>(6);
-        let array = Generator::manual_seed(3).rand::<f32, _>((2, 3));
+        let array = Generator::manual_seed(3).rand::<f32>((2, 3));
         assert_eq!(array.into_raw_vec_and_offset().0, flat);
     }
 
@@ -176,10 +175,10 @@ mod tests {
         let generator = Generator::manual_seed(4);
         let odd = [(1.0, 0.0), (0.0, f64::NAN), (f64::NEG_INFINITY, f64::INFINITY), (-1e308, 1e308)];
         for (low, high) in odd {
-            assert_eq!(generator.uniform::<f32, _>(3, low, high).len(), 3);
-            assert_eq!(generator.uniform::<f16, _>(3, low, high).len(), 3);
+            assert_eq!(generator.uniform::<f32>(3, low, high).len(), 3);
+            assert_eq!(generator.uniform::<f16>(3, low, high).len(), 3);
         }
-        assert!(generator.uniform::<f64, _>(9, 1.0, 0.0).iter().all(|&x| 0.0 < x && x <= 1.0));
+        assert!(generator.uniform::<f64>(9, 1.0, 0.0).iter().all(|&x| 0.0 < x && x <= 1.0));
     }
 
     #[test]

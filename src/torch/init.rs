@@ -87,7 +87,7 @@ impl Generator {
         let negative_slope = 5_f64.sqrt();
         let gain = (2.0 / (1.0 + negative_slope * negative_slope)).sqrt();
         let bound = 3_f64.sqrt() * (gain / fan_in(shape.slice()).sqrt());
-        self.uniform(shape, -bound, bound)
+        self.fill(shape, A::between(-bound, bound))
     }
 
     /// A weight and the bias that goes with it: PyTorch's `reset_parameters()`.
@@ -99,7 +99,7 @@ impl Generator {
         // Without inputs PyTorch draws from [0, 0): zeros, though they take their words. `0.0 - x` and not `-x`, because
         // from [-0, 0) they would be negative zeros.
         let bound = if fan_in > 0.0 { 1.0 / fan_in.sqrt() } else { 0.0 };
-        let bias = self.uniform(shape[0], 0.0 - bound, bound);
+        let bias = self.fill(shape[0], A::between(0.0 - bound, bound));
         (weight, bias)
     }
 }
@@ -121,7 +121,7 @@ mod tests {
     fn a_layer_is_a_weight_and_then_a_bias() {
         let generator = Generator::manual_seed(6);
         let (weight, bias) = generator.conv::<f64>(4, 1, &[2, 2]);
-        let in_order = Generator::manual_seed(6).uniform::<f64, _>(20, -0.5, 0.5);
+        let in_order = Generator::manual_seed(6).uniform::<f64>(20, -0.5, 0.5);
         let both: Array1<f64> = weight.iter().chain(&bias).copied().collect();
         assert!((both - in_order).iter().all(|difference| difference.abs() < 1e-15));
     }

@@ -9,11 +9,11 @@
 //! // torch.manual_seed(888); layer = nn.Linear(3, 2); noise = torch.rand(2)
 //! let generator = Generator::manual_seed(888);
 //! let (weight, bias) = generator.linear::<f32>(3, 2);
-//! let noise = generator.rand::<f32, _>(2);
+//! let noise = generator.rand::<f32>(2);
 //!
 //! assert_eq!(weight, array![[-0.5224838, 0.2234061, -0.42748153], [0.36487758, 0.31159058, 0.33315423]]);
 //! assert_eq!(bias, array![0.32675758, -0.09128259]);
-//! assert_eq!(noise, array![0.7104488, 0.6197927]);
+//! assert_eq!(noise, array![0.7104488, 0.6197927].into_dyn());
 //! ```
 //!
 //! Handed to a random pruning method, a [`Generator`] gives the mask that `torch.nn.utils.prune` would have drawn from
@@ -22,17 +22,18 @@
 //!
 //! # What is promised
 //!
-//! Every value and every mask equals, bit for bit, that of **PyTorch 2.15 or newer on the CPU of an x86-64 Linux
-//! machine**, given the same seed and the same calls in the same order; it was checked against 2.15.0. The results here do not depend on the platform
-//! that this crate runs on.
+//! Every value drawn from a [`Generator`] and every mask made with one equals, bit for bit, that of **PyTorch 2.15 or newer
+//! on the CPU of an x86-64 Linux machine**, given the same seed and the same calls in the same order. So do the choices of
+//! [`TieBreak::PyTorch`](crate::TieBreak::PyTorch), which a [`Generator`] implies. It was checked against PyTorch 2.15.0,
+//! and does not depend on the platform that this crate runs on.
 //!
-//! Outside the promise, because PyTorch itself gives other results there:
+//! Outside the promise, because PyTorch itself gives other results there (only the last row was run):
 //!
 //! | PyTorch | what differs |
 //! |---|---|
 //! | older than 2.15 | draws of `f16` and `bf16`; those of `f32` and `f64` are the same |
 //! | on a GPU | every draw: it has another generator |
-//! | on macOS or Windows | which of several equal scores is pruned ([`TieBreak::PyTorch`](crate::TieBreak::PyTorch)) |
+//! | on macOS or Windows | which of several equal scores is pruned |
 //! | on a CPU without AVX2 and FMA | last bits of [`uniform`](Generator::uniform) and of initial weights; [`rand`](Generator::rand) and masks are the same |
 //!
 //! `randn` and other distributions are not offered.

@@ -6,61 +6,64 @@ use rand_mt::Mt;
 /// A dtype that PyTorch can draw uniformly; part of what makes a type an [`Element`](crate::Element).
 #[doc(hidden)]
 pub trait Uniform: Copy {
-    /// PyTorch's `uniform_(low, high)`, one value at a call.
+    /// The next value of `[0, 1)`: `rand`.
+    fn unit(words: &mut Mt) -> Self;
+
+    /// A closure for the next value of `[low, high)`: `uniform_(low, high)`.
     ///
-    /// The bounds are prepared once, so that constant bounds fold away: `between(0.0, 1.0)` costs no multiplication.
+    /// With bounds of 0 and 1 it is `unit`, but slower: most builds have to call a function for a fused multiply-add.
     fn between(low: f64, high: f64) -> impl Fn(&mut Mt) -> Self;
 }
 
 impl Uniform for f32 {
     #[inline]
+    fn unit(words: &mut Mt) -> Self {
+        const STEPS: u32 = 1 << f32::MANTISSA_DIGITS;
+        (words.next_u32() % STEPS) as f32 / STEPS as f32
+    }
+
+    #[inline]
     fn between(low: f64, high: f64) -> impl Fn(&mut Mt) -> Self {
         let (low, high) = (low as f32, high as f32);
         let width = high - low;
-        move |words| {
-            const BITS: u32 = f32::MANTISSA_DIGITS;
-            let low_bits = words.next_u32() & ((1 << BITS) - 1);
-            let unit = low_bits as f32 / (1 << BITS) as f32;
-            half_open(unit.mul_add(width, low), low, high)
-        }
+        move |words| half_open(f32::unit(words).mul_add(width, low), low, high)
     }
 }
 
 impl Uniform for f64 {
     #[inline]
+    fn unit(words: &mut Mt) -> Self {
+        const STEPS: u64 = 1 << f64::MANTISSA_DIGITS;
+        // Two words, the first one as the high half.
+        (words.next_u64() % STEPS) as f64 / STEPS as f64
+    }
+
+    #[inline]
     fn between(low: f64, high: f64) -> impl Fn(&mut Mt) -> Self {
         let width = high - low;
-        move |words| {
-            const BITS: u32 = f64::MANTISSA_DIGITS;
-            // Two words, the first one as the high half.
-            let low_bits = words.next_u64() & ((1 << BITS) - 1);
-            let unit = low_bits as f64 / (1_u64 << BITS) as f64;
-            half_open(unit.mul_add(width, low), low, high)
-        }
-    }
-}
-
-impl Uniform for f16 {
-    #[inline]
-    fn between(low: f64, high: f64) -> impl Fn(&mut Mt) -> Self {
-        rounded(low, high, f16::from_f32)
-    }
-}
-
-impl Uniform for bf16 {
-    #[inline]
-    fn between(low: f64, high: f64) -> impl Fn(&mut Mt) -> Self {
-        rounded(low, high, bf16::from_f32)
+        move |words| half_open(f64::unit(words).mul_add(width, low), low, high)
     }
 }
 
 /// The halves are `f32` draws, with `f32` bounds, that are rounded at the end.
-#[inline]
-fn rounded<H: Copy + PartialEq>(low: f64, high: f64, round: fn(f32) -> H) -> impl Fn(&mut Mt) -> H {
-    let draw = f32::between(low, high);
-    let (low, high) = (round(low as f32), round(high as f32));
-    move |words| half_open(round(draw(words)), low, high)
+macro_rules! rounded {
+    ($($half:ident),*) => {$(
+        impl Uniform for $half {
+            #[inline]
+            fn unit(words: &mut Mt) -> Self {
+                half_open($half::from_f32(f32::unit(words)), $half::ZERO, $half::ONE)
+            }
+
+            #[inline]
+            fn between(low: f64, high: f64) -> impl Fn(&mut Mt) -> Self {
+                let single = f32::between(low, high);
+                let (low, high) = ($half::from_f32(low as f32), $half::from_f32(high as f32));
+                move |words| half_open($half::from_f32(single(words)), low, high)
+            }
+        }
+    )*};
 }
+rounded!(f16, bf16);
 
 /// Rounding can carry a value up to `high`, which `[low, high)` excludes: PyTorch then takes `low`.
 ///
@@ -84,7 +87,21 @@ mod tests {
             assert_eq!(single(&mut words), 1.0);
             assert_eq!(double(&mut words), 1.0);
         }
-        let brain = bf16::between(0.0, 1.0);
-        assert!((0..10_000).all(|_| brain(&mut words) < bf16::ONE));
+        assert!((0..10_000).all(|_| bf16::unit(&mut words) < bf16::ONE));
+    }
+
+    #[test]
+    fn the_unit_interval_is_an_interval() {
+        fn check<A: Uniform + PartialEq + std::fmt::Debug>() {
+            let (mut some, mut same) = (Mt::new(1), Mt::new(1));
+            let between = A::between(0.0, 1.0);
+            for _ in 0..10_000 {
+                assert_eq!(A::unit(&mut some), between(&mut same));
+            }
+        }
+        check::<f32>();
+        check::<f64>();
+        check::<f16>();
+        check::<bf16>();
     }
 }

@@ -1,0 +1,53 @@
+//! What each cargo feature adds.
+//!
+//! No feature changes a mask or a value: with fewer of them there is less to call, never another result. To choose
+//! some:
+//!
+//! ```toml
+//! nn-prune = { version = "0.1", default-features = false, features = ["nuclear"] }
+//! ```
+//!
+//! | feature | default | dependency | what it adds |
+//! |---|---|---|---|
+//! | [`nuclear`](#nuclear) | yes | nalgebra | [`Norm::Nuclear`] |
+//! | [`rayon`](#rayon) | yes | rayon | nothing yet |
+//!
+//! # `nuclear`
+//!
+//! The nuclear norm, `n="nuc"` in PyTorch, for structured pruning: [`Norm::Nuclear`] in
+//! [`LnStructured`](crate::LnStructured), [`ln_structured`](crate::ln_structured) and
+//! [`channel_norms`](crate::channel_norms). It needs a singular value decomposition, which is what nalgebra is for.
+//!
+//! ```
+//! # fn main() -> Result<(), prune::PruneError> {
+//! # #[cfg(feature = "nuclear")] {
+//! use ndarray::{arr3, ArrayD};
+//! use prune::Norm;
+//!
+//! // Two channels, each a 2x2 matrix.
+//! let weight: ArrayD<f64> = arr3(&[[[3.0, 0.0], [0.0, 1.0]], [[0.0, 2.0], [0.0, 0.0]]]).into_dyn();
+//! let norms = prune::channel_norms(weight.view(), Norm::Nuclear, 0)?;
+//! assert!((norms[0] - 4.0).abs() < 1e-12 && (norms[1] - 2.0).abs() < 1e-12);
+//! # }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Without the feature the variant is still there, so that code compiles, and every use of it is
+//! [`PruneError::FeatureDisabled`](crate::PruneError::FeatureDisabled): no other norm stands in for it.
+//!
+//! ```
+//! # use prune::{LnStructured, Norm, Parameter};
+//! let mut weight = Parameter::new(ndarray::Array3::<f32>::ones((4, 2, 2)));
+//! let result = weight.prune(LnStructured::new(1, Norm::Nuclear, 0)?);
+//! assert_eq!(result.is_ok(), cfg!(feature = "nuclear"));
+//! # Ok::<(), prune::PruneError>(())
+//! ```
+//!
+//! # `rayon`
+//!
+//! Reserved for pruning on all cores. In this version the feature adds the dependency and nothing else: every function
+//! runs on the thread that calls it. When that changes, the masks will not: they are the same for any number of
+//! threads.
+//!
+//! [`Norm::Nuclear`]: crate::Norm::Nuclear

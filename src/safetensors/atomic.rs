@@ -1,0 +1,91 @@
+//! Files that are replaced as a whole or not at all.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+/// A file that appears at its path, or replaces the one there, when it is complete.
+///
+/// It is written beside its destination and renamed. If it is dropped before [`commit`](Self::commit), the destination is
+/// untouched and nothing is left behind.
+#[derive(Debug)]
+pub(crate) struct AtomicFile {
+    destination: PathBuf,
+    out: BufWriter<NamedTempFile>,
+}
+
+impl AtomicFile {
+    /// A file to be at this path. A symbolic link stays one, and what it points to is replaced.
+    ///
+    /// A file that is there already passes its mode on, and it must be a regular file that may be written to.
+    pub(crate) fn create(path: &Path) -> io::Result<Self> {
+        let destination = follow_links(path)?;
+        let permissions = match fs::metadata(&destination) {
+            Ok(existing) if existing.is_file() => {
+                // The rename would replace a write-protected file too.
+                OpenOptions::new().append(true).open(&destination)?;
+                Some(existing.permissions())
+            }
+            Ok(_) => return Err(io::Error::new(io::ErrorKind::InvalidInput, "there is something that is not a file")),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        let file = new_file_beside(&destination)?;
+        if let Some(permissions) = permissions.filter(|wanted| has_other(&file, wanted)) {
+            file.as_file().set_permissions(permissions)?;
+        }
+        Ok(Self { destination, out: BufWriter::new(file) })
+    }
+
+    /// Puts the file in its place, once it is safely on the disk.
+    pub(crate) fn commit(self) -> io::Result<()> {
+        let file = self.out.into_inner().map_err(io::IntoInnerError::into_error)?;
+        file.as_file().sync_all()?;
+        file.persist(&self.destination).map_err(|error| error.error)?;
+        Ok(())
+    }
+}
+
+impl Write for AtomicFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.out.write(bytes)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// Where a path leads to in the end, also when nothing is there yet.
+fn follow_links(path: &Path) -> io::Result<PathBuf> {
+    const MOST_LINKS: usize = 40; // as many as Linux follows
+    let mut path = path.to_path_buf();
+    for _ in 0..=MOST_LINKS {
+        match fs::read_link(&path) {
+            Ok(target) => path = folder_of(&path).join(target),
+            Err(_) => return Ok(path),
+        }
+    }
+    Err(io::Error::other("there are too many symbolic links"))
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn new_file_beside(destination: &Path) -> io::Result<NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".nn-prune-").suffix(".tmp");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        // What any new file has, less the umask; a temporary file would be its owner's alone.
+        builder.permissions(fs::Permissions::from_mode(0o666));
+    }
+    builder.tempfile_in(folder_of(destination))
+}
+
+fn has_other(file: &NamedTempFile, wanted: &fs::Permissions) -> bool {
+    file.as_file().metadata().map_or(true, |found| found.permissions() != *wanted)
+}

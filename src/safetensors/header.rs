@@ -1,0 +1,125 @@
+//! The header of a file: eight bytes with its length, and JSON that tells name, dtype, shape and place of each tensor.
+
+use std::cmp::Ordering;
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+
+use ::safetensors::Dtype;
+use ::safetensors::tensor::{Metadata, TensorInfo};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+
+use super::error::StateDictError;
+use super::names;
+
+/// The length of what stands before the header: its own length, as a little-endian `u64`.
+pub(crate) const PREFIX: usize = size_of::<u64>();
+/// The longest header that the format allows.
+const LIMIT: u64 = 100_000_000;
+
+/// A header that was found to be valid: every tensor has its own name and place, and together they fill the data.
+#[derive(Debug)]
+pub(crate) struct Header {
+    /// The tensors in the order of their data.
+    pub(crate) tensors: Vec<(String, TensorInfo)>,
+}
+
+impl Header {
+    /// The length of the header of a file, from the beginning of the file and its length.
+    pub(crate) fn length(beginning: &[u8], file_len: u64) -> Result<u64, StateDictError> {
+        let Some((prefix, _)) = beginning.split_first_chunk::<PREFIX>() else {
+            return Err(StateDictError::Truncated { expected: PREFIX as u64, found: file_len });
+        };
+        let length = u64::from_le_bytes(*prefix);
+        if length > LIMIT {
+            return Err(StateDictError::HeaderTooLarge { limit: LIMIT, found: length });
+        }
+        let expected = PREFIX as u64 + length;
+        if expected > file_len {
+            return Err(StateDictError::Truncated { expected, found: file_len });
+        }
+        Ok(length)
+    }
+
+    /// The header of a file of a certain length.
+    pub(crate) fn parse(json: &[u8], file_len: u64) -> Result<Self, StateDictError> {
+        let Entries { mut tensors, repeated } =
+            serde_json::from_slice(json).map_err(|source| StateDictError::InvalidHeader { source: source.into() })?;
+        if let Some(name) = repeated {
+            return Err(StateDictError::DuplicateName { name });
+        }
+        // Stable, so that tensors without data keep the order of the header.
+        tensors.sort_by_key(|(_, info)| info.data_offsets);
+        let layout = Metadata::new(None, tensors.clone())
+            .map_err(|source| StateDictError::InvalidLayout { source: source.into() })?;
+        // Offsets go up to the largest number there is, so the sum may not fit.
+        let expected = (layout.data_len() as u64).saturating_add(PREFIX as u64 + json.len() as u64);
+        match expected.cmp(&file_len) {
+            Ordering::Greater => Err(StateDictError::Truncated { expected, found: file_len }),
+            Ordering::Less => Err(StateDictError::TrailingBytes { expected, found: file_len }),
+            Ordering::Equal => Ok(Self { tensors }),
+        }
+    }
+
+    /// The header of a file to be written, with its prefix. The data follows in the order of the tensors.
+    ///
+    /// Unlike `safetensors::serialize`, this keeps the order in which a module has its parameters.
+    pub(crate) fn encode<'a>(
+        tensors: impl IntoIterator<Item = (&'a str, Dtype, impl AsRef<[usize]>)>,
+    ) -> Result<Vec<u8>, StateDictError> {
+        let mut end = 0;
+        let tensors = tensors.into_iter().map(|(name, dtype, shape)| {
+            let (start, shape) = (end, shape.as_ref());
+            end += shape.iter().product::<usize>() * dtype.bitsize() / 8;
+            (name.to_owned(), TensorInfo { dtype, shape: shape.to_vec(), data_offsets: (start, end) })
+        });
+        let layout = Metadata::new(None, tensors.collect())
+            .map_err(|source| StateDictError::InvalidLayout { source: source.into() })?;
+        let mut json =
+            serde_json::to_vec(&layout).map_err(|source| StateDictError::InvalidHeader { source: source.into() })?;
+        // Padded with spaces, so that the data is aligned in memory that is.
+        json.resize(json.len().next_multiple_of(PREFIX), b' ');
+        let found = json.len() as u64;
+        if found > LIMIT {
+            return Err(StateDictError::HeaderTooLarge { limit: LIMIT, found });
+        }
+        Ok([&found.to_le_bytes(), json.as_slice()].concat())
+    }
+}
+
+/// The JSON object of a header. The types of the `safetensors` crate would let the last of two equal names win.
+struct Entries {
+    tensors: Vec<(String, TensorInfo)>,
+    repeated: Option<String>,
+}
+
+impl<'de> Deserialize<'de> for Entries {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+
+        impl<'de> Visitor<'de> for Object {
+            type Value = Entries;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object with a tensor for each name")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut object: M) -> Result<Entries, M::Error> {
+                let mut entries = Entries { tensors: Vec::new(), repeated: None };
+                let mut seen = HashSet::new();
+                while let Some(name) = object.next_key::<String>()? {
+                    if !seen.insert(name.clone()) {
+                        entries.repeated.get_or_insert(name.clone());
+                    }
+                    if name == names::RESERVED {
+                        object.next_value::<Option<HashMap<String, String>>>()?;
+                    } else {
+                        entries.tensors.push((name, object.next_value()?));
+                    }
+                }
+                Ok(entries)
+            }
+        }
+
+        deserializer.deserialize_map(Object)
+    }
+}

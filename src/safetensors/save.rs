@@ -1,0 +1,69 @@
+use std::borrow::Cow;
+use std::io::{self, Write};
+use std::path::Path;
+
+use super::atomic::AtomicFile;
+use super::error::StateDictError;
+use super::header::Header;
+use super::state_dict::{StateDict, state_dict};
+use crate::element::Internals;
+use crate::{Element, Module};
+
+/// Writes a module as a safetensors file that PyTorch loads.
+///
+/// The file appears, or replaces the one that is there, when it is complete: on an error that one is untouched. It keeps
+/// the mode of the one it replaces; a symbolic link stays one. The same module gives the same bytes.
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("layer.safetensors");
+/// # let mut layer = prune::ParameterStore::from_iter([("weight", ndarray::Array2::<f32>::ones((4, 4)))]);
+/// prune::l1_unstructured(&mut layer, "weight", 0.5)?;
+/// prune::safetensors::save_file(&layer, &path)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+///
+/// Those of [`state_dict`] and [`StateDictError::Write`].
+pub fn save_file<M: Module + ?Sized>(module: &M, path: impl AsRef<Path>) -> Result<(), StateDictError> {
+    let state = state_dict(module)?;
+    write_file(path.as_ref(), &header(&state)?, state.iter().map(|(_, entry)| entry.bytes()))
+}
+
+/// What [`save_file`] writes, as bytes.
+///
+/// # Errors
+///
+/// Those of [`state_dict`].
+pub fn to_bytes<M: Module + ?Sized>(module: &M) -> Result<Vec<u8>, StateDictError> {
+    let state = state_dict(module)?;
+    let mut bytes = header(&state)?;
+    let length = |shape: &[usize]| shape.iter().product::<usize>() * size_of::<M::Elem>();
+    bytes.reserve_exact(state.iter().map(|(_, entry)| length(entry.shape())).sum());
+    for (_, entry) in &state {
+        bytes.extend_from_slice(&entry.bytes());
+    }
+    Ok(bytes)
+}
+
+fn header<A: Element>(state: &StateDict<'_, A>) -> Result<Vec<u8>, StateDictError> {
+    Header::encode(state.iter().map(|(name, entry)| (name.as_str(), <A as Internals>::STORED, entry.shape())))
+}
+
+/// Writes a header and the data of its tensors, or leaves what is there as it is.
+pub(super) fn write_file<'a>(
+    path: &Path,
+    header: &[u8],
+    tensors: impl Iterator<Item = Cow<'a, [u8]>>,
+) -> Result<(), StateDictError> {
+    let write = || -> io::Result<()> {
+        let mut file = AtomicFile::create(path)?;
+        file.write_all(header)?;
+        for tensor in tensors {
+            file.write_all(&tensor)?;
+        }
+        file.commit()
+    };
+    write().map_err(|source| StateDictError::Write { path: path.to_owned(), source })
+}
