@@ -1,22 +1,23 @@
 //! What a method may choose from: the entries that are not pruned yet, of one tensor or of many.
 
-use ndarray::{ArrayBase, ArrayViewD, Data, IxDyn};
+use ndarray::{ArrayBase, ArrayViewD, Data, DataMut, IxDyn};
 
 use crate::channels::Channels;
-use crate::{Element, PruneError};
+use crate::chunk::{Segment, chunks, count_true};
+use crate::{Element, PruneError, parallel};
 
 /// The entries that a method may choose from, where they lie: nothing is gathered or concatenated.
 #[derive(Debug)]
 pub struct Candidates<'a, A> {
-    /// The tensors, in the order of the call.
-    pub segments: Vec<Segment<'a, A>>,
+    /// The tensors, in the order of the call; at least one.
+    tensors: Vec<Tensor<'a, A>>,
     /// How many entries there are to choose from.
     pub count: usize,
 }
 
 /// One tensor of [`Candidates`].
 #[derive(Debug)]
-pub struct Segment<'a, A> {
+pub struct Tensor<'a, A> {
     /// In row-major (standard) layout.
     pub scores: ArrayViewD<'a, A>,
     /// The mask so far, in standard layout too; `None` where nothing is pruned.
@@ -24,54 +25,63 @@ pub struct Segment<'a, A> {
 }
 
 impl<'a, A: Element> Candidates<'a, A> {
-    pub fn new(segments: Vec<Segment<'a, A>>) -> Self {
-        let count = segments.iter().map(Segment::count).sum();
-        Self { segments, count }
+    pub fn new(tensors: Vec<Tensor<'a, A>>) -> Self {
+        let mut candidates = Self { tensors, count: 0 };
+        let segments = candidates.segments();
+        let chunks = chunks(&segments);
+        let size = candidates.tensors.iter().map(|tensor| tensor.scores.len()).sum();
+        let living = |chunk: &crate::chunk::Chunk<'_, A>| chunk.alive.map_or(chunk.scores.len(), count_true);
+        candidates.count = parallel::map(&chunks, size, living).into_iter().sum();
+        candidates
     }
 
     /// All entries of one tensor.
     pub fn whole(scores: ArrayViewD<'a, A>) -> Self {
-        Self::new(vec![Segment { scores, alive: None }])
+        Self { count: scores.len(), tensors: vec![Tensor { scores, alive: None }] }
     }
 
-    /// The channels of the only tensor along `dim`, and which of them have an entry left.
+    /// The first tensor, which is the only one outside global pruning.
+    pub fn tensor(&self) -> &Tensor<'a, A> {
+        &self.tensors[0]
+    }
+
+    /// The tensors as flat slices.
+    pub fn segments(&self) -> Vec<Segment<'_, A>> {
+        self.tensors.iter().map(Tensor::segment).collect()
+    }
+
+    /// The channels of the tensor along `dim`, and which of them have an entry left.
     pub fn channels(&self, dim: isize) -> Result<(Channels, Vec<usize>), PruneError> {
-        let segment = &self.segments[0];
-        let channels = Channels::of(segment.scores.shape(), dim)?;
-        let living = channels.living(segment.alive());
+        let Tensor { scores, alive } = self.tensor();
+        let channels = Channels::of(scores.shape(), dim)?;
+        let living = channels.living(alive.as_ref().map(flat));
         Ok((channels, living))
     }
 
     /// The scores of the entries that are left, in order.
     pub fn living(&self) -> impl Iterator<Item = A> {
-        self.segments.iter().flat_map(|segment| {
-            let alive = segment.alive();
-            segment.flat().iter().enumerate().filter(move |(i, _)| alive.is_none_or(|alive| alive[*i])).map(|(_, &x)| x)
+        self.segments().into_iter().flat_map(|Segment { scores, alive }| {
+            let lives = move |&(i, _): &(usize, &A)| alive.is_none_or(|alive| alive[i]);
+            scores.iter().enumerate().filter(lives).map(|(_, &score)| score)
         })
     }
 }
 
-impl<A: Element> Segment<'_, A> {
-    /// The scores in row-major order.
-    pub fn flat(&self) -> &[A] {
-        flat(&self.scores)
-    }
-
-    /// The mask so far in row-major order.
-    pub fn alive(&self) -> Option<&[bool]> {
-        self.alive.as_ref().map(flat)
-    }
-
-    fn count(&self) -> usize {
-        match self.alive() {
-            Some(alive) => alive.iter().filter(|&&alive| alive).count(),
-            None => self.scores.len(),
-        }
+impl<A> Tensor<'_, A> {
+    fn segment(&self) -> Segment<'_, A> {
+        Segment { scores: flat(&self.scores), alive: self.alive.as_ref().map(flat) }
     }
 }
 
 /// The elements of an array in row-major order.
 pub(crate) fn flat<T, S: Data<Elem = T>>(array: &ArrayBase<S, IxDyn>) -> &[T] {
-    // Parameters, masks and scores are brought into standard layout where they enter the crate.
-    array.as_slice().expect("arrays inside the crate are in standard layout")
+    array.as_slice().expect(STANDARD)
 }
+
+/// The elements of an array in row-major order, mutably.
+pub(crate) fn flat_mut<T, S: DataMut<Elem = T>>(array: &mut ArrayBase<S, IxDyn>) -> &mut [T] {
+    array.as_slice_mut().expect(STANDARD)
+}
+
+/// Parameters, masks and scores are brought into standard layout where they enter the crate.
+const STANDARD: &str = "arrays inside the crate are in standard layout";

@@ -46,9 +46,14 @@ impl Channels {
     pub fn living(&self, alive: Option<&[bool]>) -> Vec<usize> {
         let Some(alive) = alive else { return (0..self.len).collect() };
         let mut any = vec![false; self.len];
-        for outer in 0..self.outer {
-            for (channel, any) in any.iter_mut().enumerate() {
-                *any = *any || alive[self.run(outer, channel)].contains(&true);
+        if self.inner == 1 {
+            for row in alive.chunks_exact(self.len.max(1)) {
+                any.iter_mut().zip(row).for_each(|(any, &alive)| *any |= alive);
+            }
+        } else {
+            for (run, alive) in alive.chunks_exact(self.inner.max(1)).enumerate() {
+                let any = &mut any[run % self.len];
+                *any = *any || alive.contains(&true);
             }
         }
         (0..self.len).filter(|&channel| any[channel]).collect()
@@ -56,14 +61,20 @@ impl Channels {
 
     /// Makes the entries of pruned channels false, in the part of the mask that starts at `offset`.
     pub fn clear(&self, pruned: &[bool], offset: usize, mask: &mut [bool]) {
-        let mut start = 0;
-        while start < mask.len() {
-            let (run, within) = ((offset + start) / self.inner, (offset + start) % self.inner);
-            let end = mask.len().min(start + self.inner - within);
-            if pruned[run % self.len] {
-                mask[start..end].fill(false);
+        let mut at = offset;
+        let mut rest = mask;
+        while !rest.is_empty() {
+            let channel = at / self.inner % self.len;
+            // One run of a channel or, if runs have one entry, one run of all channels that follow.
+            let run = if self.inner == 1 { self.len - channel } else { self.inner - at % self.inner }.min(rest.len());
+            let (run, others) = rest.split_at_mut(run);
+            if self.inner == 1 {
+                run.iter_mut().zip(&pruned[channel..]).for_each(|(kept, pruned)| *kept &= !pruned);
+            } else if pruned[channel] {
+                run.fill(false);
             }
-            start = end;
+            at += run.len();
+            rest = others;
         }
     }
 }

@@ -4,10 +4,10 @@ use std::ops::Index;
 
 use ndarray::{Array1, ArrayViewD, Axis};
 
-use crate::candidates::{Candidates, Segment, flat};
-use crate::decision::Decision;
+use crate::candidates::{Candidates, Tensor};
+use crate::decision::{Chosen, Decision};
 use crate::method::check_mask;
-use crate::{Element, Mask, PruneError, PruningMethod, PruningType};
+use crate::{Element, Mask, PruneError, PruningMethod, PruningType, apply};
 
 /// The methods that pruned a parameter, oldest first: the analogue of
 /// [`torch.nn.utils.prune.PruningContainer`](https://pytorch.org/docs/stable/generated/torch.nn.utils.prune.PruningContainer.html).
@@ -87,9 +87,9 @@ impl<A: Element> PruningContainer<A> {
         let method = self.methods.last().ok_or(PruneError::EmptyContainer)?;
         PruneError::check_shape("default_mask", scores.shape(), default_mask.shape())?;
         let (scores, alive) = (scores.as_standard_layout(), default_mask.as_standard_layout());
-        let segment = Segment { scores: scores.view(), alive: Some(alive.view()) };
-        let decision = decide(method, &Candidates::new(vec![segment]))?;
-        Ok(decision.applied_to(flat(&scores), default_mask))
+        let tensor = Tensor { scores: scores.view(), alive: Some(alive.view()) };
+        let decision = decide(method, &Candidates::new(vec![tensor]))?;
+        Ok(apply::to_mask(default_mask, scores.view(), &decision))
     }
 }
 
@@ -134,14 +134,15 @@ pub(crate) fn decide<'m, A: Element>(
     if let Some(method) = method.built_in() {
         return method.decide(candidates);
     }
-    let Segment { scores, alive } = &candidates.segments[0];
+    let Tensor { scores, alive } = candidates.tensor();
     let all = Mask::from_elem(scores.raw_dim(), true);
     let alive = alive.as_ref().map_or(all.view(), |alive| alive.view());
     match method.pruning_type() {
         PruningType::Unstructured => {
             let scores = Array1::from_iter(candidates.living()).into_dyn();
             let mask = run(method, scores.view(), Mask::from_elem(scores.raw_dim(), true).view())?;
-            Ok(Decision::Candidates(mask.iter().map(|&kept| !kept).collect()))
+            let pruned = mask.iter().map(|&kept| !kept).collect();
+            Ok(Decision::Candidates(Chosen::new(pruned, candidates)))
         }
         PruningType::Structured { dim } => {
             let (channels, living) = candidates.channels(dim)?;

@@ -1,11 +1,14 @@
 //! What a method decided, before anything has changed: the line between computing and committing.
 
-use ndarray::{ArrayViewD, CowArray, IxDyn};
+use ndarray::{CowArray, IxDyn};
 
 use crate::Element;
 use crate::candidates::flat;
 use crate::channels::Channels;
-use crate::select::{Cut, Position};
+use crate::chunk::{Position, count_true};
+use crate::draw::Draw;
+use crate::key::{Key, Ranked};
+use crate::select::Cut;
 
 /// What is to be pruned, not yet carried out.
 ///
@@ -17,53 +20,80 @@ pub enum Decision<'m, A: Element> {
     Keep,
     /// The scores up to a cut.
     Cut(Cut<A::Key>),
-    /// Candidate by candidate, in order: true = pruned.
-    Candidates(Vec<bool>),
-    /// Whole channels: true = pruned.
+    /// Who drew the lowest numbers.
+    Draw(Box<Draw>),
+    /// Candidate by candidate, in order.
+    Candidates(Chosen),
+    /// Whole channels of the only tensor: true = pruned.
     Channels(Channels, Vec<bool>),
-    /// Whatever this mask, in standard layout, does not keep.
+    /// Whatever this mask of the only tensor, in standard layout, does not keep.
     Mask(CowArray<'m, bool, IxDyn>),
 }
 
-/// How far the candidates have been walked, over one tensor or many.
-#[derive(Debug, Default)]
-pub struct Cursor {
-    segment: usize,
-    candidate: usize,
+/// Where a chunk lies.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    /// Its number among all chunks.
+    pub index: usize,
+    /// Its first entry.
+    pub start: Position,
 }
 
 impl<A: Element> Decision<'_, A> {
-    /// Clears what is pruned in the mask of the next tensor.
-    pub fn clear(&self, cursor: &mut Cursor, scores: &[A], mask: &mut [bool]) {
+    /// Clears what is pruned in one chunk of a mask. The mask comes as it was when the decision was made.
+    pub fn clear(&self, place: Place, scores: &[A], mask: &mut [bool]) {
         match self {
             Self::Keep => {}
             Self::Cut(cut) => {
-                for (offset, (kept, score)) in mask.iter_mut().zip(scores).enumerate() {
-                    *kept &= !cut.prunes(score.magnitude(), Position { segment: cursor.segment, offset });
-                }
+                // Up to the end of the cut, equals are pruned, and behind it they are kept.
+                let (before, behind) = scores.split_at(place.start.before(cut.end, scores.len()));
+                let (mask_before, mask_behind) = mask.split_at_mut(before.len());
+                keep_from(cut.key + A::Key::ONE, before, mask_before);
+                keep_from(cut.key, behind, mask_behind);
             }
-            Self::Candidates(pruned) => {
-                for kept in mask.iter_mut().filter(|kept| **kept) {
-                    *kept = !pruned[cursor.candidate];
-                    cursor.candidate += 1;
-                }
-            }
-            Self::Channels(channels, pruned) => channels.clear(pruned, 0, mask),
+            Self::Draw(draw) => draw.clear(place, mask),
+            Self::Candidates(chosen) => chosen.clear(place, mask),
+            Self::Channels(channels, pruned) => channels.clear(pruned, place.start.offset, mask),
             Self::Mask(keep) => {
-                for (kept, keep) in mask.iter_mut().zip(flat(keep)) {
-                    *kept &= keep;
-                }
+                let keep = &flat(keep)[place.start.offset..];
+                mask.iter_mut().zip(keep).for_each(|(kept, keep)| *kept &= keep);
             }
         }
-        cursor.segment += 1;
+    }
+}
+
+/// Keeps what ranks at or above a limit.
+fn keep_from<A: Ranked>(limit: A::Key, scores: &[A], mask: &mut [bool]) {
+    mask.iter_mut().zip(scores).for_each(|(kept, score)| *kept &= score.key() >= limit);
+}
+
+/// A choice for each candidate, in order.
+#[derive(Debug)]
+pub struct Chosen {
+    /// True = pruned.
+    pruned: Vec<bool>,
+    /// How many candidates come before each chunk.
+    starts: Vec<usize>,
+}
+
+impl Chosen {
+    /// The choice for all living entries of the candidates.
+    pub fn new<A: Element>(pruned: Vec<bool>, candidates: &crate::candidates::Candidates<'_, A>) -> Self {
+        let segments = candidates.segments();
+        let living = crate::chunk::chunks(&segments)
+            .into_iter()
+            .map(|chunk| chunk.alive.map_or(chunk.scores.len(), count_true))
+            .collect::<Vec<_>>();
+        Self { pruned, starts: running_sum(&living).collect() }
     }
 
-    /// The mask that is left of `default_mask`.
-    pub fn applied_to(&self, scores: &[A], default_mask: ArrayViewD<'_, bool>) -> crate::Mask {
-        let mut mask = default_mask.as_standard_layout().into_owned();
-        if let Some(mask) = mask.as_slice_mut() {
-            self.clear(&mut Cursor::default(), scores, mask);
-        }
-        mask
+    fn clear(&self, place: Place, mask: &mut [bool]) {
+        let living = mask.iter_mut().filter(|kept| **kept);
+        living.zip(&self.pruned[self.starts[place.index]..]).for_each(|(kept, pruned)| *kept = !pruned);
     }
+}
+
+/// The sum of all that come before, for each.
+pub(crate) fn running_sum(counts: &[usize]) -> impl Iterator<Item = usize> {
+    counts.iter().scan(0, |sum, count| Some(std::mem::replace(sum, *sum + count)))
 }

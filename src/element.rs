@@ -5,6 +5,7 @@ use std::fmt::{Debug, Display};
 use half::{bf16, f16};
 use num_traits::Float;
 
+use crate::key::Ranked;
 use crate::torch::Uniform;
 
 /// The element type of a tensor that can be pruned: [`f32`], [`f64`], [`half::f16`] or [`half::bf16`].
@@ -25,9 +26,7 @@ impl Element for f16 {}
 impl Element for bf16 {}
 
 /// The part of [`Element`] that is not for users; it also seals the trait.
-pub trait Internals: Copy + bytemuck::Pod + Uniform {
-    /// Unsigned integers in the order of magnitudes.
-    type Key: Key;
+pub trait Internals: Ranked + bytemuck::Pod + Uniform {
     /// What norms are accumulated in.
     type Accumulator: Float + Send + Sync;
     /// The name in messages.
@@ -38,73 +37,39 @@ pub trait Internals: Copy + bytemuck::Pod + Uniform {
     /// How PyTorch sums squares over contiguous memory; `None` where it does so one by one.
     const SQUARES: Option<SquareSum>;
 
-    /// The rank of `|self|`. NaNs are all equal and the largest; 0.0 and -0.0 are equal.
-    fn magnitude(self) -> Self::Key;
     /// `self * 1` or `self * 0`, by the rules of IEEE multiplication: a pruned -2 is -0, a pruned infinity is NaN.
     fn times(self, kept: bool) -> Self;
-    /// Exact.
-    fn widen(self) -> Self::Accumulator;
+    /// `|self|`, exact.
+    fn widen_abs(self) -> Self::Accumulator;
     /// Rounded half to even.
     fn narrow(accumulator: Self::Accumulator) -> Self;
 }
 
-/// An unsigned integer that ranks a magnitude.
-pub trait Key: Copy + Ord + Debug + Send + Sync + 'static {
-    /// Turns the order around: the lowest of the reversed keys are the highest.
-    fn reversed(self) -> Self;
-}
-
-/// The blocks of a vectorised sum of squares.
+/// How a vector unit sums squares: in lanes over the full blocks, then the rest one by one.
 #[derive(Debug, Clone, Copy)]
 pub struct SquareSum {
-    /// How many elements are taken at a time; what remains after the last full block is the tail.
+    /// How many sums run side by side: 4 or 8.
+    pub lanes: usize,
+    /// How many elements are taken at a time, a multiple of the lanes.
     pub block: usize,
-    /// The tail is added in groups of this many with separate rounding, and what then remains by fused multiply-add.
-    pub tail_group: usize,
-}
-
-macro_rules! key {
-    ($($key:ty),*) => {$(
-        impl Key for $key {
-            fn reversed(self) -> Self {
-                !self
-            }
-        }
-    )*};
-}
-key!(u16, u32, u64);
-
-macro_rules! magnitude {
-    ($float:ty, $key:ty) => {
-        #[inline(always)]
-        fn magnitude(self) -> $key {
-            // Without the sign bit, the bits of floats are in the order of their values, with the NaNs above infinity.
-            const SIGN: $key = 1 << (<$key>::BITS - 1);
-            const NAN: $key = <$float>::INFINITY.to_bits() + 1;
-            (self.to_bits() & !SIGN).min(NAN)
-        }
-    };
 }
 
 macro_rules! full_precision {
-    ($float:ident, $stored:ident, $key:ty, $squares:expr) => {
+    ($float:ident, $stored:ident, $squares:expr) => {
         impl Internals for $float {
-            type Key = $key;
             type Accumulator = $float;
             const DTYPE: &'static str = stringify!($float);
             #[cfg(feature = "safetensors")]
             const STORED: safetensors::Dtype = safetensors::Dtype::$stored;
             const SQUARES: Option<SquareSum> = Some($squares);
 
-            magnitude!($float, $key);
-
             #[inline(always)]
             fn times(self, kept: bool) -> Self {
                 $float::from(u8::from(kept)) * self
             }
             #[inline(always)]
-            fn widen(self) -> Self {
-                self
+            fn widen_abs(self) -> Self {
+                self.abs()
             }
             #[inline(always)]
             fn narrow(accumulator: Self) -> Self {
@@ -115,16 +80,13 @@ macro_rules! full_precision {
 }
 
 macro_rules! half_precision {
-    ($half:ident, $stored:ident, $squares:expr) => {
+    ($half:ident, $stored:ident, $squares:expr, $widen_abs:expr) => {
         impl Internals for $half {
-            type Key = u16;
             type Accumulator = f32;
             const DTYPE: &'static str = stringify!($half);
             #[cfg(feature = "safetensors")]
             const STORED: safetensors::Dtype = safetensors::Dtype::$stored;
             const SQUARES: Option<SquareSum> = $squares;
-
-            magnitude!($half, u16);
 
             // The product with 0 or 1 needs no arithmetic, and a round trip through f32 would cost more than the memory.
             #[inline(always)]
@@ -136,8 +98,8 @@ macro_rules! half_precision {
                 $half::from_bits(if kept { bits } else { zero })
             }
             #[inline(always)]
-            fn widen(self) -> f32 {
-                self.to_f32()
+            fn widen_abs(self) -> f32 {
+                $widen_abs(self)
             }
             #[inline(always)]
             fn narrow(accumulator: f32) -> Self {
@@ -147,10 +109,21 @@ macro_rules! half_precision {
     };
 }
 
-full_precision!(f32, F32, u32, SquareSum { block: 8, tail_group: 4 });
-full_precision!(f64, F64, u64, SquareSum { block: 4, tail_group: usize::MAX });
-half_precision!(f16, F16, None);
-half_precision!(bf16, BF16, Some(SquareSum { block: 16, tail_group: 4 }));
+full_precision!(f32, F32, SquareSum { lanes: 8, block: 8 });
+full_precision!(f64, F64, SquareSum { lanes: 4, block: 4 });
+half_precision!(f16, F16, None, f16_widen_abs);
+half_precision!(bf16, BF16, Some(SquareSum { lanes: 8, block: 16 }), |x: bf16| {
+    f32::from_bits(u32::from(x.to_bits() & 0x7fff) << 16)
+});
+
+/// |x| in a form that vectorises: the bits moved into place are |x| / 2^112, unless x is infinite or NaN.
+#[inline(always)]
+fn f16_widen_abs(x: f16) -> f32 {
+    const SCALE: f32 = f32::from_bits((127 + 112) << 23);
+    let bits = u32::from(x.to_bits() & 0x7fff) << 13;
+    let scaled = f32::from_bits(bits) * SCALE;
+    if scaled < 65536.0 { scaled } else { f32::from_bits(bits | f32::INFINITY.to_bits()) }
+}
 
 #[cfg(test)]
 mod tests {
@@ -170,10 +143,11 @@ mod tests {
     }
 
     #[test]
-    fn magnitudes_order_like_absolute_values() {
-        let sorted = [0.0, 1e-45_f32, 1e-30, 1.0, 2.0, f32::MAX, f32::INFINITY, f32::NAN];
-        assert!(sorted.windows(2).all(|w| w[0].magnitude() < w[1].magnitude()));
-        assert_eq!((-0.0_f32).magnitude(), 0.0_f32.magnitude());
-        assert_eq!((-f32::NAN).magnitude(), f32::from_bits(0x7f80_0001).magnitude());
+    fn half_magnitudes_are_exact() {
+        for bits in 0..=u16::MAX {
+            let (a, b) = (f16::from_bits(bits), bf16::from_bits(bits));
+            assert!(a.widen_abs() == a.to_f32().abs() || a.is_nan() && a.widen_abs().is_nan());
+            assert!(b.widen_abs() == b.to_f32().abs() || b.is_nan() && b.widen_abs().is_nan());
+        }
     }
 }

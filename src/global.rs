@@ -3,10 +3,9 @@
 use ndarray::{ArrayView, ArrayViewD, Dimension};
 
 use crate::candidates::Candidates;
-use crate::decision::Cursor;
 use crate::method::AppliedMask;
 use crate::parameter::Scores;
-use crate::{Element, Parameter, PruneError, PruningMethod, PruningType, container};
+use crate::{Element, Parameter, PruneError, PruningMethod, PruningType, apply, container};
 
 /// A parameter that takes part in a global pruning, with importance scores of its own or without.
 ///
@@ -66,11 +65,10 @@ where
     if method.pruning_type() != PruningType::Unstructured {
         return Err(PruneError::NotUnstructured { method: method.name().to_owned(), found: method.pruning_type() });
     }
-    let segments = targets.iter().map(|(parameter, scores)| parameter.segment(scores.as_ref())).collect();
-    let decision = container::decide(&method, &Candidates::new(segments))?;
-    let mut cursor = Cursor::default();
-    for (parameter, scores) in &mut targets {
-        parameter.commit(&decision, &mut cursor, scores.as_ref());
+    let tensors = targets.iter().map(|(parameter, scores)| parameter.tensor(scores.as_ref())).collect();
+    let decision = container::decide(&method, &Candidates::new(tensors))?;
+    apply::apply(targets.iter_mut().map(|(parameter, scores)| parameter.target(scores.as_ref())).collect(), &decision);
+    for (parameter, _) in targets {
         parameter.record(AppliedMask);
     }
     Ok(())

@@ -75,29 +75,35 @@
 //!
 //! # Features
 //!
-//! `nuclear` for [`Norm::Nuclear`] and `rayon`, both on by default: [`doc::features`].
+//! `nuclear` for [`Norm::Nuclear`], `safetensors` for state dicts, and `rayon`, all on by default: [`doc::features`].
 //!
 //! [`torch.nn.utils.prune`]: https://docs.pytorch.org/docs/stable/nn.html#utilities
 
 mod amount;
+mod apply;
 mod candidates;
 mod channels;
+mod chunk;
 mod container;
 mod decision;
 pub mod doc;
+mod draw;
 mod element;
 mod error;
 mod functional;
 mod global;
+mod key;
 mod method;
 mod module;
 mod norm;
+mod parallel;
 mod parameter;
 mod random;
 #[cfg(feature = "safetensors")]
 pub mod safetensors;
 mod select;
 mod store;
+mod sweep;
 mod tie_break;
 pub mod torch;
 

@@ -21,7 +21,7 @@ pub use random_unstructured::RandomUnstructured;
 
 use crate::candidates::Candidates;
 use crate::decision::Decision;
-use crate::{Element, Mask, PruneError};
+use crate::{Element, Mask, PruneError, apply};
 
 /// What a method chooses among, and so what a second pruning of the same parameter hands to it.
 ///
@@ -160,7 +160,7 @@ fn built_in_mask<A: Element>(
     PruneError::check_shape("default_mask", scores.shape(), default_mask.shape())?;
     let scores = scores.as_standard_layout();
     let decision = method.decide(&Candidates::whole(scores.view()))?;
-    Ok(decision.applied_to(crate::candidates::flat(&scores), default_mask))
+    Ok(apply::to_mask(default_mask, scores.view(), &decision))
 }
 
 /// `Ok` when a method's mask has the shape of the one it was given and revives no entry.

@@ -5,7 +5,7 @@ use num_traits::{Float, One, Zero};
 
 use crate::candidates::flat;
 use crate::channels::Channels;
-use crate::element::SquareSum;
+use crate::sweep::Sweep;
 use crate::{Element, PruneError};
 
 /// The order of the norm that ranks channels, as in
@@ -110,104 +110,37 @@ pub(crate) fn norms<A: Element>(
         Norm::Frobenius => 2.0,
         Norm::L(n) => n,
     };
-    let sweep = Sweep { tensor: flat(&tensor), channels, living };
+    let sweep = Sweep { tensor: flat(&tensor), channels };
     let (zero, one) = (A::Accumulator::zero(), A::Accumulator::one());
     let norms = if n == 0.0 {
         sweep.fold(zero, |sum, x| if x == zero { sum } else { sum + one })
     } else if channels.size() == 1 || n == 1.0 {
         // A single entry is its own norm, whatever the order: no power is taken that could overflow.
-        sweep.fold(zero, |sum, x| sum + x.abs())
+        sweep.fold(zero, |sum, x| sum + x)
     } else if n == f64::INFINITY {
-        sweep.fold(zero, |max, x| larger(max, x.abs()))
+        sweep.fold(zero, |max, x| if x > max || x.is_nan() { x } else { max })
     } else if n == f64::NEG_INFINITY {
-        sweep.fold(A::Accumulator::infinity(), |min, x| -larger(-min, -x.abs()))
+        sweep.fold(A::Accumulator::infinity(), |min, x| if x < min || x.is_nan() { x } else { min })
     } else if n == 2.0 {
-        // The channels are single stretches of memory if no larger axis than theirs is outside them.
-        let contiguous = channels.outer == 1 || living.len() == 1;
-        let sums = match A::SQUARES {
-            Some(blocks) if contiguous => sweep.square_sums(blocks),
+        let sums = match (A::SQUARES, living) {
+            (Some(blocks), _) if channels.outer == 1 => sweep.square_sums(blocks),
+            // With a single channel left, its entries would lie next to each other if the others were not there.
+            (Some(blocks), &[channel]) => return vec![A::narrow(sweep.square_sum_of(channel, blocks).sqrt())],
             _ => sweep.fold(zero, |sum, x| sum + x * x),
         };
         sums.into_iter().map(Float::sqrt).collect()
     } else {
         // Both are rounded to the accumulator before the power is taken.
         let (power, root) = (cast::<A>(n), cast::<A>(n).recip());
-        let sums = sweep.fold(zero, |sum, x| sum + x.abs().powf(power));
+        let sums = sweep.fold(zero, |sum, x| sum + x.powf(power));
         sums.into_iter().map(|sum| sum.powf(root)).collect()
     };
-    norms.into_iter().map(A::narrow).collect()
+    living.iter().map(|&channel| A::narrow(norms[channel])).collect()
 }
 
 fn cast<A: Element>(n: f64) -> A::Accumulator {
     // Every f64 has a nearest f32 or f64: the cast of floats cannot fail.
     num_traits::cast(n).unwrap_or_else(A::Accumulator::nan)
-}
-
-/// The maximum, in which NaN wins.
-fn larger<F: Float>(max: F, x: F) -> F {
-    if x > max || x.is_nan() { x } else { max }
-}
-
-/// One walk over the channels of a tensor.
-struct Sweep<'a, A> {
-    tensor: &'a [A],
-    channels: &'a Channels,
-    living: &'a [usize],
-}
-
-impl<A: Element> Sweep<'_, A> {
-    /// One number per channel, from its entries one by one in row-major order.
-    fn fold(
-        &self,
-        start: A::Accumulator,
-        step: impl Fn(A::Accumulator, A::Accumulator) -> A::Accumulator,
-    ) -> Vec<A::Accumulator> {
-        let mut sums = vec![start; self.living.len()];
-        for outer in 0..self.channels.outer {
-            for (sum, &channel) in sums.iter_mut().zip(self.living) {
-                let run = &self.tensor[self.channels.run(outer, channel)];
-                *sum = run.iter().fold(*sum, |sum, x| step(sum, x.widen()));
-            }
-        }
-        sums
-    }
-
-    /// The sums of squares of channels that are single stretches of memory.
-    fn square_sums(&self, blocks: SquareSum) -> Vec<A::Accumulator> {
-        self.living
-            .iter()
-            .map(|&channel| {
-                if self.channels.outer == 1 {
-                    square_sum(self.tensor[self.channels.run(0, channel)].iter().copied(), blocks)
-                } else {
-                    let runs =
-                        (0..self.channels.outer).flat_map(|outer| &self.tensor[self.channels.run(outer, channel)]);
-                    square_sum(runs.copied(), blocks)
-                }
-            })
-            .collect()
-    }
-}
-
-/// The sum of squares as a vector unit computes it: in lanes over the full blocks, then the tail one by one.
-fn square_sum<A: Element>(run: impl Iterator<Item = A>, blocks: SquareSum) -> A::Accumulator {
-    let values: Vec<A::Accumulator> = run.map(A::widen).collect();
-    let lane_count = blocks.block.min(8);
-    let full = values.len() / blocks.block * blocks.block;
-    let mut lanes = vec![A::Accumulator::zero(); lane_count];
-    for (i, &x) in values[..full].iter().enumerate() {
-        lanes[i % lane_count] = lanes[i % lane_count] + x * x;
-    }
-    let mut sum = lanes.into_iter().fold(A::Accumulator::zero(), |sum, lane| sum + lane);
-    let tail = &values[full..];
-    let separate = if blocks.tail_group == usize::MAX { 0 } else { tail.len() / blocks.tail_group * blocks.tail_group };
-    for &x in &tail[..separate] {
-        sum = sum + x * x;
-    }
-    for &x in &tail[separate..] {
-        sum = x.mul_add(x, sum);
-    }
-    sum
 }
 
 /// The sums of the singular values of channels that are matrices.

@@ -2,9 +2,8 @@
 
 use ndarray::{Array, ArrayD, ArrayView, ArrayViewMut, ArrayViewMutD, CowArray, Dimension, IxDyn, Zip};
 
-use crate::candidates::{Candidates, Segment, flat};
-use crate::decision::{Cursor, Decision};
-use crate::{Element, Mask, PruneError, PruningContainer, PruningMethod, container};
+use crate::candidates::{Candidates, Tensor, flat, flat_mut};
+use crate::{Element, Mask, PruneError, PruningContainer, PruningMethod, apply, container};
 
 /// A tensor that may be pruned: `value == orig * mask`, always.
 ///
@@ -95,9 +94,7 @@ impl<A: Element> Parameter<A> {
         impl<A: Element> Drop for Recompute<'_, A> {
             fn drop(&mut self) {
                 let Self(value, pruned) = self;
-                Zip::from(&mut **value).and(&pruned.orig).and(&pruned.mask).for_each(|value, orig, &kept| {
-                    *value = orig.times(kept);
-                });
+                apply::multiply(Some(flat(&pruned.orig)), flat(&pruned.mask), flat_mut(value));
             }
         }
 
@@ -120,7 +117,11 @@ impl<A: Element> Parameter<A> {
     pub fn mask_gradient<D: Dimension>(&self, gradient: ArrayViewMut<'_, A, D>) -> Result<(), PruneError> {
         PruneError::check_shape("gradient", self.value.shape(), gradient.shape())?;
         if let Some(Pruned { mask, .. }) = &self.pruned {
-            Zip::from(gradient.into_dyn()).and(mask).for_each(|gradient, &kept| *gradient = gradient.times(kept));
+            let mut gradient = gradient.into_dyn();
+            match gradient.as_slice_mut() {
+                Some(gradient) => apply::multiply(None, flat(mask), gradient),
+                None => Zip::from(gradient).and(mask).for_each(|gradient, &kept| *gradient = gradient.times(kept)),
+            }
         }
         Ok(())
     }
@@ -178,10 +179,10 @@ impl<A: Element> Parameter<A> {
         scores: Option<Scores<'_, A>>,
     ) -> Result<(), PruneError> {
         let decision = match &self.pruned {
-            None => container::decide_first(&method, self.segment(scores.as_ref()).scores)?,
-            Some(_) => container::decide(&method, &Candidates::new(vec![self.segment(scores.as_ref())]))?,
+            None => container::decide_first(&method, self.tensor(scores.as_ref()).scores)?,
+            Some(_) => container::decide(&method, &Candidates::new(vec![self.tensor(scores.as_ref())]))?,
         };
-        self.commit(&decision, &mut Cursor::default(), scores.as_ref());
+        apply::apply(vec![self.target(scores.as_ref())], &decision);
         drop(decision);
         self.methods.push(method);
         Ok(())
@@ -203,28 +204,29 @@ impl<A: Element> Parameter<A> {
     }
 
     /// What a method may choose from.
-    pub(crate) fn segment<'s>(&'s self, scores: Option<&'s Scores<'_, A>>) -> Segment<'s, A> {
-        Segment {
+    pub(crate) fn tensor<'s>(&'s self, scores: Option<&'s Scores<'_, A>>) -> Tensor<'s, A> {
+        Tensor {
             scores: scores.map_or_else(|| self.value.view(), |scores| scores.view()),
             alive: self.mask().map(|mask| mask.view()),
         }
     }
 
-    /// Carries out what was decided. Cannot fail.
-    pub(crate) fn commit(&mut self, decision: &Decision<'_, A>, cursor: &mut Cursor, scores: Option<&Scores<'_, A>>) {
-        let value = &mut self.value;
-        let Pruned { orig, mask } = self.pruned.get_or_insert_with(|| {
-            let orig = std::mem::replace(value, ArrayD::zeros(IxDyn(&[0])));
-            *value = ArrayD::zeros(orig.raw_dim());
-            let mask = Mask::from_elem(orig.raw_dim(), true);
+    /// What a decision is carried out on. The caller does so at once: until then a first mask and its value are undefined.
+    pub(crate) fn target<'s>(&'s mut self, scores: Option<&'s Scores<'_, A>>) -> apply::Target<'s, A> {
+        let Self { value, pruned, .. } = self;
+        let first = pruned.is_none();
+        let Pruned { orig, mask } = pruned.get_or_insert_with(|| {
+            let fresh = zeroed(value.raw_dim());
+            let orig = std::mem::replace(value, fresh);
+            let mask = zeroed(orig.raw_dim());
             Pruned { orig, mask }
         });
-        // Where an entry is left, orig and value are equal, and elsewhere the mask is false whatever the score.
-        let scores = scores.map_or_else(|| flat(orig), |scores| flat(scores));
-        if let Some(mask) = mask.as_slice_mut() {
-            decision.clear(cursor, scores, mask);
+        apply::Target {
+            orig: first.then(|| flat(orig)),
+            scores: scores.map(|scores| flat(scores)),
+            mask: flat_mut(mask),
+            value: flat_mut(value),
         }
-        Zip::from(value).and(orig).and(mask).for_each(|value, orig, &mut kept| *value = orig.times(kept));
     }
 
     /// A pruned parameter as a state dict holds it. Both arrays have one shape and are in standard layout.
@@ -240,6 +242,12 @@ impl<A: Element> Parameter<A> {
     pub(crate) fn record(&mut self, method: impl PruningMethod<A> + 'static) {
         self.methods.push(method);
     }
+}
+
+/// An array of memory that nobody has touched yet: its pages come in where it is first written to, on any thread.
+fn zeroed<T: bytemuck::Zeroable>(shape: IxDyn) -> ArrayD<T> {
+    let elements = bytemuck::zeroed_vec(shape.size());
+    ArrayD::from_shape_vec(shape, elements).expect("there are as many elements as the shape asks for")
 }
 
 /// Importance scores in standard layout.

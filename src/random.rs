@@ -1,7 +1,6 @@
 //! Where the random methods get their numbers from.
 
 use rand::Rng;
-use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 
 use crate::torch::Generator;
 
@@ -55,17 +54,4 @@ impl From<&Generator> for RandomSource {
     fn from(generator: &Generator) -> Self {
         Self::Torch(generator.clone())
     }
-}
-
-/// The keys that a seed gives to `count` candidates; the lowest are pruned.
-///
-/// Candidate `i` has a key of 40 bits: byte `i` of ChaCha8's stream 0, then the 32-bit word `i` of its stream 1. The second
-/// part decides only among equal bytes, so that ranking n candidates takes little more than n bytes of key stream.
-pub(crate) fn keys(seed: u64, count: usize) -> Vec<u64> {
-    let mut coarse = ChaCha8Rng::seed_from_u64(seed);
-    let mut fine = coarse.clone();
-    fine.set_stream(1);
-    let mut bytes = vec![0; count];
-    coarse.fill_bytes(&mut bytes);
-    bytes.into_iter().map(|byte| u64::from(byte) << 32 | u64::from(fine.next_u32())).collect()
 }

@@ -11,6 +11,7 @@
 //! |---|---|---|---|
 //! | [`nuclear`](#nuclear) | yes | nalgebra | [`Norm::Nuclear`] |
 //! | [`rayon`](#rayon) | yes | rayon | nothing yet |
+//! | [`safetensors`](#safetensors) | yes | safetensors, serde, serde_json, tempfile | `prune::safetensors`: state dicts and masks as files |
 //!
 //! # `nuclear`
 //!
@@ -49,5 +50,27 @@
 //! Reserved for pruning on all cores. In this version the feature adds the dependency and nothing else: every function
 //! runs on the thread that calls it. When that changes, the masks will not: they are the same for any number of
 //! threads.
+//!
+//! # `safetensors`
+//!
+//! The module `prune::safetensors`: a whole [`Module`](crate::Module) as a state dict, under the names that PyTorch
+//! gives to it (`weight_orig` and `weight_mask` for a pruned `weight`), in files or in memory, and masks alone.
+//!
+//! ```
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # #[cfg(feature = "safetensors")] {
+//! use prune::{ParameterStore, safetensors};
+//!
+//! let mut layer = ParameterStore::from_iter([("weight", ndarray::arr2(&[[1.0_f32, -2.0], [3.0, -4.0]]))]);
+//! prune::l1_unstructured(&mut layer, "weight", 2)?;
+//!
+//! let bytes = safetensors::to_bytes(&layer)?;
+//! let (copy, report) = safetensors::from_bytes::<f32>(&bytes)?;
+//! assert_eq!(report.applied, ["weight_orig", "weight_mask"]);
+//! assert_eq!(copy["weight"].value(), layer["weight"].value());
+//! # }
+//! # Ok(())
+//! # }
+//! ```
 //!
 //! [`Norm::Nuclear`]: crate::Norm::Nuclear

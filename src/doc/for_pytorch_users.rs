@@ -26,6 +26,7 @@
 //! | `optimizer.step()` on `weight_orig` | [`weight.update(\|orig\| ...)`](crate::Parameter::update) |
 //! | `weight_orig.grad` | your own gradient, through [`weight.mask_gradient(...)`](crate::Parameter::mask_gradient) |
 //! | `copy.deepcopy(module)` | `module.clone()` |
+//! | `module.state_dict()`, in a safetensors file | `prune::safetensors::save_file`, with the feature [`safetensors`](crate::doc::features#safetensors) |
 //!
 //! Parameters are fields of your own structs, with [`named_parameters!`](crate::named_parameters) to name them, or
 //! entries of a [`ParameterStore`], which is an ordered map of names and needs no struct. A name is a path: `"weight"`
@@ -378,9 +379,9 @@
 //!   and scores are given. Without scores those entries are ranked by their values, which are zeros.
 //! - **The first pruning hands a method the whole tensor, later ones what is still there**: a vector of entries for an
 //!   unstructured method. One of your own has to work with both.
-//! - **After global pruning the history says `CustomFromMask`**, whatever the method was. PyTorch keeps one more full
-//!   mask there for every round; here the entry is a name only, and the parameter's mask is the only one. (The entry of
-//!   [`custom_from_mask`](crate::custom_from_mask) does hold its mask.)
+//! - **After global pruning, or loading a state dict, the history says `CustomFromMask`**, whatever the method was.
+//!   PyTorch keeps one more full mask there for every round; here the entry is a name only, and the parameter's mask is
+//!   the only one. (The entry of [`custom_from_mask`](crate::custom_from_mask) does hold its mask.)
 //! - **[`PruningMethod::prune`](crate::PruningMethod::prune) and `compute_mask` do not leave out what `default_mask`
 //!   has pruned.** Only a [`PruningContainer`](crate::PruningContainer), and so every function that prunes a parameter,
 //!   does.

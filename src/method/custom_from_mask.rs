@@ -59,7 +59,7 @@ impl<A: Element> PruningMethod<A> for CustomFromMask {
 
 impl<A: Element> BuiltIn<A> for CustomFromMask {
     fn decide(&self, candidates: &Candidates<'_, A>) -> Result<Decision<'_, A>, PruneError> {
-        PruneError::check_shape("mask", candidates.segments[0].scores.shape(), self.mask.shape())?;
+        PruneError::check_shape("mask", candidates.tensor().scores.shape(), self.mask.shape())?;
         Ok(Decision::Mask(self.mask.view().into()))
     }
 }

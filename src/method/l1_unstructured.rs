@@ -2,7 +2,8 @@ use ndarray::ArrayViewD;
 
 use super::{BuiltIn, Describe, PruningMethod, PruningType, built_in_mask};
 use crate::candidates::Candidates;
-use crate::decision::Decision;
+use crate::decision::{Chosen, Decision};
+use crate::key::Ranked;
 use crate::{Amount, Element, Mask, PruneError, TieBreak, select, torch};
 
 /// Prunes the entries of lowest magnitude, as
@@ -63,10 +64,10 @@ impl<A: Element> BuiltIn<A> for L1Unstructured {
         if count == 0 {
             return Ok(Decision::Keep);
         }
-        let cut = select::lowest_magnitudes(candidates, count);
+        let cut = select::lowest(&candidates.segments(), count);
         if cut.tie && self.tie_break == TieBreak::PyTorch {
-            let keys: Vec<A::Key> = candidates.living().map(A::magnitude).collect();
-            return Ok(Decision::Candidates(torch::first_k(&keys, count)));
+            let keys: Vec<A::Key> = candidates.living().map(Ranked::key).collect();
+            return Ok(Decision::Candidates(Chosen::new(torch::first_k(&keys, count), candidates)));
         }
         Ok(Decision::Cut(cut))
     }

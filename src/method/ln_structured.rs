@@ -4,7 +4,7 @@ use super::random_structured::channels_of;
 use super::{BuiltIn, Describe, PruningMethod, PruningType, built_in_mask};
 use crate::candidates::Candidates;
 use crate::decision::Decision;
-use crate::element::Key;
+use crate::key::{Key, Ranked};
 use crate::{Amount, Element, Mask, Norm, PruneError, TieBreak, norm, select, torch};
 
 /// Prunes the channels of lowest norm, as
@@ -69,14 +69,14 @@ impl<A: Element> BuiltIn<A> for LnStructured {
     fn decide(&self, candidates: &Candidates<'_, A>) -> Result<Decision<'_, A>, PruneError> {
         let (channels, living) = candidates.channels(self.dim)?;
         let count = self.amount.count_of(living.len(), "channels")?;
-        let scores = candidates.segments[0].scores.view();
+        let scores = candidates.tensor().scores.view();
         // A norm that is not defined here is an error for every amount.
         self.norm.check::<A>(scores.shape(), &channels)?;
         if count == 0 {
             return Ok(Decision::Keep);
         }
         let norms = norm::norms(scores, &channels, &living, self.norm);
-        let keys: Vec<A::Key> = norms.into_iter().map(A::magnitude).collect();
+        let keys: Vec<A::Key> = norms.into_iter().map(Ranked::key).collect();
         let (mut lowest, tie) = select::lowest_keys(&keys, count);
         if tie && self.tie_break == TieBreak::PyTorch {
             // PyTorch selects the channels that it keeps, and equal norms fall accordingly.

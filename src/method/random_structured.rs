@@ -4,8 +4,9 @@ use super::{BuiltIn, Describe, PruningMethod, PruningType, built_in_mask};
 use crate::candidates::Candidates;
 use crate::channels::Channels;
 use crate::decision::Decision;
-use crate::element::Internals;
-use crate::{Amount, Element, Mask, PruneError, RandomSource, random, select};
+use crate::draw::Draw;
+use crate::key::Ranked;
+use crate::{Amount, Element, Mask, PruneError, RandomSource};
 
 /// Prunes whole channels at random, as
 /// [`torch.nn.utils.prune.RandomStructured`](https://pytorch.org/docs/stable/generated/torch.nn.utils.prune.RandomStructured.html).
@@ -66,10 +67,10 @@ impl<A: Element> BuiltIn<A> for RandomStructured {
             return Ok(Decision::Keep);
         }
         let lowest = match &self.source {
-            RandomSource::Seed(seed) => select::lowest_keys(&random::keys(*seed, living.len()), count).0,
+            RandomSource::Seed(seed) => Draw::among(*seed, living.len(), count),
             RandomSource::Torch(generator) => {
                 // One f32 per channel, whatever the type of the tensor, and everything up to the threshold goes.
-                let keys: Vec<u32> = generator.draw::<f32>(living.len()).into_iter().map(f32::magnitude).collect();
+                let keys: Vec<u32> = generator.draw::<f32>(living.len()).into_iter().map(f32::key).collect();
                 let threshold = *keys.clone().select_nth_unstable(count - 1).1;
                 keys.into_iter().map(|key| key <= threshold).collect()
             }

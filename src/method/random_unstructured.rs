@@ -2,9 +2,10 @@ use ndarray::ArrayViewD;
 
 use super::{BuiltIn, Describe, PruningMethod, PruningType, built_in_mask};
 use crate::candidates::Candidates;
-use crate::decision::Decision;
-use crate::element::Key;
-use crate::{Amount, Element, Mask, PruneError, RandomSource, TieBreak, random, select, torch};
+use crate::decision::{Chosen, Decision};
+use crate::draw::Draw;
+use crate::key::Key;
+use crate::{Amount, Element, Mask, PruneError, RandomSource, TieBreak, select, torch};
 
 /// Prunes entries at random, as
 /// [`torch.nn.utils.prune.RandomUnstructured`](https://pytorch.org/docs/stable/generated/torch.nn.utils.prune.RandomUnstructured.html).
@@ -68,23 +69,25 @@ impl<A: Element> BuiltIn<A> for RandomUnstructured {
         if count == 0 {
             return Ok(Decision::Keep);
         }
-        let pruned = match &self.source {
+        match &self.source {
             RandomSource::Seed(seed) => {
-                lowest(&random::keys(*seed, candidates.count), count, self.tie_break.unwrap_or(TieBreak::LowestIndex))
+                let draw = Draw::new(*seed, &candidates.segments(), count);
+                if draw.tie() && self.tie_break == Some(TieBreak::PyTorch) {
+                    let pruned = torch::first_k(&draw.keys(candidates.count), count);
+                    return Ok(Decision::Candidates(Chosen::new(pruned, candidates)));
+                }
+                Ok(Decision::Draw(Box::new(draw)))
             }
             RandomSource::Torch(generator) => {
                 // PyTorch prunes the largest of its numbers, drawn in the type of the tensor.
                 let draws = generator.draw::<A>(candidates.count);
-                let keys: Vec<A::Key> = draws.into_iter().map(|u| u.magnitude().reversed()).collect();
-                lowest(&keys, count, self.tie_break.unwrap_or(TieBreak::PyTorch))
+                let keys: Vec<A::Key> = draws.into_iter().map(|u| u.key().reversed()).collect();
+                let (mut pruned, tie) = select::lowest_keys(&keys, count);
+                if tie && self.tie_break != Some(TieBreak::LowestIndex) {
+                    pruned = torch::first_k(&keys, count);
+                }
+                Ok(Decision::Candidates(Chosen::new(pruned, candidates)))
             }
-        };
-        Ok(Decision::Candidates(pruned))
+        }
     }
-}
-
-/// Which of the keys are the `count` lowest.
-fn lowest<K: Key>(keys: &[K], count: usize, tie_break: TieBreak) -> Vec<bool> {
-    let (lowest, tie) = select::lowest_keys(keys, count);
-    if tie && tie_break == TieBreak::PyTorch { torch::first_k(keys, count) } else { lowest }
 }

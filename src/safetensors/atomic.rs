@@ -89,3 +89,32 @@ fn new_file_beside(destination: &Path) -> io::Result<NamedTempFile> {
 fn has_other(file: &NamedTempFile, wanted: &fs::Permissions) -> bool {
     file.as_file().metadata().map_or(true, |found| found.permissions() != *wanted)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_commit_nothing_happens() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        for before in [None, Some("old")] {
+            if let Some(before) = before {
+                fs::write(&path, before).unwrap();
+            }
+            let mut file = AtomicFile::create(&path).unwrap();
+            file.write_all(&[0; 100_000]).unwrap();
+            assert_eq!(fs::read_to_string(&path).ok().as_deref(), before);
+            drop(file);
+            assert_eq!(fs::read_to_string(&path).ok().as_deref(), before);
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), usize::from(before.is_some()));
+        }
+    }
+
+    #[test]
+    fn a_path_without_a_folder_is_in_the_current_one() {
+        assert_eq!(folder_of(Path::new("file")), Path::new("."));
+        assert_eq!(folder_of(Path::new("a/file")), Path::new("a"));
+        assert_eq!(folder_of(Path::new("/file")), Path::new("/"));
+    }
+}

@@ -15,8 +15,9 @@ use super::names;
 use super::report::LoadReport;
 use super::save::write_file;
 use super::state_dict::check_unique;
+use crate::apply;
 use crate::candidates::flat;
-use crate::decision::{Cursor, Decision};
+use crate::decision::Decision;
 use crate::method::AppliedMask;
 use crate::{Mask, Module};
 
@@ -142,7 +143,7 @@ pub fn apply_masks<M: Module + ?Sized>(
 
     for (place, mask) in checked {
         let parameter = &mut parameters[place].1;
-        parameter.commit(&Decision::Mask(mask.into()), &mut Cursor::default(), None);
+        apply::apply(vec![parameter.target(None)], &Decision::Mask(mask.into()));
         parameter.record(AppliedMask);
     }
     Ok(report)

@@ -1,0 +1,92 @@
+//! Tensors cut into chunks: the unit of work of a thread, small enough to stay in its cache between two looks at it.
+
+use crate::key::{Key, Ranked};
+
+/// Entries in a chunk. 16 K entries of f32 are 64 KiB: an eighth of a core's second-level cache, and 16 fresh pages.
+pub(crate) const CHUNK: usize = 1 << 14;
+
+/// The scores of one tensor, row-major.
+#[derive(Clone, Copy, Debug)]
+pub struct Segment<'a, A> {
+    /// One score an entry.
+    pub scores: &'a [A],
+    /// False where an entry is pruned already and does not count; `None` means that all live.
+    pub alive: Option<&'a [bool]>,
+}
+
+/// A place among all entries: tensors in the order given, row-major within each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    /// Which tensor.
+    pub segment: usize,
+    /// Which entry of it.
+    pub offset: usize,
+}
+
+impl Position {
+    /// Before every entry.
+    pub const START: Self = Self { segment: 0, offset: 0 };
+    /// Behind every entry.
+    pub const END: Self = Self { segment: usize::MAX, offset: usize::MAX };
+
+    /// How many of the `len` entries from `self` on lie before `end`.
+    pub fn before(self, end: Self, len: usize) -> usize {
+        match self.segment.cmp(&end.segment) {
+            std::cmp::Ordering::Less => len,
+            std::cmp::Ordering::Equal => end.offset.saturating_sub(self.offset).min(len),
+            std::cmp::Ordering::Greater => 0,
+        }
+    }
+}
+
+/// Up to [`CHUNK`] neighbouring scores of one tensor.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Chunk<'a, A> {
+    pub start: Position,
+    pub scores: &'a [A],
+    pub alive: Option<&'a [bool]>,
+}
+
+/// All chunks of all tensors, in order. None is empty.
+pub(crate) fn chunks<'a, A>(segments: &[Segment<'a, A>]) -> Vec<Chunk<'a, A>> {
+    let count = segments.iter().map(|s| s.scores.len().div_ceil(CHUNK)).sum();
+    let mut chunks = Vec::with_capacity(count);
+    for (segment, &Segment { scores, alive }) in segments.iter().enumerate() {
+        let starts = (0..scores.len()).step_by(CHUNK);
+        chunks.extend(starts.zip(scores.chunks(CHUNK)).map(|(offset, scores)| Chunk {
+            start: Position { segment, offset },
+            scores,
+            alive: alive.map(|alive| &alive[offset..][..scores.len()]),
+        }));
+    }
+    chunks
+}
+
+impl<A: Ranked> Chunk<'_, A> {
+    /// The rank of entry `i`; of a pruned one the largest.
+    pub fn key(&self, i: usize) -> A::Key {
+        match self.alive {
+            Some(alive) if !alive[i] => A::Key::MAX,
+            _ => self.scores[i].key(),
+        }
+    }
+
+    /// All ranks in order. For a loop that need not be the fastest.
+    pub fn keys(&self) -> impl Iterator<Item = A::Key> {
+        (0..self.scores.len()).map(|i| self.key(i))
+    }
+}
+
+/// The rank of an entry of which it is known whether it lives.
+#[inline]
+pub(crate) fn living_key<A: Ranked>(score: A, alive: bool) -> A::Key {
+    // 0 where it lives, all ones where not.
+    score.key() | A::Key::from(alive).wrapping_sub(A::Key::ONE)
+}
+
+/// How many are true.
+pub(crate) fn count_true(mask: &[bool]) -> usize {
+    // Counts of so few entries fit in a byte, so that they share the vector lanes of what is counted.
+    const SHORT: usize = 128;
+    mask.chunks(SHORT).map(|part| usize::from(part.iter().map(|&alive| u8::from(alive)).sum::<u8>())).sum()
+}

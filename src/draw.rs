@@ -1,0 +1,167 @@
+//! Pruning k of n entries at random: every set of k equally likely, the same for a seed on every machine and any number of threads,
+//! with nothing of length n in memory.
+//!
+//! Living entry i draws byte i of a ChaCha8 keystream, and the k lowest go. Entries that drew the byte at the boundary are told apart
+//! by a second draw: the j-th of them, in order, draws word j of a second keystream. That is one entry in 256, so the second draws are
+//! kept, and the cut among them is found as for any other scores. Since the keystream can be entered anywhere, each chunk makes its own
+//! bytes, once to count and once to write.
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+
+use crate::chunk::{CHUNK, Position, Segment, chunks, count_true};
+use crate::decision::{Place, running_sum};
+use crate::parallel;
+use crate::select::{Cut, lowest};
+
+/// Bytes whose numbers of entries are counted at once: the boundary's is nearly always among three neighbours.
+const WINDOW: usize = 3;
+/// Entries whose count fits in a byte, so that counts share the vector lanes of the bytes counted.
+const SHORT: usize = 128;
+
+/// Who goes, found for all entries.
+#[derive(Debug)]
+pub struct Draw {
+    bytes: ChaCha8Rng,
+    /// Entries that drew less go, those that drew more stay.
+    boundary: u8,
+    /// Second draws of those at the boundary.
+    words: Vec<u32>,
+    cut: Cut<u32>,
+    starts: Vec<Start>,
+}
+
+/// What comes before a chunk.
+#[derive(Clone, Copy, Debug)]
+struct Start {
+    /// Living entries.
+    living: usize,
+    /// Of those, how many drew the byte at the boundary.
+    ties: usize,
+}
+
+impl Draw {
+    /// Draws for the living entries of all segments, of which `k` are to go. What the scores are plays no role.
+    ///
+    /// `k` is at most the number of living entries.
+    pub fn new<A: Sync>(seed: u64, segments: &[Segment<'_, A>], k: usize) -> Self {
+        let bytes = ChaCha8Rng::seed_from_u64(seed);
+        let mut words = bytes.clone();
+        words.set_stream(1);
+        let chunks = chunks(segments);
+        let entries = chunks.iter().map(|chunk| chunk.scores.len()).sum();
+        let living = parallel::map(&chunks, entries, |chunk| chunk.alive.map_or(chunk.scores.len(), count_true));
+        let total = living.iter().sum::<usize>();
+        let spans: Vec<_> = running_sum(&living).zip(living.iter().copied()).collect();
+
+        // The boundary is close to k's share of 256; if it is not in the window there, the window moves.
+        let mut first = (k.saturating_mul(256) / total.max(1)).saturating_sub(WINDOW / 2).min(256 - WINDOW);
+        let (boundary, below, ties) = loop {
+            let counts = parallel::map(&spans, entries, |&(start, len)| count(&bytes, start, len, first as u8));
+            let totals: [usize; WINDOW + 1] = std::array::from_fn(|i| counts.iter().map(|count| count[i]).sum());
+            // How many drew less than `first`, than the next byte, ...
+            let below: [usize; WINDOW + 1] = std::array::from_fn(|i| totals[..=i].iter().sum());
+            match below.partition_point(|&below| below < k) {
+                0 if first > 0 => first = first.saturating_sub(WINDOW),
+                i if i > WINDOW => first = (first + WINDOW).min(256 - WINDOW),
+                i => {
+                    // It is 0 here only if k is: nobody at the boundary goes.
+                    let i = i.max(1);
+                    break (
+                        (first + i - 1) as u8,
+                        below[i - 1],
+                        counts.iter().map(|count| count[i]).collect::<Vec<_>>(),
+                    );
+                }
+            }
+        };
+        let starts =
+            running_sum(&living).zip(running_sum(&ties)).map(|(living, ties)| Start { living, ties }).collect();
+        // The largest key is not for living entries.
+        let words: Vec<_> = (0..ties.iter().sum()).map(|_| words.next_u32().min(u32::MAX - 1)).collect();
+        let cut = lowest(&[Segment { scores: &words, alive: None }], k - below);
+        Self { bytes, boundary, words, cut, starts }
+    }
+
+    /// Which `k` of so many go.
+    pub fn among(seed: u64, count: usize, k: usize) -> Vec<bool> {
+        // What is drawn for has no values, and takes no memory.
+        let nothing = vec![(); count];
+        let draw = Self::new(seed, &[Segment { scores: &nothing, alive: None }], k);
+        let mut kept = vec![true; count];
+        for (index, kept) in kept.chunks_mut(CHUNK).enumerate() {
+            draw.clear(Place { index, start: Position { segment: 0, offset: index * CHUNK } }, kept);
+        }
+        kept.into_iter().map(|kept| !kept).collect()
+    }
+
+    /// Clears what is pruned in one chunk of a mask, which comes as it was when the draw was made.
+    pub fn clear(&self, place: Place, mask: &mut [bool]) {
+        let mut buffer = [0; CHUNK + 4];
+        let Start { living, mut ties } = self.starts[place.index];
+        let count = count_true(mask);
+        let bytes = keystream(&self.bytes, living, count, &mut buffer);
+        if count == mask.len() {
+            for (mask, bytes) in mask.chunks_mut(32).zip(bytes.chunks(32)) {
+                mask.iter_mut().zip(bytes).for_each(|(mask, &byte)| *mask = byte > self.boundary);
+                if bytes.iter().fold(false, |tie, &byte| tie | (byte == self.boundary)) {
+                    for (mask, _) in mask.iter_mut().zip(bytes).filter(|&(_, &byte)| byte == self.boundary) {
+                        *mask = self.keeps_tie(ties);
+                        ties += 1;
+                    }
+                }
+            }
+        } else {
+            let living = mask.iter_mut().filter(|mask| **mask);
+            for (mask, &byte) in living.zip(bytes) {
+                *mask = byte > self.boundary;
+                if byte == self.boundary {
+                    *mask = self.keeps_tie(ties);
+                    ties += 1;
+                }
+            }
+        }
+    }
+
+    /// Whether even the second draws are equal at the boundary.
+    pub fn tie(&self) -> bool {
+        self.cut.tie
+    }
+
+    /// What the first `count` candidates drew, in an order that ranks them.
+    pub fn keys(&self, count: usize) -> Vec<u64> {
+        let mut bytes = vec![0; count];
+        self.bytes.clone().fill_bytes(&mut bytes);
+        let mut words = self.words.iter();
+        let mut word = |byte| if byte == self.boundary { words.next().copied().unwrap_or_default() } else { 0 };
+        bytes.into_iter().map(|byte| u64::from(byte) << 32 | u64::from(word(byte))).collect()
+    }
+
+    fn keeps_tie(&self, i: usize) -> bool {
+        !self.cut.prunes(self.words[i], Position { segment: 0, offset: i })
+    }
+}
+
+/// Bytes `start..start + len` of a keystream, in `buffer`.
+fn keystream<'a>(stream: &ChaCha8Rng, start: usize, len: usize, buffer: &'a mut [u8; CHUNK + 4]) -> &'a [u8] {
+    // A keystream is entered at a word.
+    let mut stream = stream.clone();
+    stream.set_word_pos((start / 4) as u128);
+    stream.fill_bytes(&mut buffer[..start % 4 + len]);
+    &buffer[start % 4..start % 4 + len]
+}
+
+/// Of the bytes `start..start + len`, how many are below `first`, and how many are it and each that follows in the window.
+fn count(stream: &ChaCha8Rng, start: usize, len: usize, first: u8) -> [usize; WINDOW + 1] {
+    let mut buffer = [0; CHUNK + 4];
+    let mut totals = [0; WINDOW + 1];
+    for part in keystream(stream, start, len, &mut buffer).chunks(SHORT) {
+        let mut counts = [0_u8; WINDOW + 1];
+        for &byte in part {
+            counts[0] += u8::from(byte < first);
+            (1..=WINDOW).for_each(|i| counts[i] += u8::from(byte == first + (i - 1) as u8));
+        }
+        totals.iter_mut().zip(counts).for_each(|(total, count)| *total += usize::from(count));
+    }
+    totals
+}

@@ -1,0 +1,74 @@
+//! What only the inside can set up: inputs that defeat the sample, and the radix search by itself.
+
+use super::{FEW, SAMPLE_MAX, STRIDE, bracket, lowest, places, radix};
+use crate::chunk::{CHUNK, Segment, chunks};
+use crate::key::Ranked;
+
+/// Big where the sample looks, small elsewhere; or the other way round.
+fn adversary(len: usize, seen: f32, unseen: f32) -> Vec<f32> {
+    let mut data: Vec<f32> = (0..len).map(|i| unseen + (i * 7919 % 1009) as f32 / 2048.0).collect();
+    for place in places(len, STRIDE.max(len / SAMPLE_MAX)) {
+        data[place] = seen + (place % 13) as f32 / 64.0;
+    }
+    data
+}
+
+fn assert_exact(data: &[f32], k: usize) {
+    let mut keys: Vec<_> = data.iter().map(|x| x.key()).collect();
+    keys.sort_unstable();
+    let cut = lowest(&[Segment { scores: data, alive: None }], k);
+    assert_eq!(cut.key, keys[k - 1], "key {k} of {}", data.len());
+    let pruned =
+        data.iter().enumerate().filter(|&(i, x)| x.key() < cut.key || (x.key() == cut.key && i < cut.end.offset));
+    assert_eq!(
+        pruned.count(),
+        if cut.end.segment == 0 || keys.get(k).is_none_or(|&next| next > cut.key) { k } else { usize::MAX }
+    );
+    assert_eq!(cut.tie, keys.get(k) == Some(&cut.key));
+}
+
+#[test]
+fn a_sample_that_sees_nothing_typical_is_recovered_from() {
+    for (seen, unseen) in [(1000.0, 1.0), (1.0, 1000.0)] {
+        for len in [FEW + 1, 5 * CHUNK + 3, 1 << 18] {
+            let data = adversary(len, seen, unseen);
+            for k in [1, len / 100, len / 2, len - len / 100, len] {
+                assert_exact(&data, k);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_bracket_that_holds_nearly_all_is_recovered_from() {
+    // The sample sees the extremes only, everything else lies between.
+    let len = 1 << 18;
+    let mut data = adversary(len, 0.0, 5.0);
+    for (i, place) in places(len, STRIDE.max(len / SAMPLE_MAX)).enumerate() {
+        data[place] = if i % 2 == 0 { 0.0 } else { 9.0 };
+    }
+    let whole = [Segment { scores: &data[..], alive: None }];
+    let (lo, hi) = bracket(&chunks(&whole), len, len / 2);
+    assert!(lo < 5_f32.key() && hi > 6_f32.key());
+    for k in [len / 2 - 1000, len / 2, len / 2 + 1000] {
+        assert_exact(&data, k);
+    }
+}
+
+#[test]
+fn the_radix_search_alone_is_exact() {
+    let data: Vec<u64> = (0..40_000_u64).map(|i| i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (i % 60)).collect();
+    let mut sorted = data.clone();
+    sorted.sort_unstable();
+    let whole = [Segment { scores: &data[..], alive: None }];
+    for k in [1, 2, 1000, 20_000, 39_999, 40_000] {
+        let key = sorted[k - 1];
+        let found = radix(&chunks(&whole), data.len(), 0, u64::MAX, 0, k);
+        assert_eq!((found.key, found.below), (key, sorted.partition_point(|&other| other < key)));
+        assert_eq!(found.at, sorted.iter().filter(|&&other| other == key).count());
+        // From an interval that starts above some entries.
+        let (lo, hi) = (key - key % 7, key.saturating_add(5));
+        let below = sorted.partition_point(|&other| other < lo);
+        assert_eq!(radix(&chunks(&whole), data.len(), lo, hi, below, k).key, key);
+    }
+}
