@@ -83,6 +83,8 @@ mod amount;
 mod apply;
 mod candidates;
 mod channels;
+#[cfg(feature = "safetensors")]
+pub mod checkpoint;
 mod chunk;
 mod container;
 mod decision;

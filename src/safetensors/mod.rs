@@ -58,15 +58,15 @@
 //! causes a panic, or an allocation that is not in proportion to its own size. A module is loaded as a whole or, on an
 //! error, not at all, and a file that is replaced is complete or untouched.
 
-mod atomic;
-mod bits;
-mod elements;
-mod error;
+pub(crate) mod atomic;
+pub(crate) mod bits;
+pub(crate) mod elements;
+pub(crate) mod error;
 mod file;
-mod header;
+pub(crate) mod header;
 mod load;
 mod masks;
-mod names;
+pub(crate) mod names;
 mod report;
 mod save;
 mod state_dict;

@@ -12,7 +12,8 @@ use crate::{Element, Module};
 /// Writes a module as a safetensors file that PyTorch loads.
 ///
 /// The file appears, or replaces the one that is there, when it is complete: on an error that one is untouched. It keeps
-/// the mode of the one it replaces; a symbolic link stays one. The same module gives the same bytes.
+/// the mode of the one it replaces; a symbolic link stays one. The same module gives the same bytes. A process that is
+/// killed half-way leaves at most a file `.nn-prune-*.tmp` beside it.
 ///
 /// ```
 /// # let folder = tempfile::tempdir()?;

@@ -145,7 +145,7 @@ mod tests {
         let generator = Generator::manual_seed(1);
         let clone = generator.clone();
         let turns: Vec<f32> = [generator.draw(2), clone.draw(1), generator.draw(1)].concat();
-        assert_eq!(turns, Generator::manual_seed(1).draw(4));
+        assert_eq!(turns, Generator::manual_seed(1).draw::<f32>(4));
     }
 
     #[test]

@@ -195,9 +195,9 @@ mod tests {
 
     #[test]
     fn none_and_all() {
-        assert_eq!(selected(&[], 0), []);
-        assert_eq!(selected(&[], 1), []);
-        assert_eq!(selected(&[7; 3], 0), []);
+        assert!(selected(&[], 0).is_empty());
+        assert!(selected(&[], 1).is_empty());
+        assert!(selected(&[7; 3], 0).is_empty());
         assert_eq!(selected(&[7; 3], 3), [0, 1, 2]);
         assert_eq!(selected(&[7; 3], usize::MAX), [0, 1, 2]);
     }

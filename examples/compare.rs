@@ -1,0 +1,108 @@
+//! The Rust side of `benches/compare/compare.py`, which times this crate and PyTorch on the same tensors in turn.
+//!
+//! It is asked on standard input, a line at a time: `OPERATION DTYPE ROWS COLUMNS FILE`, where the file holds the tensor as
+//! little-endian bytes. It answers with the seconds that one run took, and leaves the mask, a byte per entry, in
+//! `FILE.mask`.
+
+use std::error::Error;
+use std::fs;
+use std::io::{self, BufRead, Write};
+use std::time::Instant;
+
+use half::bf16;
+use ndarray::Array2;
+use prune::{
+    CustomFromMask, Element, Identity, L1Unstructured, LnStructured, Parameter, PruningMethod, RandomStructured,
+    RandomUnstructured,
+};
+
+type Outcome<T> = Result<T, Box<dyn Error>>;
+
+/// The tensor that was asked about last.
+struct Loaded<A> {
+    file: String,
+    tensor: Array2<A>,
+}
+
+impl<A: Element + bytemuck::Pod> Loaded<A> {
+    fn new() -> Self {
+        Self { file: String::new(), tensor: Array2::default((0, 0)) }
+    }
+
+    fn run(&mut self, operation: &str, rows: usize, columns: usize, file: &str) -> Outcome<f64> {
+        if self.file != file {
+            let values = bytemuck::pod_collect_to_vec(&fs::read(file)?);
+            *self = Self { file: file.to_owned(), tensor: Array2::from_shape_vec((rows, columns), values)? };
+        }
+        let seconds;
+        let parts;
+        if operation == "global" {
+            let chunks = self.tensor.axis_chunks_iter(ndarray::Axis(0), rows.div_ceil(64));
+            let mut targets: Vec<_> = chunks.map(|rows| Parameter::new(rows.to_owned())).collect();
+            let start = Instant::now();
+            prune::global_unstructured(&mut targets, L1Unstructured::new(0.5)?)?;
+            seconds = start.elapsed();
+            parts = targets;
+        } else {
+            let mut parameter = Parameter::new(self.tensor.clone());
+            if ["again", "update", "remove"].contains(&operation) {
+                parameter.prune(L1Unstructured::new(0.5)?)?;
+            }
+            let start;
+            match operation {
+                "update" => {
+                    start = Instant::now();
+                    parameter.update(|_| ());
+                }
+                "remove" => {
+                    start = Instant::now();
+                    parameter.remove()?;
+                }
+                _ => {
+                    let method = self.method(operation)?;
+                    start = Instant::now();
+                    parameter.prune(method)?;
+                }
+            }
+            seconds = start.elapsed();
+            parts = vec![parameter];
+        }
+        let masks = parts.iter().filter_map(Parameter::mask).flatten();
+        fs::write(format!("{file}.mask"), masks.map(|&kept| u8::from(kept)).collect::<Vec<_>>())?;
+        Ok(seconds.as_secs_f64())
+    }
+
+    fn method(&self, operation: &str) -> Outcome<Box<dyn PruningMethod<A>>> {
+        Ok(match operation {
+            "identity" => Box::new(Identity),
+            "l1 0.5" | "again" => Box::new(L1Unstructured::new(0.5)?),
+            "l1 0.9" => Box::new(L1Unstructured::new(0.9)?),
+            "random" => Box::new(RandomUnstructured::new(0.5, 888)?),
+            "random channels" => Box::new(RandomStructured::new(0.5, 0, 888)?),
+            "l2 rows" => Box::new(LnStructured::new(0.5, 2, 0)?),
+            "l2 columns" => Box::new(LnStructured::new(0.5, 2, 1)?),
+            "own mask" => Box::new(CustomFromMask::new(self.tensor.mapv(|x| x > A::zero()).into_dyn())),
+            _ => return Err(format!("no operation is called `{operation}`").into()),
+        })
+    }
+}
+
+fn main() -> Outcome<()> {
+    let (mut single, mut brain) = (Loaded::<f32>::new(), Loaded::<bf16>::new());
+    for line in io::stdin().lock().lines() {
+        let line = line?;
+        let fields: Vec<&str> = line.split('\t').collect();
+        let [operation, dtype, rows, columns, file] = fields[..] else {
+            return Err(format!("expected five fields with tabs between them, found `{line}`").into());
+        };
+        let (rows, columns) = (rows.parse()?, columns.parse()?);
+        let seconds = match dtype {
+            "f32" => single.run(operation, rows, columns, file)?,
+            "bf16" => brain.run(operation, rows, columns, file)?,
+            _ => return Err(format!("no element type is called `{dtype}` here").into()),
+        };
+        println!("{seconds:e}");
+        io::stdout().flush()?;
+    }
+    Ok(())
+}

@@ -1,0 +1,192 @@
+//! Laws of one parameter and one or two calls.
+
+use ndarray::{Array1, ArrayD, Axis};
+use proptest::prelude::*;
+use prune::{CustomFromMask, Mask, Parameter, PruningContainer, PruningType};
+
+use crate::dtype::{Dtype, assert_same, for_each_dtype};
+use crate::inputs::{flags, layout, shape, spec, values};
+use crate::model::{Model, Picture};
+use crate::oracle::{self, Tensor};
+use crate::runner::holds;
+use crate::spec::Spec;
+
+for_each_dtype!(
+    a_call_is_what_the_oracle_says,
+    layout_does_not_matter,
+    all_doors_lead_to_one_mask,
+    pruning_twice_is_pruning_the_rest,
+    called_directly_a_method_counts_pruned_entries_too,
+    a_clone_is_independent,
+    remove_leaves_the_value,
+);
+
+/// A parameter that is pruned already or not, and the model of it.
+fn parameter<A: Dtype>() -> BoxedStrategy<(Parameter<A>, Model<A>)> {
+    (shape(), values::<A>(), layout(), prop::option::of(flags()))
+        .prop_map(|(shape, values, layout, keep)| {
+            let tensor = values.array(&shape);
+            let (mut parameter, mut model) = (Parameter::new(layout.of(&tensor)), Model::new(&shape, &tensor));
+            if let Some(keep) = keep {
+                let keep = keep.array(&shape);
+                model.mask = Some(keep.iter().copied().collect());
+                model.history.push("CustomFromMask");
+                parameter.prune(CustomFromMask::new(keep)).expect("the mask has the shape of the tensor");
+            }
+            (parameter, model)
+        })
+        .boxed()
+}
+
+/// So the count is exact, no pruned entry comes back, and `value == orig * mask`; and an error changes nothing.
+fn a_call_is_what_the_oracle_says<A: Dtype>() {
+    holds((parameter::<A>(), spec(), prop::option::of(values::<A>())), |((mut parameter, mut model), spec, scores)| {
+        let before = Picture::of(&parameter);
+        let scores = scores.map(|scores| scores.array(&model.shape));
+        let flat: Option<Vec<A>> = scores.as_ref().map(|scores| scores.iter().copied().collect());
+        let pruned = spec.method::<A>(&model.shape).and_then(|method| match &scores {
+            Some(scores) => parameter.prune_with_scores(method, scores.view()),
+            None => parameter.prune(method),
+        });
+        assert_eq!(pruned.is_ok(), model.prune(&spec, flat.as_deref()), "{pruned:?}");
+        model.assert_is(&parameter);
+        if pruned.is_err() {
+            assert_eq!(Picture::of(&parameter), before);
+        }
+    });
+}
+
+fn layout_does_not_matter<A: Dtype>() {
+    let inputs = (shape(), values::<A>(), values::<A>(), flags(), spec(), layout());
+    holds(inputs, |(shape, tensor, scores, keep, spec, layout)| {
+        let (tensor, scores, keep) = (tensor.array(&shape), scores.array(&shape), keep.array(&shape));
+        let prune = |tensor: ArrayD<A>, scores: ArrayD<A>, keep: Mask| {
+            let mut parameter = Parameter::new(tensor);
+            let results = [
+                parameter.prune_with_scores(spec.method::<A>(&shape)?, scores.view()),
+                parameter.prune(CustomFromMask::new(keep)),
+                parameter.prune(spec.method::<A>(&shape)?),
+            ];
+            let mut gradient = scores; // laid out as they are
+            parameter.mask_gradient(gradient.view_mut())?;
+            Ok::<_, prune::PruneError>((results, Picture::of(&parameter), gradient.mapv(A::bits)))
+        };
+        let laid_out = prune(layout.of(&tensor), layout.of(&scores), layout.of(&keep));
+        assert_eq!(laid_out.map_err(drop), prune(tensor, scores, keep).map_err(drop));
+    });
+}
+
+/// A parameter, a container and a method on its own agree.
+fn all_doors_lead_to_one_mask<A: Dtype>() {
+    holds((shape(), values::<A>(), spec(), layout()), |(shape, tensor, spec, layout)| {
+        let tensor = tensor.array(&shape);
+        if spec.method::<A>(&shape).is_err() {
+            return;
+        }
+        // A fresh one each time, because a generator in it moves on.
+        let method = || spec.method::<A>(&shape).expect("it was valid before");
+        let ones = layout.of(&Mask::from_elem(tensor.raw_dim(), true));
+        let laid_out = layout.of(&tensor);
+
+        let alone = method().compute_mask(laid_out.view(), ones.view());
+        let mut parameter = Parameter::new(tensor.clone());
+        if parameter.prune(method()).is_err() {
+            // Whether a third party's axis exists is checked by whoever calls the method.
+            assert!(alone.is_err() || matches!(spec, Spec::Every { .. }));
+            return;
+        }
+        assert_eq!(alone.as_ref().ok(), parameter.mask());
+
+        let product = method().prune(laid_out.view(), None, None).expect("compute_mask was Ok");
+        assert_same(&product, parameter.value().as_slice().expect("standard layout"), "prune()");
+
+        // A container hands over the channels that have an entry, of which an empty tensor has none.
+        if !tensor.is_empty() {
+            let mut container = PruningContainer::new();
+            container.push(method());
+            assert_eq!(container.compute_mask(laid_out.view(), ones.view()), alone);
+        }
+    });
+}
+
+/// A second call does to what is left what a first call would do to a tensor of just that.
+fn pruning_twice_is_pruning_the_rest<A: Dtype>() {
+    holds((shape(), values::<A>(), flags(), spec()), |(shape, tensor, keep, spec)| {
+        let (tensor, keep) = (tensor.array(&shape), keep.array(&shape));
+        let mut parameter = Parameter::new(tensor);
+        parameter.prune(CustomFromMask::new(keep.clone())).expect("the mask has the shape of the tensor");
+        let value = parameter.value().clone();
+        let (Ok(method), Ok(again)) = (spec.method::<A>(&shape), spec.method::<A>(&shape)) else { return };
+
+        let (mut rest, left): (_, Box<dyn Fn(&Mask) -> Vec<bool>>) = match spec.kind() {
+            PruningType::Global => return,
+            PruningType::Unstructured => {
+                let entries = value.iter().zip(&keep).filter(|(_, kept)| **kept).map(|(x, _)| *x);
+                let rest = Parameter::new(Array1::from_iter(entries));
+                (rest, Box::new(|mask| mask.iter().zip(&keep).filter(|(_, kept)| **kept).map(|(m, _)| *m).collect()))
+            }
+            PruningType::Structured { dim } => {
+                let axis = if dim < 0 { dim.wrapping_add(shape.len() as isize) } else { dim };
+                if shape.len() < 2 || !(0..shape.len() as isize).contains(&axis) {
+                    return;
+                }
+                let axis = Axis(axis as usize);
+                let has_entry =
+                    |(i, channel): (usize, ndarray::ArrayViewD<'_, bool>)| channel.iter().any(|k| *k).then_some(i);
+                let living: Vec<usize> = keep.axis_iter(axis).enumerate().filter_map(has_entry).collect();
+                let mut rest = Parameter::new(value.select(axis, &living));
+                rest.prune(CustomFromMask::new(keep.select(axis, &living))).expect("the mask has the shape");
+                (rest, Box::new(move |mask| mask.select(axis, &living).iter().copied().collect()))
+            }
+        };
+        assert_eq!(parameter.prune(method).is_ok(), rest.prune(again).is_ok());
+        let mask = parameter.mask().expect("it is pruned");
+        let kept_of_rest = rest.mask().map_or_else(|| vec![true; rest.value().len()], |m| m.iter().copied().collect());
+        assert_eq!(left(mask), kept_of_rest);
+        assert!(mask.iter().zip(&keep).all(|(after, before)| before | !after));
+    });
+}
+
+/// Only a container leaves them out (SEMANTICS.md 6.8).
+fn called_directly_a_method_counts_pruned_entries_too<A: Dtype>() {
+    holds((shape(), values::<A>(), flags(), spec(), layout()), |(shape, scores, keep, spec, layout)| {
+        let (scores, keep) = (scores.array(&shape), keep.array(&shape));
+        let Ok(method) = spec.method::<A>(&shape) else { return };
+        let Ok(found) = method.compute_mask(layout.of(&scores).view(), layout.of(&keep).view()) else { return };
+        let tensor = Tensor { shape: &shape, scores: scores.as_slice().expect("standard layout"), alive: None };
+        if let Some(expected) = oracle::mask(&spec, tensor) {
+            let expected: Vec<bool> = keep.iter().zip(expected).map(|(before, kept)| before & kept).collect();
+            assert_eq!(found.iter().copied().collect::<Vec<_>>(), expected);
+        }
+    });
+}
+
+fn a_clone_is_independent<A: Dtype>() {
+    holds((parameter::<A>(), spec(), values::<A>()), |((mut parameter, model), spec, values)| {
+        let change = |parameter: &mut Parameter<A>| {
+            parameter.update(|mut orig| orig.assign(&values.array(&model.shape)));
+            // Whether it succeeds does not matter here.
+            let _ = spec.method::<A>(&model.shape).and_then(|method| parameter.prune(method));
+            let _ = parameter.remove();
+        };
+        let before = Picture::of(&parameter);
+        let mut clone = parameter.clone();
+        assert_eq!(Picture::of(&clone), before);
+        change(&mut parameter);
+        assert_eq!(Picture::of(&clone), before);
+        let changed = Picture::of(&parameter);
+        change(&mut clone);
+        assert_eq!(Picture::of(&parameter), changed);
+    });
+}
+
+fn remove_leaves_the_value<A: Dtype>() {
+    holds((parameter::<A>(), spec()), |((mut parameter, model), spec)| {
+        let _ = spec.method::<A>(&model.shape).and_then(|method| parameter.prune(method));
+        let value = parameter.value().mapv(A::bits);
+        assert_eq!(parameter.is_pruned(), parameter.remove().is_ok());
+        assert_eq!(parameter.value().mapv(A::bits), value);
+        assert_eq!(parameter.orig().mapv(A::bits), value);
+        assert!(parameter.mask().is_none() && parameter.methods().is_empty());
+    });
+}

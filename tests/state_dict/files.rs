@@ -1,0 +1,136 @@
+//! Where files are written: a file is replaced as a whole, keeps its mode, and stays behind its links.
+
+use std::fs;
+use std::path::Path;
+
+use prune::safetensors::{
+    apply_masks, load_file, load_file_into, load_masks, masks_to_bytes, save_file, save_masks, to_bytes,
+};
+use tempfile::tempdir;
+
+use crate::{layer, unpruned_layer};
+
+fn names_in(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn files_hold_what_the_bytes_do() {
+    let folder = tempdir().unwrap();
+    let (state, masks) = (folder.path().join("state"), folder.path().join("masks"));
+    save_file(&layer(), &state).unwrap();
+    save_masks(&layer(), &masks).unwrap();
+    assert_eq!(fs::read(&state).unwrap(), to_bytes(&layer()).unwrap());
+    assert_eq!(fs::read(&masks).unwrap(), masks_to_bytes(&layer()).unwrap());
+    assert_eq!(names_in(folder.path()), ["masks", "state"]);
+
+    let (store, report) = load_file::<f32>(&state).unwrap();
+    assert!(report.is_complete());
+    assert_eq!(to_bytes(&store).unwrap(), to_bytes(&layer()).unwrap());
+    let mut module = unpruned_layer();
+    assert!(load_file_into(&mut module, &state).unwrap().is_complete());
+    assert_eq!(to_bytes(&module).unwrap(), to_bytes(&layer()).unwrap());
+    let mut module = unpruned_layer();
+    assert_eq!(apply_masks(&mut module, load_masks(&masks).unwrap()).unwrap().applied, ["weight"]);
+    assert_eq!(module["weight"].mask(), layer()["weight"].mask());
+}
+
+#[test]
+fn a_file_is_replaced() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("layer");
+    save_file(&unpruned_layer(), &path).unwrap();
+    save_file(&layer(), &path).unwrap();
+    assert_eq!(fs::read(&path).unwrap(), to_bytes(&layer()).unwrap());
+    assert_eq!(names_in(folder.path()), ["layer"]);
+}
+
+#[test]
+fn a_folder_that_does_not_exist_is_an_error() {
+    let folder = tempdir().unwrap();
+    assert!(save_file(&layer(), folder.path().join("none").join("layer")).is_err());
+    assert!(save_masks(&layer(), folder.path().join("none").join("layer")).is_err());
+    assert!(names_in(folder.path()).is_empty());
+}
+
+#[cfg(unix)]
+mod unix {
+    use std::fs::{File, Permissions};
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o7777
+    }
+
+    #[test]
+    fn a_new_file_has_the_mode_of_any_new_file() {
+        let folder = tempdir().unwrap();
+        let (ours, other) = (folder.path().join("layer"), folder.path().join("other"));
+        File::create(&other).unwrap();
+        save_file(&layer(), &ours).unwrap();
+        assert_eq!(mode(&ours), mode(&other));
+    }
+
+    #[test]
+    fn a_replaced_file_keeps_its_mode() {
+        let folder = tempdir().unwrap();
+        let path = folder.path().join("layer");
+        for wanted in [0o600, 0o640, 0o666, 0o755] {
+            fs::write(&path, "old").unwrap();
+            fs::set_permissions(&path, Permissions::from_mode(wanted)).unwrap();
+            save_file(&layer(), &path).unwrap();
+            assert_eq!(mode(&path), wanted);
+        }
+    }
+
+    #[test]
+    fn symbolic_links_stay() {
+        let folder = tempdir().unwrap();
+        fs::create_dir(folder.path().join("data")).unwrap();
+        let target = folder.path().join("data").join("layer");
+        let (link, link_to_link) = (folder.path().join("link"), folder.path().join("link to link"));
+        symlink("data/layer", &link).unwrap();
+        symlink(&link, &link_to_link).unwrap();
+        // At first there is nothing behind the links, then there is the file.
+        for module in [unpruned_layer(), layer()] {
+            save_file(&module, &link_to_link).unwrap();
+            assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+            assert!(fs::symlink_metadata(&link_to_link).unwrap().is_symlink());
+            assert!(fs::symlink_metadata(&target).unwrap().is_file());
+            assert_eq!(fs::read(&link).unwrap(), to_bytes(&module).unwrap());
+            assert_eq!(names_in(&folder.path().join("data")), ["layer"]);
+        }
+    }
+
+    #[test]
+    fn links_in_a_circle_are_an_error() {
+        let folder = tempdir().unwrap();
+        let (a, b) = (folder.path().join("a"), folder.path().join("b"));
+        symlink(&a, &b).unwrap();
+        symlink(&b, &a).unwrap();
+        assert!(save_file(&layer(), &a).is_err());
+        assert_eq!(names_in(folder.path()), ["a", "b"]);
+    }
+
+    #[test]
+    fn devices_are_not_replaced() {
+        let error = save_file(&layer(), "/dev/null").unwrap_err();
+        assert_eq!(error.to_string(), "file: cannot write `/dev/null`");
+        assert!(!fs::metadata("/dev/null").unwrap().is_file());
+    }
+
+    #[test]
+    fn a_hard_link_keeps_the_old_file() {
+        let folder = tempdir().unwrap();
+        let (path, other) = (folder.path().join("layer"), folder.path().join("other"));
+        fs::write(&path, "old").unwrap();
+        fs::hard_link(&path, &other).unwrap();
+        save_file(&layer(), &path).unwrap();
+        assert_eq!(fs::read(&other).unwrap(), b"old");
+    }
+}
