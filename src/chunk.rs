@@ -39,7 +39,7 @@ impl Position {
     }
 }
 
-/// Up to [`CHUNK`] neighbouring scores of one tensor.
+/// Neighbouring scores of one tensor: up to [`CHUNK`] in memory, more where they come from a file.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Chunk<'a, A> {
     pub start: Position,
@@ -60,6 +60,18 @@ pub(crate) fn chunks<'a, A>(segments: &[Segment<'a, A>]) -> Vec<Chunk<'a, A>> {
         }));
     }
     chunks
+}
+
+impl<'a, A> Chunk<'a, A> {
+    /// Itself, in parts of up to [`CHUNK`] entries.
+    pub fn parts(&self) -> impl Iterator<Item = Chunk<'a, A>> {
+        let Self { start, scores, alive } = *self;
+        scores.chunks(CHUNK).enumerate().map(move |(i, scores)| Chunk {
+            start: Position { offset: start.offset + i * CHUNK, ..start },
+            scores,
+            alive: alive.map(|alive| &alive[i * CHUNK..][..scores.len()]),
+        })
+    }
 }
 
 impl<A: Ranked> Chunk<'_, A> {

@@ -1,5 +1,7 @@
 //! What a method decided, before anything has changed: the line between computing and committing.
 
+use std::sync::Arc;
+
 use ndarray::{CowArray, IxDyn};
 
 use crate::Element;
@@ -21,7 +23,7 @@ pub enum Decision<'m, A: Element> {
     /// The scores up to a cut.
     Cut(Cut<A::Key>),
     /// Who drew the lowest numbers.
-    Draw(Box<Draw>),
+    Draw(Arc<Draw>),
     /// Candidate by candidate, in order.
     Candidates(Chosen),
     /// Whole channels of the only tensor: true = pruned.

@@ -2,17 +2,20 @@
 //! with nothing of length n in memory.
 //!
 //! Living entry i draws byte i of a ChaCha8 keystream, and the k lowest go. Entries that drew the byte at the boundary are told apart
-//! by a second draw: the j-th of them, in order, draws word j of a second keystream. That is one entry in 256, so the second draws are
-//! kept, and the cut among them is found as for any other scores. Since the keystream can be entered anywhere, each chunk makes its own
-//! bytes, once to count and once to write.
+//! by a second draw: the j-th of them, in order, draws word j of a second keystream, and the cut among them is found as for any other
+//! scores. Since a keystream can be entered anywhere, nothing drawn is kept: each chunk makes its own bytes, once to count and once to
+//! write.
+
+use std::convert::Infallible;
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-use crate::chunk::{CHUNK, Position, Segment, chunks, count_true};
+use crate::chunk::{CHUNK, Chunk, Position, Segment, chunks, count_true};
 use crate::decision::{Place, running_sum};
 use crate::parallel;
-use crate::select::{Cut, lowest};
+use crate::select::{Cut, lowest_of};
+use crate::source::{Source, infallible};
 
 /// Bytes whose numbers of entries are counted at once: the boundary's is nearly always among three neighbours.
 const WINDOW: usize = 3;
@@ -26,7 +29,7 @@ pub struct Draw {
     /// Entries that drew less go, those that drew more stay.
     boundary: u8,
     /// Second draws of those at the boundary.
-    words: Vec<u32>,
+    words: Words,
     cut: Cut<u32>,
     starts: Vec<Start>,
 }
@@ -45,14 +48,17 @@ impl Draw {
     ///
     /// `k` is at most the number of living entries.
     pub fn new<A: Sync>(seed: u64, segments: &[Segment<'_, A>], k: usize) -> Self {
-        let bytes = ChaCha8Rng::seed_from_u64(seed);
-        let mut words = bytes.clone();
-        words.set_stream(1);
         let chunks = chunks(segments);
         let entries = chunks.iter().map(|chunk| chunk.scores.len()).sum();
         let living = parallel::map(&chunks, entries, |chunk| chunk.alive.map_or(chunk.scores.len(), count_true));
+        Self::of(seed, &living, entries, k)
+    }
+
+    /// [`new`](Self::new) for chunks of which only the numbers of living entries are known, and of all entries together.
+    pub fn of(seed: u64, living: &[usize], entries: usize, k: usize) -> Self {
+        let bytes = ChaCha8Rng::seed_from_u64(seed);
         let total = living.iter().sum::<usize>();
-        let spans: Vec<_> = running_sum(&living).zip(living.iter().copied()).collect();
+        let spans: Vec<_> = running_sum(living).zip(living.iter().copied()).collect();
 
         // The boundary is close to k's share of 256; if it is not in the window there, the window moves.
         let mut first = (k.saturating_mul(256) / total.max(1)).saturating_sub(WINDOW / 2).min(256 - WINDOW);
@@ -76,10 +82,11 @@ impl Draw {
             }
         };
         let starts =
-            running_sum(&living).zip(running_sum(&ties)).map(|(living, ties)| Start { living, ties }).collect();
-        // The largest key is not for living entries.
-        let words: Vec<_> = (0..ties.iter().sum()).map(|_| words.next_u32().min(u32::MAX - 1)).collect();
-        let cut = lowest(&[Segment { scores: &words, alive: None }], k - below);
+            running_sum(living).zip(running_sum(&ties)).map(|(living, ties)| Start { living, ties }).collect();
+        let mut stream = bytes.clone();
+        stream.set_stream(1);
+        let words = Words { stream, count: ties.iter().sum() };
+        let cut = infallible(lowest_of(&words, k - below));
         Self { bytes, boundary, words, cut, starts }
     }
 
@@ -98,7 +105,12 @@ impl Draw {
     /// Clears what is pruned in one chunk of a mask, which comes as it was when the draw was made.
     pub fn clear(&self, place: Place, mask: &mut [bool]) {
         let mut buffer = [0; CHUNK + 4];
-        let Start { living, mut ties } = self.starts[place.index];
+        let Start { living, ties } = self.starts[place.index];
+        let mut ties = self.words.from(ties).enumerate().map(|(i, word)| {
+            !self.cut.prunes(word, Position { segment: 0, offset: ties + i })
+        });
+        // There is a word for every tie.
+        let mut keeps_tie = || ties.next().unwrap_or_default();
         let count = count_true(mask);
         let bytes = keystream(&self.bytes, living, count, &mut buffer);
         if count == mask.len() {
@@ -106,8 +118,7 @@ impl Draw {
                 mask.iter_mut().zip(bytes).for_each(|(mask, &byte)| *mask = byte > self.boundary);
                 if bytes.iter().fold(false, |tie, &byte| tie | (byte == self.boundary)) {
                     for (mask, _) in mask.iter_mut().zip(bytes).filter(|&(_, &byte)| byte == self.boundary) {
-                        *mask = self.keeps_tie(ties);
-                        ties += 1;
+                        *mask = keeps_tie();
                     }
                 }
             }
@@ -116,8 +127,7 @@ impl Draw {
             for (mask, &byte) in living.zip(bytes) {
                 *mask = byte > self.boundary;
                 if byte == self.boundary {
-                    *mask = self.keeps_tie(ties);
-                    ties += 1;
+                    *mask = keeps_tie();
                 }
             }
         }
@@ -132,13 +142,52 @@ impl Draw {
     pub fn keys(&self, count: usize) -> Vec<u64> {
         let mut bytes = vec![0; count];
         self.bytes.clone().fill_bytes(&mut bytes);
-        let mut words = self.words.iter();
-        let mut word = |byte| if byte == self.boundary { words.next().copied().unwrap_or_default() } else { 0 };
+        let mut words = self.words.from(0);
+        let mut word = |byte| if byte == self.boundary { words.next().unwrap_or_default() } else { 0 };
         bytes.into_iter().map(|byte| u64::from(byte) << 32 | u64::from(word(byte))).collect()
     }
+}
 
-    fn keeps_tie(&self, i: usize) -> bool {
-        !self.cut.prunes(self.words[i], Position { segment: 0, offset: i })
+/// The first words of a keystream, made when they are looked at.
+#[derive(Debug)]
+struct Words {
+    stream: ChaCha8Rng,
+    count: usize,
+}
+
+impl Words {
+    /// The words from one on, in order.
+    fn from(&self, first: usize) -> impl Iterator<Item = u32> {
+        let mut stream = self.stream.clone();
+        stream.set_word_pos(first as u128);
+        // The largest key is not for living entries.
+        (first..self.count).map(move |_| stream.next_u32().min(u32::MAX - 1))
+    }
+}
+
+impl Source for Words {
+    type Score = u32;
+    type Error = Infallible;
+    // As many as the generator makes at once.
+    const RUN: usize = 64;
+
+    fn entries(&self) -> usize {
+        self.count
+    }
+    fn pieces(&self) -> usize {
+        self.count.div_ceil(CHUNK)
+    }
+    fn len(&self, piece: usize) -> usize {
+        CHUNK.min(self.count - piece * CHUNK)
+    }
+    fn with<R>(&self, piece: usize, look: impl FnOnce(&Chunk<'_, u32>) -> R) -> Result<R, Infallible> {
+        let offset = piece * CHUNK;
+        let words: Vec<_> = self.from(offset).take(CHUNK).collect();
+        Ok(look(&Chunk { start: Position { segment: 0, offset }, scores: &words, alive: None }))
+    }
+    fn peek(&self, piece: usize, entry: usize, keys: &mut Vec<u32>) -> Result<(), Infallible> {
+        keys.extend(self.from(piece * CHUNK + entry).take(Self::RUN.min(self.len(piece) - entry)));
+        Ok(())
     }
 }
 

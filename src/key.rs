@@ -23,6 +23,7 @@ pub trait Key:
     + Ord
     + Debug
     + From<bool>
+    + bytemuck::Pod
     + BitOr<Output = Self>
     + Add<Output = Self>
     + Sub<Output = Self>

@@ -75,7 +75,8 @@
 //!
 //! # Features
 //!
-//! `nuclear` for [`Norm::Nuclear`], `safetensors` for state dicts, and `rayon`, all on by default: [`doc::features`].
+//! `nuclear` for [`Norm::Nuclear`], `rayon` for all cores, `safetensors` for state dicts, all on by default:
+//! [`doc::features`].
 //!
 //! [`torch.nn.utils.prune`]: https://docs.pytorch.org/docs/stable/nn.html#utilities
 
@@ -104,6 +105,7 @@ mod random;
 #[cfg(feature = "safetensors")]
 pub mod safetensors;
 mod select;
+mod source;
 mod store;
 mod sweep;
 mod tie_break;

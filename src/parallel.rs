@@ -1,5 +1,6 @@
 //! On all cores when it pays and the feature `rayon` is on, else in a plain loop. The results are the same.
 
+#[cfg(feature = "rayon")]
 /// From how many entries on other threads are woken: below, waking them takes longer than the work.
 const FROM: usize = 1 << 17;
 
@@ -40,4 +41,83 @@ pub(crate) fn fold<T: Sync, R: Send>(
     }
     let _ = (entries, merge);
     items.iter().fold(zero(), add)
+}
+
+/// Calls `f` on the numbers below `count`: on all cores, but handed out in order, so that a file is read from its beginning
+/// to its end. Of several errors the one of the lowest number is returned, and nothing is begun after an error.
+pub(crate) fn try_each<E: Send>(
+    count: usize,
+    entries: usize,
+    f: impl Fn(usize) -> Result<(), E> + Send + Sync,
+) -> Result<(), E> {
+    #[cfg(feature = "rayon")]
+    if entries >= FROM && count > 1 {
+        use std::sync::Mutex;
+        use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+        let next = AtomicUsize::new(0);
+        let failed = AtomicBool::new(false);
+        let errors = Mutex::new(Vec::new());
+        let worker = || {
+            while !failed.load(Ordering::Relaxed) {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                if number >= count {
+                    break;
+                }
+                if let Err(error) = f(number) {
+                    failed.store(true, Ordering::Relaxed);
+                    lock(&errors).push((number, error));
+                }
+            }
+        };
+        rayon::scope(|scope| (0..rayon::current_num_threads().min(count)).for_each(|_| scope.spawn(|_| worker())));
+        let errors = errors.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        return match errors.into_iter().min_by_key(|&(number, _)| number) {
+            Some((_, error)) => Err(error),
+            None => Ok(()),
+        };
+    }
+    let _ = entries;
+    (0..count).try_for_each(f)
+}
+
+/// The results of `f` on the numbers below `count`, in their order; see [`try_each`].
+pub(crate) fn try_map<R: Send, E: Send>(
+    count: usize,
+    entries: usize,
+    f: impl Fn(usize) -> Result<R, E> + Send + Sync,
+) -> Result<Vec<R>, E> {
+    let results = std::sync::Mutex::new(Vec::with_capacity(count));
+    try_each(count, entries, |number| {
+        let result = f(number)?;
+        lock(&results).push((number, result));
+        Ok(())
+    })?;
+    let mut results = results.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    results.sort_unstable_by_key(|&(number, _)| number);
+    Ok(results.into_iter().map(|(_, result)| result).collect())
+}
+
+/// Adds the numbers below `count` to accumulators, of which there are as many as threads; see [`try_each`].
+pub(crate) fn try_fold<R: Send, E: Send>(
+    count: usize,
+    entries: usize,
+    zero: impl Fn() -> R + Send + Sync,
+    add: impl Fn(R, usize) -> Result<R, E> + Send + Sync,
+    merge: impl Fn(R, R) -> R,
+) -> Result<R, E> {
+    let sums = std::sync::Mutex::new(Vec::new());
+    try_each(count, entries, |number| {
+        let sum = lock(&sums).pop();
+        let sum = add(sum.unwrap_or_else(&zero), number)?;
+        lock(&sums).push(sum);
+        Ok(())
+    })?;
+    let sums = sums.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    Ok(sums.into_iter().reduce(merge).unwrap_or_else(zero))
+}
+
+/// A panic elsewhere leaves nothing half-done behind these locks.
+pub(crate) fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

@@ -9,6 +9,9 @@
 //! it. What the scan has counted still holds, and a **radix** search takes over within the interval in which the key must lie. It
 //! passes over all entries once for every eleven bits of the key, whatever the data, so the worst case is linear too.
 //!
+//! Scores come from memory or from elsewhere (see [`Source`]), where a sample is of runs of neighbours and the number of keys held
+//! has another limit.
+//!
 //! A pruned entry has the largest key (see [`Key`]). Since k never exceeds the number of living entries, nothing else here knows
 //! about pruned ones.
 
@@ -16,14 +19,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::chunk::{CHUNK, Chunk, Position, Segment, chunks, living_key};
 use crate::key::{Key, Ranked};
-use crate::parallel;
+use crate::source::{Source, infallible};
 
 /// Up to this many entries are copied and partially sorted: that is faster than sampling them.
 const FEW: usize = 1 << 11;
 /// Entries looked at for one entry sampled, as long as that gives no more than `SAMPLE_MAX`.
 const STRIDE: usize = 32;
-/// More sampled entries would cost more than the narrower bracket saves.
+/// More sampled entries would cost more than the narrower bracket saves, unless there are very many entries.
 const SAMPLE_MAX: usize = 1 << 17;
+/// The most sampled entries however many there are.
+const SAMPLE_LIMIT: usize = 1 << 20;
 /// Half the width of the bracket, in standard deviations of the sample's error: one scan in 15 000 misses.
 const DEVIATIONS: f64 = 4.0;
 /// Entries tested together for lying in the bracket.
@@ -43,6 +48,9 @@ pub struct Cut<K> {
 }
 
 impl<K: Key> Cut<K> {
+    /// Prunes nothing.
+    pub const NOTHING: Self = Self { key: K::ZERO, end: Position::START, tie: false };
+
     /// Whether a living entry is pruned.
     pub fn prunes(&self, key: K, position: Position) -> bool {
         key < self.key || (key == self.key && position < self.end)
@@ -54,16 +62,25 @@ impl<K: Key> Cut<K> {
 /// `k` is at most the number of living entries.
 pub fn lowest<A: Ranked>(segments: &[Segment<'_, A>], k: usize) -> Cut<A::Key> {
     if k == 0 {
-        return Cut { key: A::Key::ZERO, end: Position::START, tie: false };
+        return Cut::NOTHING;
     }
-    let chunks = chunks(segments);
-    let (Found { key, below, at }, scans) = find(&chunks, k);
+    infallible(lowest_of(&chunks(segments)[..], k))
+}
+
+/// [`lowest`] of scores wherever they come from.
+pub(crate) fn lowest_of<S: Source + ?Sized>(source: &S, k: usize) -> Result<Cut<KeyOf<S>>, S::Error> {
+    if k == 0 {
+        return Ok(Cut::NOTHING);
+    }
+    let (Found { key, below, at }, scans) = find(source, k)?;
     let pruned = k - below;
     if pruned == at {
-        return Cut { key, end: Position::END, tie: false };
+        return Ok(Cut { key, end: Position::END, tie: false });
     }
-    Cut { key, end: behind_tie(&chunks, &scans, key, pruned), tie: true }
+    Ok(Cut { key, end: behind_tie(source, &scans, key, pruned)?, tie: true })
 }
+
+type KeyOf<S> = <<S as Source>::Score as Ranked>::Key;
 
 /// Which of the keys are the `k` lowest, and whether a tie decided.
 pub fn lowest_keys<K: Key>(keys: &[K], k: usize) -> (Vec<bool>, bool) {
@@ -80,34 +97,47 @@ struct Found<K> {
 }
 
 /// The position behind the `n`-th entry at `key`.
-fn behind_tie<A: Ranked>(chunks: &[Chunk<'_, A>], scans: &[Scan<A::Key>], key: A::Key, mut n: usize) -> Position {
-    for (i, chunk) in chunks.iter().enumerate() {
-        // The scan has mostly counted them already, so that only one chunk is looked at again.
-        let ties = match scans.get(i) {
+fn behind_tie<S: Source + ?Sized>(
+    source: &S,
+    scans: &[Scan<KeyOf<S>>],
+    key: KeyOf<S>,
+    mut n: usize,
+) -> Result<Position, S::Error> {
+    for piece in 0..source.pieces() {
+        // The scan has mostly counted them already, so that only one piece is looked at again.
+        let ties = match scans.get(piece) {
             Some(scan) if scan.knows(key) => scan.ties(key),
-            _ => chunk.keys().filter(|&other| other == key).count(),
+            _ => source.with(piece, |chunk| chunk.keys().filter(|&other| other == key).count())?,
         };
         if n <= ties {
-            let mut places = chunk.keys().enumerate().filter(|&(_, other)| other == key);
-            if let Some((offset, _)) = places.nth(n - 1) {
-                return Position { offset: chunk.start.offset + offset + 1, ..chunk.start };
+            let end = source.with(piece, |chunk| {
+                let mut places = chunk.keys().enumerate().filter(|&(_, other)| other == key);
+                let (offset, _) = places.nth(n - 1)?;
+                Some(Position { offset: chunk.start.offset + offset + 1, ..chunk.start })
+            })?;
+            if let Some(end) = end {
+                return Ok(end);
             }
         }
-        n -= ties;
+        n = n.saturating_sub(ties);
     }
-    Position::END
+    Ok(Position::END)
 }
 
-/// The k-th lowest key, and what was learnt of each chunk on the way (nothing, if the chunks were few).
-fn find<A: Ranked>(chunks: &[Chunk<'_, A>], k: usize) -> (Found<A::Key>, Vec<Scan<A::Key>>) {
-    let entries = chunks.iter().map(|chunk| chunk.scores.len()).sum();
+/// What [`find`] returns: the key, and what was learnt of each piece on the way (nothing, if there were few entries).
+type Search<K> = (Found<K>, Vec<Scan<K>>);
+
+/// The k-th lowest key.
+fn find<S: Source + ?Sized>(source: &S, k: usize) -> Result<Search<KeyOf<S>>, S::Error> {
+    let (zero, one, max) = (KeyOf::<S>::ZERO, KeyOf::<S>::ONE, KeyOf::<S>::MAX);
+    let entries = source.entries();
     if entries <= FEW {
-        return (sort(chunks, entries, k), Vec::new());
+        return Ok((sort(source, entries, k)?, Vec::new()));
     }
-    let (lo, hi) = bracket(chunks, entries, k);
-    let room = AtomicUsize::new(entries / 64 + CHUNK);
-    let scans = parallel::map(chunks, entries, |chunk| Scan::new(chunk, lo, hi, &room));
-    let total = |count: fn(&Scan<A::Key>) -> usize| scans.iter().map(count).sum::<usize>();
+    let (lo, hi) = bracket(source, entries, k)?;
+    let room = AtomicUsize::new(source.room());
+    let scans = source.map(|chunk| Scan::new(chunk, lo, hi, &room))?;
+    let total = |count: fn(&Scan<KeyOf<S>>) -> usize| scans.iter().map(count).sum::<usize>();
 
     let below_lo = total(|scan| scan.below);
     let below_inside = below_lo + total(|scan| scan.at_lo);
@@ -115,34 +145,34 @@ fn find<A: Ranked>(chunks: &[Chunk<'_, A>], k: usize) -> (Found<A::Key>, Vec<Sca
     let below_hi = below_inside + inside;
     let below_rest = below_hi + total(|scan| scan.at_hi);
     let found = if k <= below_lo {
-        radix(chunks, entries, A::Key::ZERO, lo - A::Key::ONE, 0, k)
+        radix(source, zero, lo - one, 0, k)?
     } else if k <= below_inside {
         Found { key: lo, below: below_lo, at: below_inside - below_lo }
     } else if k <= below_hi {
         let collected: Vec<_> = scans.iter().map(|scan| Segment { scores: &scan.keys, alive: None }).collect();
         if collected.iter().map(|keys| keys.scores.len()).sum::<usize>() == inside && inside < entries {
-            let (found, _) = find(&crate::chunk::chunks(&collected), k - below_inside);
+            let (found, _) = infallible(find(&chunks(&collected)[..], k - below_inside));
             Found { below: below_inside + found.below, ..found }
         } else {
-            radix(chunks, entries, lo + A::Key::ONE, hi - A::Key::ONE, below_inside, k)
+            radix(source, lo + one, hi - one, below_inside, k)?
         }
     } else if k <= below_rest {
         Found { key: hi, below: below_hi, at: below_rest - below_hi }
     } else {
-        radix(chunks, entries, hi + A::Key::ONE, A::Key::MAX, below_rest, k)
+        radix(source, hi + one, max, below_rest, k)?
     };
-    (found, scans)
+    Ok((found, scans))
 }
 
 /// A few entries: copy and sort as far as needed.
-fn sort<A: Ranked>(chunks: &[Chunk<'_, A>], entries: usize, k: usize) -> Found<A::Key> {
+fn sort<S: Source + ?Sized>(source: &S, entries: usize, k: usize) -> Result<Found<KeyOf<S>>, S::Error> {
     let mut keys = Vec::with_capacity(entries);
-    for chunk in chunks {
-        keys.extend(chunk.keys());
+    for piece in 0..source.pieces() {
+        source.with(piece, |chunk| keys.extend(chunk.keys()))?;
     }
     let key = *keys.select_nth_unstable(k - 1).1;
-    let count = |test: fn(A::Key, A::Key) -> bool| keys.iter().filter(|&&other| test(other, key)).count();
-    Found { key, below: count(|a, b| a < b), at: count(|a, b| a == b) }
+    let count = |test: fn(KeyOf<S>, KeyOf<S>) -> bool| keys.iter().filter(|&&other| test(other, key)).count();
+    Ok(Found { key, below: count(|a, b| a < b), at: count(|a, b| a == b) })
 }
 
 /// The places sampled: one of every `stride` neighbours, which one looks random, so that no period in the data (the columns of a
@@ -157,32 +187,55 @@ fn places(entries: usize, stride: usize) -> impl Iterator<Item = usize> {
 }
 
 /// Two keys between which the k-th lowest should lie.
-fn bracket<A: Ranked>(chunks: &[Chunk<'_, A>], entries: usize, k: usize) -> (A::Key, A::Key) {
-    let stride = STRIDE.max(entries / SAMPLE_MAX);
-    let mut sample = Vec::with_capacity(entries / stride);
-    let (mut chunk, mut first) = (0, 0);
+fn bracket<S: Source + ?Sized>(source: &S, entries: usize, k: usize) -> Result<(KeyOf<S>, KeyOf<S>), S::Error> {
+    let most = if S::RUN == 1 { SAMPLE_MAX } else { (entries >> 12).clamp(SAMPLE_MAX, SAMPLE_LIMIT) };
+    let stride = STRIDE.max(entries / most) * S::RUN;
+    let mut sample = Vec::with_capacity(entries / stride * S::RUN);
+    let mut runs = Vec::new();
+    let (mut piece, mut first) = (0, 0);
     for place in places(entries, stride) {
-        while place - first >= chunks[chunk].scores.len() {
-            first += chunks[chunk].scores.len();
-            chunk += 1;
+        while place - first >= source.len(piece) {
+            first += source.len(piece);
+            piece += 1;
         }
-        sample.push(chunks[chunk].key(place - first));
+        source.peek(piece, place - first, &mut sample)?;
+        if S::RUN > 1 {
+            runs.push(sample.len());
+        }
     }
     // The rank within the sample is k's share of it, give or take the deviation of a binomial distribution and the rounding.
     let share = k as f64 / entries as f64;
     let size = sample.len() as f64;
-    let margin = DEVIATIONS * (size * share * (1.0 - share)).sqrt() + DEVIATIONS;
+    let deviation = (size * share * (1.0 - share)).sqrt().max(deviation_of_runs(&sample, &runs, share));
+    let margin = DEVIATIONS * deviation + DEVIATIONS;
     let (low, high) = (share * size - margin, share * size + margin);
-    let (mut lower, mut hi) = (&mut sample[..], A::Key::MAX);
+    let (mut lower, mut hi) = (&mut sample[..], KeyOf::<S>::MAX);
     if high < size {
         let (before, &mut key, _) = lower.select_nth_unstable(high as usize);
         (lower, hi) = (before, key);
     }
-    let lo = if low < 0.0 { A::Key::ZERO } else { *lower.select_nth_unstable(low as usize).1 };
-    (lo, hi)
+    let lo = if low < 0.0 { KeyOf::<S>::ZERO } else { *lower.select_nth_unstable(low as usize).1 };
+    Ok((lo, hi))
 }
 
-/// What one scan learns of a chunk.
+/// The deviation of the number of sampled entries below their `share`-quantile, from how much it varies from run to run:
+/// neighbours are alike, so that a run says less than as many entries from anywhere.
+fn deviation_of_runs<K: Key>(sample: &[K], ends: &[usize], share: f64) -> f64 {
+    let middle = (share * sample.len() as f64) as usize;
+    if ends.is_empty() || middle >= sample.len() {
+        return 0.0;
+    }
+    let quantile = *sample.to_vec().select_nth_unstable(middle).1;
+    let mut start = 0;
+    let squares = ends.iter().map(|&end| {
+        let run = &sample[std::mem::replace(&mut start, end)..end];
+        let below = run.iter().filter(|&&key| key < quantile).count();
+        (below as f64 - share * run.len() as f64).powi(2)
+    });
+    squares.sum::<f64>().sqrt()
+}
+
+/// What one scan learns of a piece.
 struct Scan<K> {
     lo: K,
     hi: K,
@@ -197,7 +250,23 @@ struct Scan<K> {
 impl<K: Key> Scan<K> {
     /// `room` is how many more keys all scans together may collect. Which chunks find room depends on the threads' timing; the key
     /// found in the end does not.
-    fn new<A: Ranked<Key = K>>(chunk: &Chunk<'_, A>, lo: K, hi: K, room: &AtomicUsize) -> Self {
+    fn new<A: Ranked<Key = K>>(piece: &Chunk<'_, A>, lo: K, hi: K, room: &AtomicUsize) -> Self {
+        let mut parts = piece.parts();
+        let none = || Self { lo, hi, below: 0, at_lo: 0, inside: 0, at_hi: 0, keys: Vec::new() };
+        let mut scan = parts.next().map_or_else(none, |part| Self::part(&part, lo, hi, room));
+        for part in parts {
+            let Self { below, at_lo, inside, at_hi, keys, .. } = Self::part(&part, lo, hi, room);
+            scan.below += below;
+            scan.at_lo += at_lo;
+            scan.inside += inside;
+            scan.at_hi += at_hi;
+            scan.keys.extend_from_slice(&keys);
+        }
+        scan
+    }
+
+    /// Of up to [`CHUNK`] entries.
+    fn part<A: Ranked<Key = K>>(chunk: &Chunk<'_, A>, lo: K, hi: K, room: &AtomicUsize) -> Self {
         let (scores, rest) = chunk.scores.as_chunks::<BLOCK>();
         let full = scores.len();
         // The last block is filled up with keys of pruned entries.
@@ -282,34 +351,36 @@ impl<K: Key> Scan<K> {
 }
 
 /// The k-th lowest key, known to lie from `lo` to `hi`, with `below` entries below `lo`.
-fn radix<A: Ranked>(
-    chunks: &[Chunk<'_, A>],
-    entries: usize,
-    mut lo: A::Key,
-    mut hi: A::Key,
+fn radix<S: Source + ?Sized>(
+    source: &S,
+    mut lo: KeyOf<S>,
+    mut hi: KeyOf<S>,
     mut below: usize,
     k: usize,
-) -> Found<A::Key> {
+) -> Result<Found<KeyOf<S>>, S::Error> {
     const BINS: usize = 1 << DIGIT;
+    let one = KeyOf::<S>::ONE;
     loop {
         // The interval is cut into up to 2048 bins of 2^shift keys each. The bin behind the last takes all that lies outside.
         let width = hi - lo;
         let shift = width.bits().saturating_sub(DIGIT);
-        let bin = |key: A::Key| {
+        let bin = |key: KeyOf<S>| {
             let distance = key.wrapping_sub(lo);
             if distance <= width { (distance >> shift).to_usize() } else { BINS }
         };
-        let add = |mut totals: Vec<usize>, chunk: &Chunk<'_, A>| {
-            // Neighbours count in four tables, since equal ones would wait for each other's addition.
-            let mut counts = [[0_u16; BINS + 1]; 4];
-            chunk.keys().enumerate().for_each(|(i, key)| counts[i % 4][bin(key)] += 1);
-            for (i, total) in totals.iter_mut().enumerate() {
-                *total += counts.iter().map(|counts| usize::from(counts[i])).sum::<usize>();
+        let add = |mut totals: Vec<usize>, piece: &Chunk<'_, S::Score>| {
+            for chunk in piece.parts() {
+                // Neighbours count in four tables, since equal ones would wait for each other's addition.
+                let mut counts = [[0_u16; BINS + 1]; 4];
+                chunk.keys().enumerate().for_each(|(i, key)| counts[i % 4][bin(key)] += 1);
+                for (i, total) in totals.iter_mut().enumerate() {
+                    *total += counts.iter().map(|counts| usize::from(counts[i])).sum::<usize>();
+                }
             }
             totals
         };
         let merge = |a: Vec<usize>, b: Vec<usize>| a.iter().zip(b).map(|(a, b)| a + b).collect();
-        let totals = parallel::fold(chunks, entries, || vec![0; BINS + 1], add, merge);
+        let totals = source.fold(|| vec![0; BINS + 1], add, merge)?;
 
         let mut first = lo;
         let mut at = totals[0];
@@ -318,13 +389,13 @@ fn radix<A: Ranked>(
                 break;
             }
             below += at;
-            first = first + (A::Key::ONE << shift);
+            first = first + (one << shift);
             at = next;
         }
         lo = first;
-        hi = hi.min(lo + ((A::Key::ONE << shift) - A::Key::ONE));
+        hi = hi.min(lo + ((one << shift) - one));
         if shift == 0 {
-            return Found { key: lo, below, at };
+            return Ok(Found { key: lo, below, at });
         }
     }
 }

@@ -148,7 +148,9 @@ mod training {
                 velocity = velocity.mapv(|v| v * number(0.9)) + gradient;
                 weight.update(|mut orig| orig.zip_mut_with(&velocity, |x, &v| *x = *x - v * number(0.05)));
                 assert!(weight.value().iter().zip(&pruned).all(|(x, pruned)| !pruned || x.is_zero()), "step {step}");
-                assert_product(&weight);
+                if weight.is_pruned() {
+                    assert_product(&weight);
+                }
             }
             assert_eq!(pruned.iter().filter(|pruned| **pruned).count(), 24 + 14);
             let drifted =

@@ -1,20 +1,36 @@
+use std::collections::HashSet;
 
+use globset::{GlobBuilder, GlobMatcher};
 
+use super::parameter::Parameter;
+use super::{CheckpointError, SkipReason};
 
-
-
-/// Words that mark a tensor as one that is not pruned by default, if its name has one of them between dots, underscores,
-/// digits or other signs: embeddings, normalisations and biases.
+/// Words that mark a tensor as one that is not pruned by default: an embedding, a norm or a bias.
 ///
-/// A word is compared without regard to case, and `layernorm`, say, is found in `LayerNorm` and `input_layernorm`. Other
-/// names for the same, such as the `wte` and `ln_1` of GPT-2, are in the list.
+/// A name is taken apart at everything that is not a letter, and its words are compared without regard to case: the `embed`
+/// of `model.embed_tokens.weight`, the `LayerNorm` of `bert.LayerNorm.weight`, the `ln` of `h.0.ln_1.weight`. Names are all
+/// that there is to go by: an embedding that is called `shared.weight` has to be excluded by a pattern.
 pub const NOT_PRUNED_BY_DEFAULT: &[&str] = &[
-    // Embeddings.
-    "embed", "embedding", "embeddings", "embedder", "embd", "emb", "wte", "wpe", "wpos", "relpos", "pos",
-    // Normalisations.
-    "norm", "norms", "layernorm", "layernorms", "rmsnorm", "batchnorm", "groupnorm", "instancenorm", "ln", "bn", "gn",
-    // Biases.
-    "bias", "biases",
+    "embed",
+    "embedding",
+    "embeddings",
+    "embedder",
+    "embd",
+    "emb",
+    "wte",
+    "wpe",
+    "norm",
+    "norms",
+    "layernorm",
+    "rmsnorm",
+    "batchnorm",
+    "groupnorm",
+    "instancenorm",
+    "ln",
+    "bn",
+    "gn",
+    "bias",
+    "biases",
 ];
 
 /// Which tensors are pruned.
@@ -53,5 +69,100 @@ impl Selection {
     pub fn exclude(mut self, pattern: impl Into<String>) -> Self {
         self.exclude.push(pattern.into());
         self
+    }
+}
+
+/// For each parameter, why it is not pruned, if it is not. `masks` are the names in the mask file, if there is one.
+pub(super) fn choose(
+    selection: &Selection,
+    masks: Option<&HashSet<&str>>,
+    parameters: &[Parameter],
+) -> Result<Vec<Option<SkipReason>>, CheckpointError> {
+    let include = patterns(&selection.include)?;
+    let exclude = patterns(&selection.exclude)?;
+    let can_be_pruned = |parameter: &&Parameter| parameter.dtype.can_be_pruned();
+    check_matched(&include, parameters.iter().filter(can_be_pruned))?;
+    check_matched(&exclude, parameters.iter())?;
+
+    let reason = |parameter: &Parameter| {
+        let matched = |patterns: &[(String, GlobMatcher)]| {
+            patterns.iter().find(|(_, matcher)| matcher.is_match(&parameter.name)).map(|(pattern, _)| pattern.clone())
+        };
+        if !parameter.dtype.can_be_pruned() {
+            return Some(SkipReason::Dtype);
+        }
+        if let Some(pattern) = matched(&exclude) {
+            return Some(SkipReason::Excluded { pattern });
+        }
+        if !include.is_empty() && matched(&include).is_none() {
+            return Some(SkipReason::NotIncluded);
+        }
+        if let Some(masks) = masks {
+            return (!masks.contains(parameter.name.as_str())).then_some(SkipReason::NoMask);
+        }
+        if !include.is_empty() {
+            return None;
+        }
+        match mark(&parameter.name) {
+            Some(mark) => Some(SkipReason::Name { mark }),
+            None => (parameter.shape.len() < 2).then_some(SkipReason::Rank),
+        }
+    };
+    let reasons: Vec<_> = parameters.iter().map(reason).collect();
+    if reasons.iter().all(Option::is_some) {
+        return Err(CheckpointError::NothingSelected { tensors: parameters.len() });
+    }
+    Ok(reasons)
+}
+
+fn patterns(globs: &[String]) -> Result<Vec<(String, GlobMatcher)>, CheckpointError> {
+    let compile = |glob: &String| match GlobBuilder::new(glob).build() {
+        Ok(compiled) => Ok((glob.clone(), compiled.compile_matcher())),
+        Err(error) => Err(CheckpointError::InvalidPattern { pattern: glob.clone(), source: error.into() }),
+    };
+    globs.iter().map(compile).collect()
+}
+
+fn check_matched<'p>(
+    patterns: &[(String, GlobMatcher)],
+    parameters: impl Iterator<Item = &'p Parameter> + Clone,
+) -> Result<(), CheckpointError> {
+    let unmatched = |(_, matcher): &&(String, GlobMatcher)| {
+        !parameters.clone().any(|parameter| matcher.is_match(&parameter.name))
+    };
+    match patterns.iter().find(unmatched) {
+        Some((pattern, _)) => Err(CheckpointError::UnmatchedPattern { pattern: pattern.clone() }),
+        None => Ok(()),
+    }
+}
+
+/// The word in a name that marks it.
+fn mark(name: &str) -> Option<&'static str> {
+    let mut words = name.split(|c: char| !c.is_ascii_alphabetic());
+    words.find_map(|word| NOT_PRUNED_BY_DEFAULT.iter().copied().find(|mark| word.eq_ignore_ascii_case(mark)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::mark;
+
+    #[test]
+    fn names_of_well_known_models() {
+        for (name, expected) in [
+            ("model.embed_tokens.weight", Some("embed")),
+            ("bert.embeddings.word_embeddings.weight", Some("embeddings")),
+            ("encoder.layer.0.output.LayerNorm.weight", Some("layernorm")),
+            ("transformer.h.0.ln_1.weight", Some("ln")),
+            ("wte.weight", Some("wte")),
+            ("layer4.1.bn2.weight", Some("bn")),
+            ("block.0.layer.0.SelfAttention.relative_attention_bias.weight", Some("bias")),
+            ("model.layers.0.input_layernorm.weight", Some("layernorm")),
+            ("model.layers.0.self_attn.q_proj.weight", None),
+            ("model.layers.0.mlp.shared_experts.gate_proj.weight", None),
+            ("lm_head.weight", None),
+            ("normal.weight", None),
+        ] {
+            assert_eq!(mark(name), expected, "{name}");
+        }
     }
 }

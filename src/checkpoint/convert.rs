@@ -1,4 +1,9 @@
-use super::{Checkpoint, CheckpointError, Observer, Output, Selection};
+use super::choose::choose;
+use super::plan::Plan;
+use super::rule::{Rule, Task};
+use super::run::Job;
+use super::stream::Pool;
+use super::{Checkpoint, CheckpointError, Format, Observer, Output, Selection};
 
 /// Bakes `w_orig * w_mask` into a plain `w` for every pruned tensor, as [`remove`](crate::remove) does; everything else
 /// passes through as it is. Returns the names of those tensors.
@@ -11,7 +16,8 @@ pub fn remove(
     output: &Output,
     observer: &dyn Observer,
 ) -> Result<Vec<String>, CheckpointError> {
-    todo!()
+    let selected: Vec<bool> = checkpoint.parameters.iter().map(|parameter| parameter.mask.is_some()).collect();
+    convert(checkpoint, &selected, Format::Weights, "remove", output, observer)
 }
 
 /// Where [`extract_masks`] takes masks from.
@@ -38,5 +44,41 @@ pub fn extract_masks(
     output: &Output,
     observer: &dyn Observer,
 ) -> Result<Vec<String>, CheckpointError> {
-    todo!()
+    let pruned = checkpoint.parameters.iter().map(|parameter| parameter.mask.is_some());
+    let selected: Vec<bool> = match source {
+        MaskSource::Masks => pruned.collect(),
+        MaskSource::Zeros(selection) => {
+            let reasons = choose(selection, None, &checkpoint.parameters)?;
+            pruned.zip(reasons).map(|(pruned, reason)| pruned || reason.is_none()).collect()
+        }
+    };
+    convert(checkpoint, &selected, Format::Masks, "extract_masks", output, observer)
+}
+
+/// Writes what is made of parameters that keep their masks, and of the zeros of those that have none.
+fn convert(
+    checkpoint: &Checkpoint,
+    selected: &[bool],
+    format: Format,
+    options: &str,
+    output: &Output,
+    observer: &dyn Observer,
+) -> Result<Vec<String>, CheckpointError> {
+    if !selected.contains(&true) {
+        return Err(CheckpointError::NothingPruned);
+    }
+    let plan = Plan::new(checkpoint, selected, format)?;
+    let tasks: Vec<Option<Task>> = checkpoint
+        .parameters
+        .iter()
+        .zip(selected)
+        .map(|(parameter, &selected)| {
+            let rule = if parameter.mask.is_some() { Rule::Keep } else { Rule::Zeros };
+            selected.then_some(Task { rule, asked: None, before: 0, after: None })
+        })
+        .collect();
+    let job = Job { checkpoint, plan: &plan, tasks: &tasks, pool: &Pool::default(), observer };
+    job.run(Some(output), options, None)?;
+    let names = checkpoint.parameters.iter().zip(selected).filter(|&(_, &selected)| selected);
+    Ok(names.map(|(parameter, _)| parameter.name.clone()).collect())
 }

@@ -15,12 +15,6 @@ pub enum CheckpointError {
     /// No path was given.
     #[error("paths: expected at least one file, found none")]
     NoPaths,
-    /// A path that is neither a safetensors file nor an index.
-    #[error("paths: expected a name that ends in `.safetensors` or `.safetensors.index.json`, found {}", Path(path))]
-    UnknownKind {
-        /// The path.
-        path: PathBuf,
-    },
     /// An index together with other paths: it names its shards itself.
     #[error("paths: expected an index to be the only path, found {} among others", Path(path))]
     IndexAmongOthers {
@@ -227,6 +221,12 @@ pub enum CheckpointError {
     NameClash {
         /// The name.
         tensor: String,
+    },
+    /// The output would have more tensors, or longer names, than the file format allows.
+    #[error("output: expected a header that the file format allows, found a fault")]
+    OutputHeader {
+        /// Which fault.
+        source: StateDictError,
     },
     /// The output would be one of the input files.
     #[error("output: expected a path that is not part of the input, found {}", Path(path))]

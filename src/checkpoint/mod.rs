@@ -45,14 +45,28 @@
 
 mod choose;
 mod convert;
+mod destination;
 mod diff;
 mod error;
+mod index;
 mod inspect;
 mod job;
+mod meter;
 mod observe;
 mod open;
+mod packed;
+mod parameter;
+mod plan;
+mod positioned;
+mod process;
 mod report;
+mod rule;
 mod run;
+mod scores;
+mod shard;
+mod standing;
+mod stream;
+mod write;
 
 pub use choose::{NOT_PRUNED_BY_DEFAULT, Selection};
 pub use convert::{MaskSource, extract_masks, remove};
@@ -61,5 +75,7 @@ pub use error::CheckpointError;
 pub use inspect::{Inspection, Magnitudes, Packed, TensorInspection, inspect};
 pub use job::{Format, Method, Output, Prune, Scope};
 pub use observe::{Observer, Phase, Progress};
-pub use open::{Checkpoint, Dtype, Shard, Tensor};
+pub use open::{Checkpoint, Dtype, Tensor};
+pub use rule::tensor_seed;
 pub use report::{Outcome, PruneReport, SkipReason, TensorReport, Unit};
+pub use shard::Shard;

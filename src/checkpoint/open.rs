@@ -1,7 +1,10 @@
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::CheckpointError;
+use super::index::Index;
+use super::parameter::{Parameter, parameters};
+use super::{CheckpointError, Shard};
 
 /// Files that hold the tensors of a model: one, or several shards with an index or without.
 ///
@@ -10,32 +13,9 @@ use super::CheckpointError;
 pub struct Checkpoint {
     pub(super) shards: Vec<Shard>,
     pub(super) tensors: Vec<Tensor>,
-    pub(super) index: Option<PathBuf>,
-}
-
-/// A file of a checkpoint.
-#[derive(Debug)]
-pub struct Shard {
-    path: PathBuf,
-    name: PathBuf,
-    bytes: u64,
-}
-
-impl Shard {
-    /// Where it is.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Its name, which it will have in the output too; below the folder of the index if there is one.
-    pub fn name(&self) -> &Path {
-        &self.name
-    }
-
-    /// Its length.
-    pub fn bytes(&self) -> u64 {
-        self.bytes
-    }
+    /// The same tensors, halves of pruned ones put together, in the same order.
+    pub(super) parameters: Vec<Parameter>,
+    pub(super) index: Option<Index>,
 }
 
 /// A tensor of a file, by its name there.
@@ -51,6 +31,8 @@ pub struct Tensor {
     pub shard: usize,
     /// What it takes in the file.
     pub bytes: u64,
+    /// Where it begins in the file.
+    pub(super) start: u64,
 }
 
 /// The type of the elements of a tensor in a file. It displays as in the file format: `F32`, `BF16`, `I64`, ...
@@ -77,18 +59,90 @@ impl fmt::Display for Dtype {
 }
 
 impl Checkpoint {
-    /// Opens a `.safetensors` file, several of them as shards, or a `.safetensors.index.json` with the shards that it names.
+    /// Opens a safetensors file, several of them as shards, or a `*.safetensors.index.json` with the shards that it names.
+    /// A path that ends in `.json` is taken for an index.
     ///
     /// # Errors
     ///
-    /// [`CheckpointError::NoPaths`], [`CheckpointError::UnknownKind`], [`CheckpointError::IndexAmongOthers`],
-    /// [`CheckpointError::SameShardName`], [`CheckpointError::Read`], [`CheckpointError::Header`]; of an index
-    /// [`CheckpointError::InvalidIndex`], [`CheckpointError::IndexTooLarge`], [`CheckpointError::ShardOutsideFolder`],
-    /// [`CheckpointError::MissingShard`], [`CheckpointError::MissingTensor`], [`CheckpointError::UnindexedTensor`]; of the
-    /// tensors [`CheckpointError::DuplicateTensor`], [`CheckpointError::PrunedAndPlain`],
-    /// [`CheckpointError::ShapeMismatch`] between the halves of a pruned one.
+    /// [`CheckpointError::NoPaths`], [`CheckpointError::IndexAmongOthers`], [`CheckpointError::SameShardName`],
+    /// [`CheckpointError::Read`], [`CheckpointError::Header`]; of an index [`CheckpointError::InvalidIndex`],
+    /// [`CheckpointError::IndexTooLarge`], [`CheckpointError::ShardOutsideFolder`], [`CheckpointError::MissingShard`],
+    /// [`CheckpointError::MissingTensor`], [`CheckpointError::UnindexedTensor`]; of the tensors
+    /// [`CheckpointError::DuplicateTensor`], [`CheckpointError::PrunedAndPlain`], [`CheckpointError::ShapeMismatch`] between
+    /// the halves of a pruned one.
     pub fn open<P: AsRef<Path>>(paths: impl IntoIterator<Item = P>) -> Result<Self, CheckpointError> {
-        todo!()
+        let paths: Vec<PathBuf> = paths.into_iter().map(|path| path.as_ref().to_owned()).collect();
+        let is_index = |path: &&PathBuf| path.extension().is_some_and(|extension| extension == "json");
+        match (paths.as_slice(), paths.iter().find(is_index)) {
+            ([], _) => Err(CheckpointError::NoPaths),
+            ([path], Some(_)) => Self::of_index(Index::read(path)?),
+            (_, Some(index)) => Err(CheckpointError::IndexAmongOthers { path: index.clone() }),
+            (paths, None) => {
+                let name = |path: &PathBuf| PathBuf::from(path.file_name().unwrap_or(path.as_os_str()));
+                Self::of_shards(paths.iter().map(|path| (path.clone(), name(path))).collect(), None)
+            }
+        }
+    }
+
+    fn of_index(index: Index) -> Result<Self, CheckpointError> {
+        let folder = index.path.parent().unwrap_or(Path::new("")).to_owned();
+        let shards = index.shards().into_iter().map(|shard| (folder.join(shard), PathBuf::from(shard)));
+        let shards: Vec<_> = shards.collect();
+        if let Some((missing, _)) = shards.iter().find(|(path, _)| matches!(path.try_exists(), Ok(false))) {
+            return Err(CheckpointError::MissingShard { path: index.path, shard: missing.clone() });
+        }
+        let checkpoint = Self::of_shards(shards, Some(index))?;
+        checkpoint.check_index()?;
+        Ok(checkpoint)
+    }
+
+    fn of_shards(files: Vec<(PathBuf, PathBuf)>, index: Option<Index>) -> Result<Self, CheckpointError> {
+        let mut names = BTreeMap::new();
+        for (path, name) in &files {
+            if let Some(first) = names.insert(name, path) {
+                return Err(CheckpointError::SameShardName { first: first.clone(), second: path.clone() });
+            }
+        }
+        let (mut shards, mut tensors) = (Vec::with_capacity(files.len()), Vec::new());
+        for (number, (path, name)) in files.into_iter().enumerate() {
+            let (shard, header) = Shard::open(path, name)?;
+            tensors.extend(header.tensors.into_iter().map(|(name, info)| {
+                let (start, end) = info.data_offsets;
+                Tensor {
+                    name,
+                    dtype: Dtype(info.dtype),
+                    shape: info.shape,
+                    shard: number,
+                    bytes: (end - start) as u64,
+                    start: shard.data + start as u64,
+                }
+            }));
+            shards.push(shard);
+        }
+        let parameters = parameters(&shards, &tensors)?;
+        Ok(Self { shards, tensors, parameters, index })
+    }
+
+    /// `Ok` when index and shards tell the same of every tensor.
+    fn check_index(&self) -> Result<(), CheckpointError> {
+        let Some(index) = &self.index else { return Ok(()) };
+        let place = |tensor: &Tensor| self.shards[tensor.shard].name();
+        let found: HashMap<&str, &Path> =
+            self.tensors.iter().map(|tensor| (tensor.name.as_str(), place(tensor))).collect();
+        for (tensor, shard) in &index.weight_map {
+            if found.get(tensor.as_str()) != Some(&Path::new(shard)) {
+                let shard = self.shards.iter().find(|found| found.name() == Path::new(shard));
+                let shard = shard.map(|shard| shard.path().to_owned()).unwrap_or_default();
+                return Err(CheckpointError::MissingTensor { tensor: tensor.clone(), shard });
+            }
+        }
+        match self.tensors.iter().find(|tensor| !index.weight_map.contains_key(&tensor.name)) {
+            Some(tensor) => {
+                let shard = self.shards[tensor.shard].path().to_owned();
+                Err(CheckpointError::UnindexedTensor { tensor: tensor.name.clone(), shard })
+            }
+            None => Ok(()),
+        }
     }
 
     /// The tensors of all shards, in the order of their data.
@@ -103,11 +157,16 @@ impl Checkpoint {
 
     /// The index, if it was opened by one.
     pub fn index(&self) -> Option<&Path> {
-        self.index.as_deref()
+        self.index.as_ref().map(|index| index.path.as_path())
     }
 
     /// Whether the output is a folder: with an index, or with more than one file.
     pub fn is_sharded(&self) -> bool {
         self.index.is_some() || self.shards.len() > 1
+    }
+
+    /// `Ok` when no file has changed since it was opened.
+    pub(super) fn check_unchanged(&self) -> Result<(), CheckpointError> {
+        self.shards.iter().try_for_each(Shard::check_unchanged)
     }
 }

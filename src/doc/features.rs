@@ -10,7 +10,7 @@
 //! | feature | default | dependency | what it adds |
 //! |---|---|---|---|
 //! | [`nuclear`](#nuclear) | yes | nalgebra | [`Norm::Nuclear`] |
-//! | [`rayon`](#rayon) | yes | rayon | nothing yet |
+//! | [`rayon`](#rayon) | yes | rayon | large tensors are pruned on all cores |
 //! | [`safetensors`](#safetensors) | yes | safetensors, serde, serde_json, tempfile | `prune::safetensors`: state dicts and masks as files |
 //!
 //! # `nuclear`
@@ -47,9 +47,9 @@
 //!
 //! # `rayon`
 //!
-//! Reserved for pruning on all cores. In this version the feature adds the dependency and nothing else: every function
-//! runs on the thread that calls it. When that changes, the masks will not: they are the same for any number of
-//! threads.
+//! Pruning on all cores, in rayon's global thread pool. It takes part where there is enough to do, from 2^17 entries on
+//! in a call; smaller tensors are pruned on the thread that calls. Masks and values are the same with the feature and
+//! without it, and for any number of threads: `RAYON_NUM_THREADS=1` changes how long it takes and nothing else.
 //!
 //! # `safetensors`
 //!

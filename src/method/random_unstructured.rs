@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use ndarray::ArrayViewD;
 
 use super::{BuiltIn, Describe, PruningMethod, PruningType, built_in_mask};
@@ -76,7 +78,7 @@ impl<A: Element> BuiltIn<A> for RandomUnstructured {
                     let pruned = torch::first_k(&draw.keys(candidates.count), count);
                     return Ok(Decision::Candidates(Chosen::new(pruned, candidates)));
                 }
-                Ok(Decision::Draw(Box::new(draw)))
+                Ok(Decision::Draw(Arc::new(draw)))
             }
             RandomSource::Torch(generator) => {
                 // PyTorch prunes the largest of its numbers, drawn in the type of the tensor.

@@ -6,6 +6,11 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
+/// How the names of temporary files begin.
+const PREFIX: &str = ".nn-prune-";
+/// How the names of temporary files end.
+const SUFFIX: &str = ".tmp";
+
 /// A file that appears at its path, or replaces the one there, when it is complete.
 ///
 /// It is written beside its destination and renamed. If it is dropped before [`commit`](Self::commit), the destination is
@@ -39,6 +44,11 @@ impl AtomicFile {
         Ok(Self { destination, out: BufWriter::new(file) })
     }
 
+    /// The file, for writing at any place of it. What is written so must not be mixed with [`Write`].
+    pub(crate) fn file(&self) -> &fs::File {
+        self.out.get_ref().as_file()
+    }
+
     /// Puts the file in its place, once it is safely on the disk.
     pub(crate) fn commit(self) -> io::Result<()> {
         let file = self.out.into_inner().map_err(io::IntoInnerError::into_error)?;
@@ -70,13 +80,27 @@ fn follow_links(path: &Path) -> io::Result<PathBuf> {
     Err(io::Error::other("there are too many symbolic links"))
 }
 
-fn folder_of(path: &Path) -> &Path {
+/// Removes what processes that were killed have left of their files.
+pub(crate) fn remove_leftovers(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with(PREFIX) && name.ends_with(SUFFIX) && entry.file_type()?.is_file() {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// The folder that a path is in.
+pub(crate) fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn new_file_beside(destination: &Path) -> io::Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".nn-prune-").suffix(".tmp");
+    builder.prefix(PREFIX).suffix(SUFFIX);
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;

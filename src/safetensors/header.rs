@@ -1,7 +1,7 @@
 //! The header of a file: eight bytes with its length, and JSON that tells name, dtype, shape and place of each tensor.
 
 use std::cmp::Ordering;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
 use ::safetensors::Dtype;
@@ -21,7 +21,12 @@ const LIMIT: u64 = 100_000_000;
 pub(crate) struct Header {
     /// The tensors in the order of their data.
     pub(crate) tensors: Vec<(String, TensorInfo)>,
+    /// What stands under the name that the format keeps for itself.
+    pub(crate) metadata: Option<Notes>,
 }
+
+/// Free text, by keys in the order of the alphabet.
+pub(crate) type Notes = BTreeMap<String, String>;
 
 impl Header {
     /// The length of the header of a file, from the beginning of the file and its length.
@@ -42,7 +47,7 @@ impl Header {
 
     /// The header of a file of a certain length.
     pub(crate) fn parse(json: &[u8], file_len: u64) -> Result<Self, StateDictError> {
-        let Entries { mut tensors, repeated } =
+        let Entries { mut tensors, metadata, repeated } =
             serde_json::from_slice(json).map_err(|source| StateDictError::InvalidHeader { source: source.into() })?;
         if let Some(name) = repeated {
             return Err(StateDictError::DuplicateName { name });
@@ -56,7 +61,7 @@ impl Header {
         match expected.cmp(&file_len) {
             Ordering::Greater => Err(StateDictError::Truncated { expected, found: file_len }),
             Ordering::Less => Err(StateDictError::TrailingBytes { expected, found: file_len }),
-            Ordering::Equal => Ok(Self { tensors }),
+            Ordering::Equal => Ok(Self { tensors, metadata }),
         }
     }
 
@@ -64,6 +69,14 @@ impl Header {
     ///
     /// Unlike `safetensors::serialize`, this keeps the order in which a module has its parameters.
     pub(crate) fn encode<'a>(
+        tensors: impl IntoIterator<Item = (&'a str, Dtype, impl AsRef<[usize]>)>,
+    ) -> Result<Vec<u8>, StateDictError> {
+        Self::encode_with(None, tensors)
+    }
+
+    /// [`encode`](Self::encode) with metadata, which comes first.
+    pub(crate) fn encode_with<'a>(
+        metadata: Option<&Notes>,
         tensors: impl IntoIterator<Item = (&'a str, Dtype, impl AsRef<[usize]>)>,
     ) -> Result<Vec<u8>, StateDictError> {
         let mut end = 0;
@@ -74,8 +87,15 @@ impl Header {
         });
         let layout = Metadata::new(None, tensors.collect())
             .map_err(|source| StateDictError::InvalidLayout { source: source.into() })?;
-        let mut json =
-            serde_json::to_vec(&layout).map_err(|source| StateDictError::InvalidHeader { source: source.into() })?;
+        let invalid = |source: serde_json::Error| StateDictError::InvalidHeader { source: source.into() };
+        let mut json = serde_json::to_vec(&layout).map_err(invalid)?;
+        if let Some(metadata) = metadata {
+            // The `safetensors` crate would write the keys in another order every time.
+            let mut first = format!("{{\"{}\":", names::RESERVED).into_bytes();
+            first.extend(serde_json::to_vec(metadata).map_err(invalid)?);
+            first.push(if json.len() > 2 { b',' } else { b'}' });
+            json.splice(..if json.len() > 2 { 1 } else { 2 }, first);
+        }
         // Padded with spaces, so that the data is aligned in memory that is.
         json.resize(json.len().next_multiple_of(PREFIX), b' ');
         let found = json.len() as u64;
@@ -89,6 +109,7 @@ impl Header {
 /// The JSON object of a header. The types of the `safetensors` crate would let the last of two equal names win.
 struct Entries {
     tensors: Vec<(String, TensorInfo)>,
+    metadata: Option<Notes>,
     repeated: Option<String>,
 }
 
@@ -104,14 +125,14 @@ impl<'de> Deserialize<'de> for Entries {
             }
 
             fn visit_map<M: MapAccess<'de>>(self, mut object: M) -> Result<Entries, M::Error> {
-                let mut entries = Entries { tensors: Vec::new(), repeated: None };
+                let mut entries = Entries { tensors: Vec::new(), metadata: None, repeated: None };
                 let mut seen = HashSet::new();
                 while let Some(name) = object.next_key::<String>()? {
                     if !seen.insert(name.clone()) {
                         entries.repeated.get_or_insert(name.clone());
                     }
                     if name == names::RESERVED {
-                        object.next_value::<Option<HashMap<String, String>>>()?;
+                        entries.metadata = object.next_value()?;
                     } else {
                         entries.tensors.push((name, object.next_value()?));
                     }

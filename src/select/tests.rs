@@ -3,6 +3,7 @@
 use super::{FEW, SAMPLE_MAX, STRIDE, bracket, lowest, places, radix};
 use crate::chunk::{CHUNK, Segment, chunks};
 use crate::key::Ranked;
+use crate::source::infallible;
 
 /// Big where the sample looks, small elsewhere; or the other way round.
 fn adversary(len: usize, seen: f32, unseen: f32) -> Vec<f32> {
@@ -48,7 +49,7 @@ fn a_bracket_that_holds_nearly_all_is_recovered_from() {
         data[place] = if i % 2 == 0 { 0.0 } else { 9.0 };
     }
     let whole = [Segment { scores: &data[..], alive: None }];
-    let (lo, hi) = bracket(&chunks(&whole), len, len / 2);
+    let (lo, hi) = infallible(bracket(&chunks(&whole)[..], len, len / 2));
     assert!(lo < 5_f32.key() && hi > 6_f32.key());
     for k in [len / 2 - 1000, len / 2, len / 2 + 1000] {
         assert_exact(&data, k);
@@ -63,12 +64,12 @@ fn the_radix_search_alone_is_exact() {
     let whole = [Segment { scores: &data[..], alive: None }];
     for k in [1, 2, 1000, 20_000, 39_999, 40_000] {
         let key = sorted[k - 1];
-        let found = radix(&chunks(&whole), data.len(), 0, u64::MAX, 0, k);
+        let found = infallible(radix(&chunks(&whole)[..], 0, u64::MAX, 0, k));
         assert_eq!((found.key, found.below), (key, sorted.partition_point(|&other| other < key)));
         assert_eq!(found.at, sorted.iter().filter(|&&other| other == key).count());
         // From an interval that starts above some entries.
         let (lo, hi) = (key - key % 7, key.saturating_add(5));
         let below = sorted.partition_point(|&other| other < lo);
-        assert_eq!(radix(&chunks(&whole), data.len(), lo, hi, below, k).key, key);
+        assert_eq!(infallible(radix(&chunks(&whole)[..], lo, hi, below, k)).key, key);
     }
 }

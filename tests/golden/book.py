@@ -84,55 +84,51 @@ class Book:
         self.cases.append(R)
         return R
 
-    def large_case(self, op, dtype, shapes, amount, weights, seed=None, **a):
-        """A prune of tensors that the test makes itself, by seed; of the result only the packed masks are kept."""
-        torch.manual_seed(weights["seed"])
+    def large_case(self, dtype, shapes, weights, *steps):
+        """Prunes of tensors that the test makes itself, by seed; of the results only the packed masks are kept."""
         m = torch.nn.Module()
-        for i, shape in enumerate(shapes):
-            w = torch.rand(shape, dtype=DT[dtype])
-            if weights.get("levels"):
-                w = (w * weights["levels"]).floor()
-            m.register_parameter(f"p{i}", torch.nn.Parameter(w))
         names = [f"p{i}" for i in range(len(shapes))]
-        entry = {
-            "family": self.now,
-            "op": op,
-            "dtype": dtype,
-            "shapes": shapes,
-            "amount": jamount(amount),
-            "weights": weights,
-        }
-        self.W.flags.clear()
-        if seed is not None:
-            entry["seed"] = seed
-            torch.manual_seed(seed)
-        if op in ("L1Unstructured", "RandomUnstructured") and len(shapes) > 1:
-            P.global_unstructured([(m, name) for name in names], getattr(P, op), amount=amount)
-        else:
-            getattr(P, op).apply(m, "p0", amount, **a)
-        if seed is not None:
-            entry["next_word_u24"] = next_word()
-        if "n" in a:
-            a["n"] = jn(a["n"])
-        masks = [getattr(m, name + "_mask") != 0 for name in names]
-        entry |= a | {
-            "tie": "tie" in self.W.flags,
-            "zeros": [int((~k).sum()) for k in masks],
-            "kept": [self.pack(k) for k in masks],
-        }
+        for name, w in zip(names, made(weights, dtype, shapes), strict=True):
+            m.register_parameter(name, torch.nn.Parameter(w))
+        entry = {"family": self.now, "dtype": dtype, "shapes": shapes, "weights": weights, "steps": []}
+        for op, amount, a in steps:
+            step = {"op": op, "amount": jamount(amount), **{k: jn(v) if k == "n" else v for k, v in a.items()}}
+            self.W.flags.clear()
+            seed = a.pop("seed", None)
+            if seed is not None:
+                torch.manual_seed(seed)
+            if len(shapes) > 1:
+                P.global_unstructured([(m, name) for name in names], getattr(P, op), amount=amount)
+            else:
+                getattr(P, op).apply(m, "p0", amount, **a)
+            if seed is not None:
+                step["next_word_u24"] = next_word()
+            masks = [getattr(m, name + "_mask") != 0 for name in names]
+            step["tie"] = "tie" in self.W.flags
+            step["zeros"] = [int((~k).sum()) for k in masks]
+            step["kept"] = [self.pack(k) for k in masks]
+            entry["steps"].append(step)
         self.large.append(entry)
         return masks
 
     def pack(self, mask):
         """Eight entries a byte, the first in the highest bit; of a very large mask only the hash of that."""
         packed = np.packbits(mask.numpy().reshape(-1))
-        return {"fnv1a": fnv1a(packed.tobytes())} if mask.numel() > 200_000 else self.S.put(torch.from_numpy(packed))
+        return {"fnv1a": fnv1a(packed.tobytes())} if mask.numel() > 50_000 else self.S.put(torch.from_numpy(packed))
 
     def seeded_norm(self, seed, shape, dtype, n, dim):
         """The norms of torch.rand(shape), which the test draws itself."""
         torch.manual_seed(seed)
         norm = P._compute_norm(torch.rand(shape, dtype=DT[dtype]), n, dim)
         self.primitive("norms", seed=seed, shape=shape, dtype=dtype, n=jn(n), dim=dim, norm=norm)
+
+
+def made(weights, dtype, shapes):
+    """Uniform tensors from one stream; with `levels`, of that many different values."""
+    torch.manual_seed(weights["seed"])
+    tensors = [torch.rand(shape, dtype=DT[dtype]) for shape in shapes]
+    levels = weights.get("levels")
+    return [(w * levels).floor() for w in tensors] if levels else tensors
 
 
 def fnv1a(data):

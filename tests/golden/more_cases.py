@@ -418,7 +418,7 @@ def long_case(book, r):
 
 def long_cases(book, r):
     book.family("long", "random runs of up to 18 steps, failing ones among them")
-    for _ in range(150):
+    for _ in range(130):
         long_case(book, r)
 
 

@@ -137,7 +137,9 @@ def stream(book, seed, dtype, layers, prune=False):
 def masks(book, r):
     book.family("random-structured-equal-draws", "equal numbers at the threshold prune more channels than asked")
     for seed in (892, 1199):
-        kept = book.large_case("RandomStructured", "f16", [[50_000, 1]], 25_000, {"seed": 1}, seed=seed, dim=0)
+        kept = book.large_case(
+            "f16", [[50_000, 1]], {"seed": 1}, ("RandomStructured", 25_000, {"seed": seed, "dim": 0})
+        )
         book.rival("exactly as many as asked", int((~kept[0]).sum()) != 25_000)
     book.family(
         "random-structured", "one f32 number a channel whatever the dtype; none for count 0, all for count = channels"
@@ -167,18 +169,20 @@ def masks(book, r):
         ):
             if n < 100_000 or dtype != "f64":
                 seed = int(r.integers(0, 2**31))
-                book.large_case("RandomUnstructured", dtype, [[n]], amount, {"seed": 1}, seed=seed)
-                judge(book, dtype, seed, n)
+                kept = book.large_case(dtype, [[n]], {"seed": 1}, ("RandomUnstructured", amount, {"seed": seed}))
+                judge(book, kept, dtype, seed, n)
     for dtype in ("f16", "bf16"):
         seed = next(s for s in range(3000) if (words(s, 40).to(DT[dtype]) == 1).any())  # one that is remapped
-        book.large_case("RandomUnstructured", dtype, [[40]], 0.3, {"seed": 1}, seed=seed)
-        judge(book, dtype, seed, 40)
-        book.large_case("RandomUnstructured", dtype, [[30, 4], [], [700], [0], [5, 1, 9]], 0.4, {"seed": 1}, seed=seed)
+        kept = book.large_case(dtype, [[40]], {"seed": 1}, ("RandomUnstructured", 0.3, {"seed": seed}))
+        judge(book, kept, dtype, seed, 40)
+        book.large_case(
+            dtype, [[30, 4], [], [700], [0], [5, 1, 9]], {"seed": 1}, ("RandomUnstructured", 0.4, {"seed": seed})
+        )
     straddle = next(s for s in range(5000) if straddles(drawn(s, 100_000, "f32"), 50_000))
-    book.large_case("RandomUnstructured", "f32", [[100_000]], 50_000, {"seed": 1}, seed=straddle)
-    judge(book, "f32", straddle, 100_000)
+    kept = book.large_case("f32", [[100_000]], {"seed": 1}, ("RandomUnstructured", 50_000, {"seed": straddle}))
+    judge(book, kept, "f32", straddle, 100_000)
     for seed in SEEDS:
-        book.large_case("RandomUnstructured", "f32", [[100]], 0.5, {"seed": 1}, seed=seed)
+        book.large_case("f32", [[100]], {"seed": 1}, ("RandomUnstructured", 0.5, {"seed": seed}))
 
 
 def straddles(x, count):
@@ -193,11 +197,10 @@ def rivals_lowest(x, count):
     return set(np.argsort(-x.double().numpy(), kind="stable")[:count].tolist())
 
 
-def judge(book, dtype, seed, n):
-    entry = book.large[-1]
-    count = entry["zeros"][0]
-    kept = np.unpackbits(book.S.t[entry["kept"][0]].numpy(), count=n)
-    pruned = set(np.flatnonzero(kept == 0).tolist())
+def judge(book, masks, dtype, seed, n):
+    """Which rivals would have pruned other entries."""
+    pruned = set(np.flatnonzero(~masks[0].numpy()).tolist())
+    count = len(pruned)
     if dtype != "f64":
         book.rival(f"{dtype}: lowest index", rivals_lowest(drawn(seed, n, dtype), count) != pruned)
     if dtype in ("f16", "bf16"):

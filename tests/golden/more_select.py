@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 import rivals
+from book import made
 from recorder import DT
 
 RIGHT = rivals.Selection()
@@ -27,7 +28,10 @@ def topk(book, x, k, largest):
 
 def tied(r, n, levels, dtype, nans=0.0):
     x = torch.from_numpy(r.integers(0, levels, n).astype(float)).to(DT[dtype])
-    x[torch.from_numpy(r.random(n) < nans)] = math.nan
+    nan = torch.from_numpy(r.random(n) < nans)
+    x[nan] = math.nan
+    bits = x.view({2: torch.int16, 4: torch.int32, 8: torch.int64}[x.element_size()])
+    bits[nan] ^= torch.from_numpy(r.integers(0, 64, n)).to(bits.dtype)[nan]  # a NaN is a NaN whatever its payload
     return x
 
 
@@ -71,29 +75,47 @@ def ties(book, r):
 
 
 def large(book, r):
-    book.family("select-large", "boundary ties among 1e3 to 1e5 entries, in every dtype and both regimes")
+    book.family("select-large", "boundary ties among 1e3 to 1e6 entries, in every dtype and both regimes")
     for n in (1000, 10_000, 100_000):
         for dtype, levels in (("f32", 64), ("f64", 1024), ("f16", None), ("bf16", None)):
             for amount in (0.2, 0.5, n // 64, n // 64 + 1):
                 if n == 100_000 and (amount == 0.5 or dtype == "f64"):
                     continue
-                masks = book.large_case(
-                    "L1Unstructured", dtype, [[n]], amount, {"seed": int(r.integers(0, 2**31)), "levels": levels}
-                )
-                judge(book, masks, n, amount)
+                weights = {"seed": seed(r), "levels": levels}
+                (mask,) = book.large_case(dtype, [[n]], weights, ("L1Unstructured", amount, {}))
+                (w,), count = made(weights, dtype, [[n]]), int((~mask).sum())
+                lowest = np.argsort(w.double().numpy(), kind="stable")[:count]
+                book.rival("lowest index", set(lowest.tolist()) != set(np.flatnonzero(~mask.numpy()).tolist()))
     for dtype in ("f16", "bf16"):
-        book.large_case(
-            "L1Unstructured",
-            dtype,
-            [[40, 30], [], [5000], [0, 3], [7, 3, 11, 2]],
-            0.3,
-            {"seed": int(r.integers(0, 2**31))},
-        )
+        shapes = [[40, 30], [], [5000], [0, 3], [7, 3, 11, 2]]
+        book.large_case(dtype, shapes, {"seed": seed(r)}, ("L1Unstructured", 0.3, {}), ("L1Unstructured", 100, {}))
     for dtype, amount in itertools.product(("f32", "bf16"), (0.3, 10_000)):
-        seeds = [int(seed) for seed in r.integers(0, 2**31, 2)]
-        book.large_case("L1Unstructured", dtype, [[1000, 1000]], amount, {"seed": seeds[0]})
-        book.large_case("RandomUnstructured", dtype, [[1000, 1000]], amount, {"seed": 1}, seed=seeds[1])
-    book.large_case("L1Unstructured", "f16", [[800, 500], [3], [700_000]], 0.5, {"seed": 7})
+        book.large_case(dtype, [[1000, 1000]], {"seed": seed(r)}, ("L1Unstructured", amount, {}))
+        book.large_case(dtype, [[1000, 1000]], {"seed": 1}, ("RandomUnstructured", amount, {"seed": seed(r)}))
+    book.family("large-steps", "later calls on large tensors, alone and together, that are pruned in part")
+    for dtype, shape in (("f32", [700, 500]), ("bf16", [33, 17, 5, 11]), ("f16", [70_001, 3]), ("f64", [3, 50_000])):
+        book.large_case(
+            dtype,
+            [shape],
+            {"seed": seed(r)},
+            ("RandomUnstructured", 0.7, {"seed": seed(r)}),
+            ("L1Unstructured", 0.2, {}),
+            ("LnStructured", 0.3, {"n": 2, "dim": 0}),
+            ("RandomUnstructured", 0.1, {"seed": seed(r)}),
+            ("RandomStructured", 1, {"dim": 1, "seed": seed(r)}),
+            ("LnStructured", 1, {"n": 1, "dim": -1}),
+            ("L1Unstructured", 100, {}),
+        )
+    for dtype in DT:
+        book.large_case(
+            dtype,
+            [[800, 50], [3], [70_001], [], [20, 30, 40]],
+            {"seed": seed(r), "levels": 2.0**22 if dtype == "f32" else None},
+            ("RandomUnstructured", 0.4, {"seed": seed(r)}),
+            ("L1Unstructured", 0.25, {}),
+            ("RandomUnstructured", 5000, {"seed": seed(r)}),
+            ("L1Unstructured", 400, {}),
+        )
     book.family(
         "select-channels", "boundary ties among channel norms: the first of the kept are chosen, not of the pruned"
     )
@@ -106,27 +128,12 @@ def large(book, r):
     ):
         levels = 4 if dtype == "f32" else None
         for amount in (0.3, 0.5, 0.995):  # the last by a heap
-            book.large_case(
-                "LnStructured",
-                dtype,
-                [shape],
-                amount,
-                {"seed": int(r.integers(0, 2**31)), "levels": levels},
-                n=n,
-                dim=dim,
-            )
+            weights = {"seed": seed(r), "levels": levels}
+            book.large_case(dtype, [shape], weights, ("LnStructured", amount, {"n": n, "dim": dim}))
 
 
-def judge(book, masks, n, amount):
-    """Whether the rules for equal keys mattered: a lowest-index rule would have pruned other entries."""
-    weights = book.large[-1]
-    torch.manual_seed(weights["weights"]["seed"])
-    w = torch.rand(n, dtype=DT[weights["dtype"]])
-    if weights["weights"].get("levels"):
-        w = (w * weights["weights"]["levels"]).floor()
-    order = np.argsort(w.double().numpy(), kind="stable")
-    count = weights["zeros"][0]
-    book.rival("lowest index", set(order[:count].tolist()) != set(np.flatnonzero(~masks[0].numpy()).tolist()))
+def seed(r):
+    return int(r.integers(0, 2**31))
 
 
 def fill(book):

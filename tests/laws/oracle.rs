@@ -6,9 +6,8 @@ use ndarray::{ArrayD, Axis, IxDyn};
 use num_traits::{Float, One, Zero};
 use prune::torch::Generator;
 use prune::{Amount, Norm, PruningType};
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
 
+use crate::drawn::drawn;
 use crate::dtype::Dtype;
 use crate::spec::Spec;
 
@@ -38,10 +37,7 @@ fn pruned<A: Dtype>(spec: &Spec, tensor: Tensor<'_, A>) -> Option<Vec<usize>> {
             let keys = magnitudes(alive.iter().map(|&i| &tensor.scores[i]));
             chosen(&alive, &lowest(&keys, f64::total_cmp, units(amount, alive.len())?))
         }
-        &Spec::Random { amount, seed } => {
-            let keys = seeded_keys(seed, alive.len());
-            chosen(&alive, &lowest(&keys, Ord::cmp, units(amount, alive.len())?))
-        }
+        &Spec::Random { amount, seed } => chosen(&alive, &drawn(seed, alive.len(), units(amount, alive.len())?)),
         &Spec::Torch { amount, seed } => {
             let draws = magnitudes(&Generator::manual_seed(seed).rand::<A>(alive.len()));
             let largest_first = |a: &f64, b: &f64| b.total_cmp(a);
@@ -49,8 +45,7 @@ fn pruned<A: Dtype>(spec: &Spec, tensor: Tensor<'_, A>) -> Option<Vec<usize>> {
         }
         &Spec::RandomChannels { amount, dim, seed } => {
             let channels = living_channels(tensor, dim)?;
-            let keys = seeded_keys(seed, channels.len());
-            chosen(&channels, &lowest(&keys, Ord::cmp, units(amount, channels.len())?)).concat()
+            chosen(&channels, &drawn(seed, channels.len(), units(amount, channels.len())?)).concat()
         }
         &Spec::TorchChannels { amount, dim, seed } => {
             let channels = living_channels(tensor, dim)?;
@@ -113,18 +108,6 @@ pub fn lowest<K>(keys: &[K], order: impl Fn(&K, &K) -> Ordering, count: usize) -
 
 fn chosen<T: Clone>(all: &[T], places: &[usize]) -> Vec<T> {
     places.iter().map(|&place| all[place].clone()).collect()
-}
-
-/// The documented keys of a seed: a byte of stream 0, then a word of stream 1.
-pub fn seeded_keys(seed: u64, count: usize) -> Vec<(u8, u32)> {
-    let stream = |number| {
-        let mut stream = ChaCha8Rng::seed_from_u64(seed);
-        stream.set_stream(number);
-        stream
-    };
-    let (mut bytes, mut words) = (vec![0; count], stream(1));
-    stream(0).fill_bytes(&mut bytes);
-    bytes.into_iter().map(|byte| (byte, words.next_u32())).collect()
 }
 
 /// The number of the axis, if there is one to speak of.

@@ -98,7 +98,7 @@ fn lengths_around_block_boundaries<A: Dtype>() {
         let some = [1, n / 2, n.saturating_sub(1), n, 16_384, 65_537];
         some.into_iter().filter(|&count| count <= n).collect()
     };
-    for n in [16_383, 16_384, 16_385] {
+    for n in [2_047, 2_048, 2_049, 16_383, 16_384, 16_385] {
         for (name, input) in HARD {
             check(name, &entries::<A>(input, n), counts);
         }

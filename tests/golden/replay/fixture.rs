@@ -294,15 +294,19 @@ pub struct Direct {
     pub next_word_u24: Option<u32>,
 }
 
-/// A prune of tensors that are made by seed.
+/// Prunes of tensors that are made by seed.
 #[derive(Debug, Deserialize)]
 pub struct Large {
-    pub family: String,
-    pub op: String,
     pub dtype: String,
     pub shapes: Vec<Vec<usize>>,
-    pub amount: Amount,
     pub weights: Weights,
+    pub steps: Vec<LargeStep>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct LargeStep {
+    pub op: String,
+    pub amount: Amount,
     pub seed: Option<u64>,
     pub n: Option<Order>,
     pub dim: Option<isize>,
@@ -323,5 +327,5 @@ pub enum Kept {
 #[derive(Debug, Deserialize)]
 pub struct Weights {
     pub seed: u64,
-    pub levels: Option<f64>,
+    pub levels: Option<Number>,
 }

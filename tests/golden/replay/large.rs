@@ -6,57 +6,82 @@ use prune::{
     L1Unstructured, LnStructured, Parameter, PruneError, PruningMethod, RandomStructured, RandomUnstructured, TieBreak,
 };
 
-use super::fixture::{Kept, Large, Recording};
+use super::fixture::{Kept, Large, LargeStep, Recording};
 use super::primitives::{check_position, compare_kept};
-use super::tensor::{Scalar, dtype, with_dtype};
+use super::tensor::{Scalar, Tensors, dtype, with_dtype};
 use super::world::amount;
 
-/// Compares the masks: exactly in PyTorch's tie order, else exactly or, where a tie decides, by count.
+/// Compares the masks after each step: exactly, but in the crate's own tie order only up to the first tie, and there by count.
 pub fn check(recording: &Recording, case: &Large, tie_break: TieBreak) -> Result<(), String> {
-    let generator = Generator::manual_seed(case.seed.unwrap_or(0));
-    let masks = with_dtype!(dtype(&case.dtype), A => masks::<A>(case, &generator, tie_break));
-    let masks = masks.map_err(|e| e.to_string())?;
-    let by_count = case.tie && tie_break == TieBreak::LowestIndex && case.seed.is_none();
-    let zeros: Vec<usize> = masks.iter().map(|mask| mask.iter().filter(|&&kept| !kept).count()).collect();
-    if zeros.iter().sum::<usize>() != case.zeros.iter().sum::<usize>() {
-        return Err(format!("pruned: expected {:?}, found {zeros:?}", case.zeros));
-    }
-    for (mask, kept) in masks.iter().zip(&case.kept).filter(|_| !by_count) {
-        match kept {
-            Kept::Packed(kept) => compare_kept(&recording.tensors[kept].unpacked(mask.len()), mask)?,
-            Kept::Hash { fnv1a: expected } if fnv1a(mask).to_string() == *expected => {}
-            Kept::Hash { .. } => return Err("the hash of the mask differs".to_owned()),
-        }
-    }
-    case.next_word_u24.map_or(Ok(()), |word| check_position(&generator, word))
+    with_dtype!(dtype(&case.dtype), A => check_in::<A>(&recording.tensors, case, tie_break))
 }
 
-fn masks<A: Scalar>(case: &Large, generator: &Generator, tie_break: TieBreak) -> Result<Vec<Vec<bool>>, PruneError> {
+fn check_in<A: Scalar>(tensors: &Tensors, case: &Large, tie_break: TieBreak) -> Result<(), String> {
     let weights = Generator::manual_seed(case.weights.seed);
     let weight = |shape: &Vec<usize>| {
         let u: ArrayD<A> = weights.rand(shape.as_slice());
-        match case.weights.levels.and_then(A::from) {
+        match case.weights.levels.and_then(|levels| A::from(levels.0)) {
             Some(levels) => u.mapv(|u| (u * levels).floor()),
             None => u,
         }
     };
     let mut parameters: Vec<_> = case.shapes.iter().map(weight).map(Parameter::new).collect();
-    let amount = amount(case.amount);
-    let method: Box<dyn PruningMethod<A>> = match case.op.as_str() {
+    for (index, step) in case.steps.iter().enumerate() {
+        let generator = Generator::manual_seed(step.seed.unwrap_or(0));
+        prune(&mut parameters, step, &generator, tie_break).map_err(|e| e.to_string())?;
+        let by_count = step.tie && tie_break == TieBreak::LowestIndex && step.seed.is_none();
+        check_masks(tensors, step, &parameters, by_count).map_err(|what| format!("step {index}: {what}"))?;
+        step.next_word_u24.map_or(Ok(()), |word| check_position(&generator, word))?;
+        if by_count {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn prune<A: Scalar>(
+    parameters: &mut [Parameter<A>],
+    step: &LargeStep,
+    generator: &Generator,
+    tie_break: TieBreak,
+) -> Result<(), PruneError> {
+    let amount = amount(step.amount);
+    let method: Box<dyn PruningMethod<A>> = match step.op.as_str() {
         "L1Unstructured" => Box::new(L1Unstructured::new(amount)?.tie_break(tie_break)),
         "RandomUnstructured" => Box::new(RandomUnstructured::new(amount, generator)?),
-        "RandomStructured" => Box::new(RandomStructured::new(amount, case.dim.unwrap(), generator)?),
+        "RandomStructured" => Box::new(RandomStructured::new(amount, step.dim.unwrap(), generator)?),
         "LnStructured" => {
-            let n = case.n.as_ref().unwrap().norm();
-            Box::new(LnStructured::new(amount, n, case.dim.unwrap())?.tie_break(tie_break))
+            let n = step.n.as_ref().unwrap().norm();
+            Box::new(LnStructured::new(amount, n, step.dim.unwrap())?.tie_break(tie_break))
         }
         other => panic!("unknown method {other}"),
     };
-    match parameters.as_mut_slice() {
-        [parameter] => parameter.prune(method)?,
-        several => prune::global_unstructured(several, method)?,
+    match parameters {
+        [parameter] => parameter.prune(method),
+        several => prune::global_unstructured(several, method),
     }
-    Ok(parameters.iter().map(|parameter| parameter.mask().unwrap().iter().copied().collect()).collect())
+}
+
+fn check_masks<A: Scalar>(
+    tensors: &Tensors,
+    step: &LargeStep,
+    parameters: &[Parameter<A>],
+    by_count: bool,
+) -> Result<(), String> {
+    let flat = |parameter: &Parameter<A>| parameter.mask().unwrap().iter().copied().collect();
+    let masks: Vec<Vec<bool>> = parameters.iter().map(flat).collect();
+    let zeros: Vec<usize> = masks.iter().map(|mask| mask.iter().filter(|&&kept| !kept).count()).collect();
+    if zeros.iter().sum::<usize>() != step.zeros.iter().sum::<usize>() && !(by_count && step.dim.is_some()) {
+        return Err(format!("pruned: expected {:?}, found {zeros:?}", step.zeros));
+    }
+    for (mask, kept) in masks.iter().zip(&step.kept).filter(|_| !by_count) {
+        match kept {
+            Kept::Packed(kept) => compare_kept(&tensors[kept].unpacked(mask.len()), mask)?,
+            Kept::Hash { fnv1a: expected } if fnv1a(mask).to_string() == *expected => {}
+            Kept::Hash { .. } => return Err("the hash of the mask differs".to_owned()),
+        }
+    }
+    Ok(())
 }
 
 /// The 64-bit hash of Fowler, Noll and Vo, of a mask packed into bytes, the first entry in the highest bit.

@@ -201,7 +201,7 @@ fn flat(mask: &Tensor) -> Vec<bool> {
     bools(mask).into_iter().collect()
 }
 
-pub fn amount(case: &Rounded) -> Result<(), String> {
+pub fn amount(_: &Recording, case: &Rounded) -> Result<(), String> {
     let count = Amount::Fraction(case.fraction.0).count(case.n).map_err(|e| e.to_string())?;
     if count != case.count {
         return Err(format!("{} of {}: expected {}, found {count}", case.fraction.0, case.n, case.count));

@@ -10,7 +10,7 @@ pub struct Tally {
     pub identical: usize,
     /// Exactly as the row of the table in README.md promises, by row.
     pub rows: BTreeMap<String, usize>,
-    /// A tie, compared by count; the case ends there.
+    /// A tie, compared by count (row r); the case ends there.
     pub ties: usize,
     /// Steps of cases that ended in a tie.
     pub after_ties: usize,
@@ -34,25 +34,20 @@ impl Tally {
 
     /// Panics with what went wrong, if anything did.
     pub fn assert_clean(&self) {
-        let count = self.failures.len();
         let first = self.failures.iter().take(40).map(String::as_str).collect::<Vec<_>>().join("\n");
-        assert!(self.failures.is_empty(), "{count} not as recorded:\n{first}");
+        assert!(self.failures.is_empty(), "{} cases are not as recorded:\n{first}", self.failures.len());
     }
 }
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:5} identical", self.identical)?;
-        let rows: Vec<String> = self.rows.iter().map(|(row, count)| format!("{row} {count}")).collect();
-        write!(f, "; {} by row: {}", self.rows.values().sum::<usize>(), rows.join(", "))?;
-        for (count, what) in [
-            (self.ties, "tied, by count"),
-            (self.after_ties, "after a tie"),
-            (self.left_out, "without feature nuclear"),
-        ] {
-            if count > 0 {
-                write!(f, "; {count} {what}")?;
-            }
+        write!(f, "{} steps, {} identical, by row:", self.total(), self.identical)?;
+        for (row, count) in &self.rows {
+            write!(f, " {row} {count},")?;
+        }
+        write!(f, " r {}, after a tie {}", self.ties, self.after_ties)?;
+        if self.left_out > 0 {
+            write!(f, ", left out {}", self.left_out)?;
         }
         Ok(())
     }

@@ -1,0 +1,190 @@
+//! Where the files of a plan go, and how far an earlier run has come.
+
+use std::collections::{BTreeSet, HashSet};
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use serde_json::{Value, json};
+
+use super::plan::Plan;
+use super::write::write_whole;
+use super::{Checkpoint, CheckpointError, Output, Shard};
+use crate::safetensors::atomic;
+
+/// The description that an unfinished run keeps in the output folder.
+const RUN_FILE: &str = ".nn-prune-run.json";
+/// The version of the description: a new one whenever the same options give other bytes.
+const VERSION: u32 = 1;
+
+/// Where the files of a plan go.
+pub(super) struct Destination {
+    /// One for each file of the plan.
+    pub paths: Vec<PathBuf>,
+    index: Option<PathBuf>,
+    /// For a folder.
+    run: Option<Run>,
+}
+
+/// A run into a folder.
+struct Run {
+    folder: PathBuf,
+    description: Value,
+    /// The names of the shards that are in their place.
+    finished: BTreeSet<String>,
+}
+
+impl Destination {
+    /// Checks the output, and prepares the folder if it is one.
+    ///
+    /// `options` is all that decides about the output beside the input; `masks` is the mask file, which is input too.
+    pub fn prepare(
+        checkpoint: &Checkpoint,
+        plan: &Plan,
+        output: &Output,
+        options: &str,
+        masks: Option<&Shard>,
+    ) -> Result<Self, CheckpointError> {
+        let names = plan.files.iter().map(|file| file.name.as_ref());
+        let paths = names.map(|name| name.map_or(output.path.clone(), |name| output.path.join(name))).collect();
+        let index = plan.index.as_ref().map(|(name, _)| output.path.join(name));
+        let is_folder = plan.files.iter().any(|file| file.name.is_some());
+        let mut destination = Self { paths, index, run: None };
+
+        let kind = |expected| CheckpointError::OutputKind { path: output.path.clone(), expected };
+        match fs::metadata(&output.path) {
+            Ok(found) if found.is_dir() && !is_folder => return Err(kind("a file")),
+            Ok(found) if !found.is_dir() && is_folder => return Err(kind("a folder for shards")),
+            _ => {}
+        }
+        let inputs = checkpoint.shards.iter().chain(masks);
+        destination.check_apart(inputs.clone().map(Shard::path).chain(checkpoint.index()))?;
+        let mut resumed = false;
+        if is_folder {
+            let input = inputs.map(described).collect::<Vec<_>>();
+            let description = json!({ "version": VERSION, "options": options, "input": input });
+            let mut run = Run { folder: output.path.clone(), description, finished: BTreeSet::new() };
+            resumed = run.continues(output)?;
+            destination.run = Some(run);
+        }
+        if !output.force && !resumed {
+            let mut paths = destination.paths.iter().chain(&destination.index);
+            if let Some(path) = paths.find(|path| fs::symlink_metadata(path).is_ok()) {
+                return Err(CheckpointError::OutputExists { path: path.clone() });
+            }
+        }
+        if let Some(run) = &mut destination.run {
+            // What is finished is as long as the plan says; a file system that lost its last writes may have left less.
+            let whole = plan.files.iter().zip(&destination.paths).filter(|(file, path)| {
+                fs::metadata(path).is_ok_and(|found| found.is_file() && found.len() == file.bytes)
+            });
+            let whole: HashSet<_> = whole.filter_map(|(file, _)| file.name.as_deref()).map(name_of).collect();
+            run.finished.retain(|name| whole.contains(name));
+            run.begin(&destination.paths)?;
+        }
+        Ok(destination)
+    }
+
+    /// Whether an earlier run has written a file.
+    pub fn is_finished(&self, name: Option<&Path>) -> bool {
+        let finished = self.run.as_ref().zip(name).map(|(run, name)| run.finished.contains(&name_of(name)));
+        finished == Some(true)
+    }
+
+    /// Remembers that a file is in its place.
+    pub fn finished(&mut self, name: Option<&Path>) -> Result<(), CheckpointError> {
+        let Some((run, name)) = self.run.as_mut().zip(name) else { return Ok(()) };
+        run.finished.insert(name_of(name));
+        run.save()
+    }
+
+    /// The end: the index, and nothing that tells of a run.
+    pub fn close(self, index: Option<&[u8]>) -> Result<(), CheckpointError> {
+        if let Some((path, bytes)) = self.index.as_ref().zip(index) {
+            write_whole(path, bytes)?;
+        }
+        match self.run {
+            Some(run) => {
+                let path = run.folder.join(RUN_FILE);
+                fs::remove_file(&path).map_err(|source| CheckpointError::Write { path, source })
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// `Ok` when no file of the output is one of the input, by whatever path.
+    fn check_apart<'i>(&self, inputs: impl Iterator<Item = &'i Path>) -> Result<(), CheckpointError> {
+        let inputs: HashSet<PathBuf> = inputs.filter_map(|path| fs::canonicalize(path).ok()).collect();
+        let is_input = |path: &&PathBuf| real_path(path).is_some_and(|path| inputs.contains(&path));
+        match self.paths.iter().chain(&self.index).find(is_input) {
+            Some(path) => Err(CheckpointError::OutputIsInput { path: path.clone() }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The path without links, of a file that may not be there yet.
+fn real_path(path: &Path) -> Option<PathBuf> {
+    let in_folder = || Some(fs::canonicalize(atomic::folder_of(path)).ok()?.join(path.file_name()?));
+    fs::canonicalize(path).ok().or_else(in_folder)
+}
+
+/// What tells one input file from another.
+fn described(shard: &Shard) -> Value {
+    // As text, since JSON has no such numbers.
+    let modified = shard.modified().map(|nanoseconds| nanoseconds.to_string());
+    json!({ "name": shard.name().to_string_lossy(), "bytes": shard.bytes(), "modified": modified })
+}
+
+fn name_of(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+impl Run {
+    /// Whether this continues the run whose description is in the folder, if there is one.
+    fn continues(&mut self, output: &Output) -> Result<bool, CheckpointError> {
+        let path = self.folder.join(RUN_FILE);
+        let found = match fs::read(&path) {
+            Ok(found) => found,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(source) => return Err(CheckpointError::Read { path, source }),
+        };
+        if !output.resume {
+            return match output.force {
+                true => Ok(false),
+                false => Err(CheckpointError::UnfinishedRun { path: self.folder.clone() }),
+            };
+        }
+        let mut found: Value = serde_json::from_slice(&found).unwrap_or_default();
+        let finished = found.as_object_mut().and_then(|found| found.remove("finished"));
+        let other = |difference| Err(CheckpointError::OtherRun { path: self.folder.clone(), difference });
+        if found.get("input").is_some_and(|input| *input != self.description["input"]) {
+            return other("input");
+        }
+        if found != self.description {
+            return other("options");
+        }
+        if let Some(Value::Array(finished)) = finished {
+            self.finished = finished.iter().filter_map(|name| Some(name.as_str()?.to_owned())).collect();
+        }
+        Ok(true)
+    }
+
+    /// Makes the folders, clears away what a killed run has left half-written, and leaves a description.
+    fn begin(&self, paths: &[PathBuf]) -> Result<(), CheckpointError> {
+        let folders: BTreeSet<&Path> = paths.iter().map(|path| atomic::folder_of(path)).chain([&*self.folder]).collect();
+        for folder in folders {
+            let failed = |source| CheckpointError::Write { path: folder.to_owned(), source };
+            fs::create_dir_all(folder).map_err(failed)?;
+            if self.folder.join(RUN_FILE).exists() {
+                atomic::remove_leftovers(folder).map_err(failed)?;
+            }
+        }
+        self.save()
+    }
+
+    fn save(&self) -> Result<(), CheckpointError> {
+        let mut description = self.description.clone();
+        description["finished"] = self.finished.iter().cloned().collect();
+        write_whole(&self.folder.join(RUN_FILE), format!("{description:#}\n").as_bytes())
+    }
+}

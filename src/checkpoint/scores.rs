@@ -1,0 +1,183 @@
+//! Parameters as the source of a selection: read block by block, in the type in which they are ranked.
+
+use std::ops::Range;
+
+use num_traits::NumCast;
+
+use super::meter::Meter;
+use super::parameter::Parameter;
+use super::stream::{Buffer, Generic, Pool, Scratch, block_entries, blocks, dispatch};
+use super::{Checkpoint, CheckpointError, Dtype};
+use crate::Element;
+use crate::chunk::{CHUNK, Chunk, Position};
+use crate::key::{Key, Ranked};
+use crate::source::Source;
+
+/// The bytes of keys that a selection may hold.
+const ROOM: usize = 32 << 20;
+
+/// The entries of some parameters, ranked as `W`: their own dtype, or one that holds the values of all of theirs.
+pub(super) struct Scores<'c, 'o, W> {
+    checkpoint: &'c Checkpoint,
+    pieces: Vec<Piece<'c>>,
+    entries: usize,
+    pool: &'c Pool,
+    meter: &'c Meter<'o>,
+    ranked_as: std::marker::PhantomData<W>,
+}
+
+struct Piece<'c> {
+    parameter: &'c Parameter,
+    /// The number of the parameter in the selection.
+    segment: usize,
+    range: Range<usize>,
+}
+
+impl<'c, 'o, W: Element> Scores<'c, 'o, W> {
+    pub fn new(
+        checkpoint: &'c Checkpoint,
+        parameters: &[&'c Parameter],
+        pool: &'c Pool,
+        meter: &'c Meter<'o>,
+    ) -> Self {
+        let pieces = parameters.iter().enumerate().flat_map(|(segment, &parameter)| {
+            // Blocks that are small enough for the wider type too.
+            let block = block_entries(size_of::<W>());
+            blocks(parameter.entries, block).map(move |range| Piece { parameter, segment, range })
+        });
+        let entries = parameters.iter().map(|parameter| parameter.entries).sum();
+        Self { checkpoint, pieces: pieces.collect(), entries, pool, meter, ranked_as: std::marker::PhantomData }
+    }
+
+    /// Looks at some entries of a parameter.
+    fn look<R>(
+        &self,
+        piece: &Piece<'_>,
+        range: Range<usize>,
+        look: impl FnOnce(&Chunk<'_, W>) -> R,
+    ) -> Result<R, CheckpointError> {
+        self.pool.with(|scratch| {
+            let Scratch { weights, mask, wide, alive, .. } = scratch;
+            let alive = self.checkpoint.alive(piece.parameter, range.clone(), mask, alive)?;
+            let start = Position { segment: piece.segment, offset: range.start };
+            let scores = if piece.parameter.dtype == Dtype(W::STORED) {
+                let tensor = &self.checkpoint.tensors[piece.parameter.weights];
+                self.checkpoint.entries::<W>(tensor, range, weights)?
+            } else {
+                let scores = wide.take::<W>(range.len());
+                let widen = Widen { checkpoint: self.checkpoint, piece, start: range.start, weights, scores };
+                dispatch(piece.parameter.dtype, widen)?;
+                scores
+            };
+            Ok(look(&Chunk { start, scores, alive }))
+        })
+    }
+}
+
+/// Reads magnitudes in a wider type.
+struct Widen<'s, W> {
+    checkpoint: &'s Checkpoint,
+    piece: &'s Piece<'s>,
+    start: usize,
+    weights: &'s mut Buffer,
+    scores: &'s mut [W],
+}
+
+impl<W: Element> Generic for Widen<'_, W> {
+    type Output = Result<(), CheckpointError>;
+
+    fn run<A: Element>(self) -> Self::Output {
+        let Self { checkpoint, piece, start, weights, scores } = self;
+        let tensor = &checkpoint.tensors[piece.parameter.weights];
+        let entries = checkpoint.entries::<A>(tensor, start..start + scores.len(), weights)?;
+        for (score, entry) in scores.iter_mut().zip(entries) {
+            // Floats are cast to floats that hold them: it cannot fail.
+            *score = <W as NumCast>::from(entry.widen_abs()).unwrap_or_else(W::nan);
+        }
+        Ok(())
+    }
+}
+
+impl<W: Element> Source for Scores<'_, '_, W> {
+    type Score = W;
+    type Error = CheckpointError;
+    // A look costs as much for one entry as for some hundred.
+    const RUN: usize = 64;
+
+    fn entries(&self) -> usize {
+        self.entries
+    }
+    fn pieces(&self) -> usize {
+        self.pieces.len()
+    }
+    fn len(&self, piece: usize) -> usize {
+        self.pieces[piece].range.len()
+    }
+    fn with<R>(&self, piece: usize, look: impl FnOnce(&Chunk<'_, W>) -> R) -> Result<R, CheckpointError> {
+        let piece = &self.pieces[piece];
+        self.meter.add((piece.range.len() * piece.parameter.dtype.bits() / 8) as u64)?;
+        self.look(piece, piece.range.clone(), look)
+    }
+    fn peek(
+        &self,
+        piece: usize,
+        entry: usize,
+        keys: &mut Vec<<W as Ranked>::Key>,
+    ) -> Result<(), CheckpointError> {
+        let piece = &self.pieces[piece];
+        let start = piece.range.start + entry;
+        let range = start..(start + Self::RUN).min(piece.range.end);
+        self.look(piece, range, |chunk| keys.extend(chunk.keys()))
+    }
+    fn room(&self) -> usize {
+        (self.entries / 64 + CHUNK).min(ROOM / size_of::<<W as Ranked>::Key>())
+    }
+}
+
+/// The key of the same magnitude in `f64`, in whose keys magnitudes of all dtypes are comparable.
+pub(super) fn widen_key<A: Element>(key: A::Key) -> u64 {
+    // A key is the bits of its magnitude.
+    let magnitude: A = bytemuck::cast(key);
+    num_traits::cast::<_, f64>(magnitude.widen_abs()).unwrap_or(f64::NAN).key()
+}
+
+/// The lowest key of `A` whose magnitude is not below that of an `f64` key, and whether it is the same magnitude.
+///
+/// No key is above that of NaN, which is the same in all types.
+pub(super) fn narrow_key<A: Element>(wide: u64) -> (A::Key, bool) {
+    let (mut low, mut high) = (A::Key::ZERO, A::nan().key());
+    while low < high {
+        let middle = low + ((high - low) >> 1);
+        if widen_key::<A>(middle) < wide { low = middle + A::Key::ONE } else { high = middle }
+    }
+    (low, widen_key::<A>(low) == wide)
+}
+
+#[cfg(test)]
+mod tests {
+    use half::{bf16, f16};
+
+    use super::*;
+
+    fn round_trip<A: Element>(keys: impl IntoIterator<Item = A::Key>) {
+        for key in keys {
+            assert_eq!(narrow_key::<A>(widen_key::<A>(key)), (key, true));
+        }
+    }
+
+    #[test]
+    fn keys_survive_widening() {
+        round_trip::<f16>(0..=f16::NAN.key());
+        round_trip::<bf16>(0..=bf16::NAN.key());
+        round_trip::<f32>((0..=f32::NAN.key()).step_by(99_991).chain([f32::INFINITY.key(), f32::NAN.key()]));
+        round_trip::<f64>([0, 1, 1_f64.key(), f64::MAX.key(), f64::INFINITY.key(), f64::NAN.key()]);
+    }
+
+    #[test]
+    fn magnitudes_between_two_of_a_narrow_type_go_up() {
+        let next = f16::from_bits(f16::ONE.to_bits() + 1);
+        assert_eq!(narrow_key::<f16>(1.000_01_f64.key()), (next.key(), false));
+        assert_eq!(narrow_key::<f16>(1e30_f64.key()), (f16::INFINITY.key(), false));
+        assert_eq!(narrow_key::<bf16>(1e-300_f64.key()), (1, false));
+    }
+}

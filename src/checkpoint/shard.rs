@@ -1,0 +1,102 @@
+use std::fs::{self, File, Metadata};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use super::CheckpointError;
+use super::positioned::read_at;
+use crate::safetensors::StateDictError;
+use crate::safetensors::header::{Header, Notes, PREFIX};
+
+/// A file of a checkpoint.
+#[derive(Debug)]
+pub struct Shard {
+    path: PathBuf,
+    name: PathBuf,
+    bytes: u64,
+    file: File,
+    modified: Option<SystemTime>,
+    /// Where the data begins.
+    pub(super) data: u64,
+    pub(super) metadata: Option<Notes>,
+}
+
+impl Shard {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its name, which it will have in the output too; below the folder of the index if there is one.
+    pub fn name(&self) -> &Path {
+        &self.name
+    }
+
+    /// Its length.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Opens a file and reads its header.
+    pub(super) fn open(path: PathBuf, name: PathBuf) -> Result<(Self, Header), CheckpointError> {
+        let read = |source| CheckpointError::Read { path: path.clone(), source };
+        // Looked at before it is opened: a named pipe would wait for somebody to write to it.
+        regular(&fs::metadata(&path).map_err(read)?).map_err(read)?;
+        let file = File::open(&path).map_err(read)?;
+        let found = file.metadata().map_err(read)?;
+        regular(&found).map_err(read)?;
+        let bytes = found.len();
+
+        let invalid = |source: StateDictError| CheckpointError::Header { path: path.clone(), source };
+        let mut prefix = [0; PREFIX];
+        let beginning = &mut prefix[..PREFIX.min(bytes as usize)];
+        read_at(&file, beginning, 0).map_err(read)?;
+        let length = Header::length(beginning, bytes).map_err(invalid)?;
+        // Not longer than the file, nor than what the format allows.
+        let mut json = vec![0; length as usize];
+        read_at(&file, &mut json, PREFIX as u64).map_err(read)?;
+        let mut header = Header::parse(&json, bytes).map_err(invalid)?;
+
+        let metadata = header.metadata.take();
+        let data = PREFIX as u64 + length;
+        Ok((Self { path, name, bytes, file, modified: found.modified().ok(), data, metadata }, header))
+    }
+
+    /// Fills `bytes` from a place of the file on.
+    pub(super) fn read(&self, bytes: &mut [u8], place: u64) -> Result<(), CheckpointError> {
+        read_at(&self.file, bytes, place).map_err(|source| match source.kind() {
+            // The header fitted the file when it was opened.
+            io::ErrorKind::UnexpectedEof => CheckpointError::Changed { path: self.path.clone() },
+            _ => CheckpointError::Read { path: self.path.clone(), source },
+        })
+    }
+
+    /// The header with its prefix, as it stands in the file.
+    pub(super) fn header(&self) -> Result<Vec<u8>, CheckpointError> {
+        let mut header = vec![0; self.data as usize];
+        self.read(&mut header, 0)?;
+        Ok(header)
+    }
+
+    /// `Ok` when the file has still the size and the time that it had when it was opened.
+    pub(super) fn check_unchanged(&self) -> Result<(), CheckpointError> {
+        let found =
+            self.file.metadata().map_err(|source| CheckpointError::Read { path: self.path.clone(), source })?;
+        if found.len() == self.bytes && found.modified().ok() == self.modified {
+            return Ok(());
+        }
+        Err(CheckpointError::Changed { path: self.path.clone() })
+    }
+
+    /// When it was written, in nanoseconds since 1970, where that is known.
+    pub(super) fn modified(&self) -> Option<u128> {
+        Some(self.modified?.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_nanos())
+    }
+}
+
+fn regular(found: &Metadata) -> io::Result<()> {
+    if found.is_file() {
+        return Ok(());
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidInput, "there is something that is not a file"))
+}

@@ -1,0 +1,198 @@
+//! Parameters in blocks: read where they lie, into buffers that are used again.
+
+use std::ops::Range;
+use std::sync::Mutex;
+
+use bytemuck::Pod;
+use num_traits::{Num, ToPrimitive};
+
+use super::parameter::Parameter;
+use super::{Checkpoint, CheckpointError, Dtype, Tensor};
+use crate::Element;
+use crate::chunk::CHUNK;
+use crate::parallel::lock;
+
+/// What a thread reads at a time: enough to make the call worthwhile, and little enough to stay in a cache.
+const BLOCK_BYTES: usize = 1 << 20;
+
+/// Entries of a block of so many bytes each: a multiple of [`CHUNK`].
+pub(super) fn block_entries(bytes: usize) -> usize {
+    (BLOCK_BYTES / bytes.max(1)).max(CHUNK)
+}
+
+/// The blocks of so many entries.
+pub(super) fn blocks(entries: usize, block: usize) -> impl ExactSizeIterator<Item = Range<usize>> {
+    (0..entries.div_ceil(block)).map(move |i| i * block..((i + 1) * block).min(entries))
+}
+
+/// Memory for what was read, aligned for every dtype. It grows to the largest block, and is used again.
+#[derive(Default)]
+pub(super) struct Buffer(Vec<u64>);
+
+impl Buffer {
+    /// So many elements, with anything in them.
+    pub fn take<T: Pod>(&mut self, len: usize) -> &mut [T] {
+        let words = (len * size_of::<T>()).div_ceil(size_of::<u64>());
+        if self.0.len() < words {
+            self.0.resize(words, 0);
+        }
+        &mut bytemuck::cast_slice_mut(&mut self.0[..words])[..len]
+    }
+}
+
+/// What one thread needs for a block.
+#[derive(Default)]
+pub(super) struct Scratch {
+    pub weights: Buffer,
+    pub mask: Buffer,
+    pub wide: Buffer,
+    pub out: Buffer,
+    pub alive: Vec<bool>,
+    pub kept: Vec<bool>,
+}
+
+/// Scratch space that waits for its next block: as many as there are threads.
+#[derive(Default)]
+pub(super) struct Pool(Mutex<Vec<Scratch>>);
+
+impl Pool {
+    pub fn with<R>(&self, f: impl FnOnce(&mut Scratch) -> R) -> R {
+        let waiting = lock(&self.0).pop();
+        let mut scratch = waiting.unwrap_or_default();
+        let result = f(&mut scratch);
+        lock(&self.0).push(scratch);
+        result
+    }
+}
+
+impl Checkpoint {
+    /// Some entries of a tensor, whose dtype is that of `T`.
+    pub(super) fn entries<'b, T: Pod>(
+        &self,
+        tensor: &Tensor,
+        range: Range<usize>,
+        buffer: &'b mut Buffer,
+    ) -> Result<&'b mut [T], CheckpointError> {
+        let entries = buffer.take::<T>(range.len());
+        self.fill(tensor, range.start, entries)?;
+        Ok(entries)
+    }
+
+    /// Reads entries of a tensor, from `start` on.
+    pub(super) fn fill<T: Pod>(
+        &self,
+        tensor: &Tensor,
+        start: usize,
+        entries: &mut [T],
+    ) -> Result<(), CheckpointError> {
+        let bytes = bytemuck::cast_slice_mut(entries);
+        self.shards[tensor.shard].read(bytes, tensor.start + (start * size_of::<T>()) as u64)?;
+        to_native::<T>(bytes);
+        Ok(())
+    }
+
+    /// Whether entries of a parameter are alive, by its mask; `None` if it has none.
+    pub(super) fn alive<'s>(
+        &self,
+        parameter: &Parameter,
+        range: Range<usize>,
+        buffer: &mut Buffer,
+        alive: &'s mut Vec<bool>,
+    ) -> Result<Option<&'s [bool]>, CheckpointError> {
+        let Some(mask) = parameter.mask else { return Ok(None) };
+        alive.resize(range.len(), false);
+        self.read_mask(&self.tensors[mask], range.start, buffer, alive)?;
+        Ok(Some(&alive[..]))
+    }
+
+    /// Reads entries of a mask, from `start` on.
+    pub(super) fn read_mask(
+        &self,
+        tensor: &Tensor,
+        start: usize,
+        buffer: &mut Buffer,
+        alive: &mut [bool],
+    ) -> Result<(), CheckpointError> {
+        use ::safetensors::Dtype as D;
+        match tensor.dtype.0 {
+            D::I8 => self.read_mask_of::<i8>(tensor, start, buffer, alive),
+            D::I16 => self.read_mask_of::<i16>(tensor, start, buffer, alive),
+            D::U16 => self.read_mask_of::<u16>(tensor, start, buffer, alive),
+            D::I32 => self.read_mask_of::<i32>(tensor, start, buffer, alive),
+            D::U32 => self.read_mask_of::<u32>(tensor, start, buffer, alive),
+            D::I64 => self.read_mask_of::<i64>(tensor, start, buffer, alive),
+            D::U64 => self.read_mask_of::<u64>(tensor, start, buffer, alive),
+            D::F16 => self.read_mask_of::<half::f16>(tensor, start, buffer, alive),
+            D::BF16 => self.read_mask_of::<half::bf16>(tensor, start, buffer, alive),
+            D::F32 => self.read_mask_of::<f32>(tensor, start, buffer, alive),
+            D::F64 => self.read_mask_of::<f64>(tensor, start, buffer, alive),
+            // BOOL and U8: of the others, none is read as a mask.
+            _ => self.read_mask_of::<u8>(tensor, start, buffer, alive),
+        }
+    }
+
+    fn read_mask_of<T: Pod + Num + ToPrimitive>(
+        &self,
+        tensor: &Tensor,
+        start: usize,
+        buffer: &mut Buffer,
+        alive: &mut [bool],
+    ) -> Result<(), CheckpointError> {
+        let entries = self.entries::<T>(tensor, start..start + alive.len(), buffer)?;
+        let mut valid = true;
+        for (alive, entry) in alive.iter_mut().zip(&*entries) {
+            *alive = entry.is_one();
+            valid &= *alive | entry.is_zero();
+        }
+        match entries.iter().position(|entry| !valid && !entry.is_one() && !entry.is_zero()) {
+            None => Ok(()),
+            Some(position) => Err(CheckpointError::MaskValue {
+                tensor: tensor.name.clone(),
+                index: index_of(start + position, &tensor.shape),
+                found: entries[position].to_f64().unwrap_or(f64::NAN),
+            }),
+        }
+    }
+}
+
+/// Files are little-endian.
+fn to_native<T>(bytes: &mut [u8]) {
+    if cfg!(target_endian = "big") {
+        bytes.chunks_exact_mut(size_of::<T>()).for_each(<[u8]>::reverse);
+    }
+}
+
+/// Elements as a file holds them.
+pub(super) fn to_file<T: Pod>(elements: &mut [T]) -> &[u8] {
+    let bytes = bytemuck::cast_slice_mut(elements);
+    to_native::<T>(bytes);
+    bytes
+}
+
+/// The index of the entry at a row-major position.
+fn index_of(position: usize, shape: &[usize]) -> Vec<usize> {
+    let mut rest = position;
+    let mut index = vec![0; shape.len()];
+    for (index, &size) in index.iter_mut().zip(shape).rev() {
+        (rest, *index) = (rest / size, rest % size);
+    }
+    index
+}
+
+/// A computation for the element type that a tensor turns out to have.
+pub(super) trait Generic {
+    type Output;
+    fn run<A: Element>(self) -> Self::Output;
+}
+
+/// Runs it for the type of a dtype that can be pruned.
+pub(super) fn dispatch<G: Generic>(dtype: Dtype, generic: G) -> G::Output {
+    use ::safetensors::Dtype as D;
+    match dtype.0 {
+        D::F64 => generic.run::<f64>(),
+        D::F16 => generic.run::<half::f16>(),
+        D::BF16 => generic.run::<half::bf16>(),
+        // F32: nothing else is pruned.
+        _ => generic.run::<f32>(),
+    }
+}
