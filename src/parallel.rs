@@ -1,13 +1,19 @@
 //! On all cores when it pays and the feature `rayon` is on, else in a plain loop. The results are the same.
 
-#[cfg(feature = "rayon")]
 /// From how many entries on other threads are woken: below, waking them takes longer than the work.
+#[cfg(feature = "rayon")]
 const FROM: usize = 1 << 17;
+
+/// Whether other threads should help with so many entries. A pool of one thread would only add the handing over.
+#[cfg(feature = "rayon")]
+fn pays(entries: usize) -> bool {
+    entries >= FROM && rayon::current_num_threads() > 1
+}
 
 /// Calls `f` on every item, in no particular order. `entries` is the size of the work.
 pub(crate) fn for_each<T: Send>(items: Vec<T>, entries: usize, f: impl Fn(T) + Send + Sync) {
     #[cfg(feature = "rayon")]
-    if entries >= FROM {
+    if pays(entries) {
         use rayon::prelude::*;
         return items.into_par_iter().for_each(f);
     }
@@ -18,7 +24,7 @@ pub(crate) fn for_each<T: Send>(items: Vec<T>, entries: usize, f: impl Fn(T) + S
 /// The results of `f`, in the order of the items.
 pub(crate) fn map<T: Sync, R: Send>(items: &[T], entries: usize, f: impl Fn(&T) -> R + Send + Sync) -> Vec<R> {
     #[cfg(feature = "rayon")]
-    if entries >= FROM {
+    if pays(entries) {
         use rayon::prelude::*;
         return items.par_iter().map(f).collect();
     }
@@ -35,7 +41,7 @@ pub(crate) fn fold<T: Sync, R: Send>(
     merge: impl Fn(R, R) -> R + Send + Sync,
 ) -> R {
     #[cfg(feature = "rayon")]
-    if entries >= FROM {
+    if pays(entries) {
         use rayon::prelude::*;
         return items.par_iter().fold(&zero, add).reduce(&zero, merge);
     }
@@ -51,7 +57,7 @@ pub(crate) fn try_each<E: Send>(
     f: impl Fn(usize) -> Result<(), E> + Send + Sync,
 ) -> Result<(), E> {
     #[cfg(feature = "rayon")]
-    if entries >= FROM && count > 1 {
+    if pays(entries) && count > 1 {
         use std::sync::Mutex;
         use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 

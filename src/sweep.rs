@@ -12,8 +12,9 @@ use crate::{Element, parallel};
 
 /// Channels that lie next to each other in memory, walked side by side.
 const ABREAST: usize = 8;
-/// Columns whose accumulators a thread keeps in its first-level cache while it goes down the rows.
-const COLUMNS: usize = 512;
+/// At most so many columns are walked together. Their accumulators fit in the first-level cache; the more columns there are,
+/// the less often the pages that the rows of a wide matrix lie in change.
+const COLUMNS: usize = 2048;
 /// Entries below which it does not pay to split the work further.
 const JOB: usize = 1 << 16;
 
@@ -35,8 +36,11 @@ impl<A: Element> Sweep<'_, A> {
             return vec![start; len];
         }
         // A job is some neighbouring channels: whole columns, if channels are columns, else as many as make enough work.
-        let group =
-            if inner == 1 { COLUMNS } else { (JOB * len / tensor.len()).next_multiple_of(ABREAST) }.clamp(1, len);
+        let group = if inner == 1 {
+            (len / 8).clamp(64, COLUMNS)
+        } else {
+            (JOB * len / tensor.len()).max(1).next_multiple_of(ABREAST)
+        };
         let groups: Vec<_> = (0..len).step_by(group).map(|first| first..(first + group).min(len)).collect();
         let sums = parallel::map(&groups, tensor.len(), |group| {
             let mut sums = vec![start; group.len()];

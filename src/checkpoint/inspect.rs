@@ -1,4 +1,12 @@
-use super::{Checkpoint, CheckpointError, Dtype, Observer};
+use std::ops::Range;
+
+use bytemuck::Pod;
+
+use super::meter::Meter;
+use super::parameter::Parameter;
+use super::stream::{Generic, Pool, block_entries, blocks, dispatch, zero_bits};
+use super::{Checkpoint, CheckpointError, Dtype, Observer, Phase};
+use crate::{Element, parallel};
 
 /// What is in a checkpoint.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,7 +50,7 @@ pub struct Packed {
     pub dense: u64,
     /// One bit for each entry, and the nonzero ones.
     pub bitmask: u64,
-    /// As a compressed sparse row matrix whose rows are the first dimension: the nonzero entries, a column index of 4 bytes
+    /// As a compressed sparse row matrix whose rows are the first dimension (a single row, if it is the only one): the nonzero entries, a column index of 4 bytes
     /// for each (of 8 beyond 2^31 columns), and an offset for each row and one more, of 4 bytes (of 8 beyond 2^31 nonzero
     /// entries).
     pub csr: u64,
@@ -64,7 +72,28 @@ pub struct Magnitudes {
     pub nan: u64,
 }
 
+/// The exponent of the smallest `f64`.
+const LOWEST: i32 = -1074;
+/// The number of exponents of finite `f64`s.
+const EXPONENTS: usize = 1074 + 1024;
+
 /// Reads a checkpoint and counts its zeros; with `magnitudes`, also the distribution of what is not zero.
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("layer.safetensors");
+/// # let layer = prune::ParameterStore::from_iter([("weight", ndarray::arr2(&[[0.0_f32, -2.0], [3.0, -0.0]]))]);
+/// # prune::safetensors::save_file(&layer, &path)?;
+/// use prune::checkpoint::{Checkpoint, inspect};
+///
+/// let inspection = inspect(&Checkpoint::open([&path])?, true, &())?;
+/// let weight = &inspection.tensors[0];
+/// assert_eq!((weight.zeros, weight.entries), (Some(2), 4));
+/// let packed = weight.packed.unwrap();
+/// assert_eq!((packed.dense, packed.bitmask, packed.csr), (16, 9, 28));
+/// assert_eq!(weight.magnitudes.as_ref().unwrap().log2, [(1, 2)]); // from 2 to below 4
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Errors
 ///
@@ -74,5 +103,177 @@ pub fn inspect(
     magnitudes: bool,
     observer: &dyn Observer,
 ) -> Result<Inspection, CheckpointError> {
-    todo!()
+    let total = checkpoint.parameters.iter().map(|parameter| checkpoint.tensors[parameter.weights].bytes).sum();
+    let meter = Meter::new(observer, Phase::Processing, total);
+    let look = Look { checkpoint, pool: &Pool::default(), meter: &meter, magnitudes };
+    let tensors = checkpoint.parameters.iter().map(|parameter| look.inspect(parameter));
+    let tensors = tensors.collect::<Result<_, _>>()?;
+    checkpoint.check_unchanged()?;
+    meter.finish()?;
+    Ok(Inspection { tensors })
+}
+
+struct Look<'l, 'o> {
+    checkpoint: &'l Checkpoint,
+    pool: &'l Pool,
+    meter: &'l Meter<'o>,
+    magnitudes: bool,
+}
+
+/// What one thread has counted.
+#[derive(Default)]
+struct Counts {
+    zeros: usize,
+    masked: usize,
+    smallest: Option<f64>,
+    largest: Option<f64>,
+    /// By exponent, from the lowest on; empty if they are not asked for.
+    log2: Vec<u64>,
+    infinite: u64,
+    nan: u64,
+}
+
+impl Look<'_, '_> {
+    fn inspect(&self, parameter: &Parameter) -> Result<TensorInspection, CheckpointError> {
+        let tensor = &self.checkpoint.tensors[parameter.weights];
+        let mask = parameter.mask.map(|mask| &self.checkpoint.tensors[mask]);
+        let size = zero_bits(parameter.dtype);
+        let counts = match size {
+            _ if parameter.dtype.can_be_pruned() => Some(dispatch(parameter.dtype, Floats { look: self, parameter })?),
+            Some((1, bits)) => Some(self.count(parameter, |x: u8| u64::from(x) & bits == 0)?),
+            Some((2, bits)) => Some(self.count(parameter, |x: u16| u64::from(x) & bits == 0)?),
+            Some((4, bits)) => Some(self.count(parameter, |x: u32| u64::from(x) & bits == 0)?),
+            Some((_, bits)) => Some(self.count(parameter, |x: u64| x & bits == 0)?),
+            None => None,
+        };
+        let zeros = counts.as_ref().map(|counts| counts.zeros);
+        Ok(TensorInspection {
+            name: parameter.name.clone(),
+            dtype: parameter.dtype,
+            shape: parameter.shape.clone(),
+            shard: tensor.shard,
+            entries: parameter.entries,
+            zeros,
+            masked: mask.and(counts.as_ref()).map(|counts| counts.masked),
+            bytes: tensor.bytes + mask.map_or(0, |mask| mask.bytes),
+            packed: size.zip(zeros).map(|((size, _), zeros)| Packed::of(&parameter.shape, parameter.entries, zeros, size)),
+            magnitudes: counts.filter(|_| self.magnitudes && parameter.dtype.can_be_pruned()).map(Magnitudes::of),
+        })
+    }
+
+    /// Adds what `add` finds in each block.
+    fn fold(
+        &self,
+        parameter: &Parameter,
+        size: usize,
+        add: impl Fn(&mut Counts, Range<usize>) -> Result<(), CheckpointError> + Send + Sync,
+    ) -> Result<Counts, CheckpointError> {
+        let ranges: Vec<_> = blocks(parameter.entries, block_entries(size)).collect();
+        let add = |mut counts, number: usize| {
+            self.meter.add((ranges[number].len() * size) as u64)?;
+            add(&mut counts, ranges[number].clone())?;
+            Ok(counts)
+        };
+        parallel::try_fold(ranges.len(), parameter.entries, Counts::default, add, Counts::merged)
+    }
+
+    /// Of a tensor that cannot be pruned, the zeros.
+    fn count<T: Pod>(
+        &self,
+        parameter: &Parameter,
+        is_zero: impl Fn(T) -> bool + Send + Sync,
+    ) -> Result<Counts, CheckpointError> {
+        let tensor = &self.checkpoint.tensors[parameter.weights];
+        self.fold(parameter, size_of::<T>(), |counts, range| {
+            self.pool.with(|scratch| {
+                let entries = self.checkpoint.entries::<T>(tensor, range, &mut scratch.weights)?;
+                counts.zeros += entries.iter().filter(|&&x| is_zero(x)).count();
+                Ok(())
+            })
+        })
+    }
+}
+
+struct Floats<'l, 'o> {
+    look: &'l Look<'l, 'o>,
+    parameter: &'l Parameter,
+}
+
+impl Generic for Floats<'_, '_> {
+    type Output = Result<Counts, CheckpointError>;
+
+    fn run<A: Element>(self) -> Self::Output {
+        let Self { look, parameter } = self;
+        look.fold(parameter, size_of::<A>(), |counts, range| {
+            look.pool.with(|scratch| {
+                let values = look.checkpoint.values::<A>(parameter, range, scratch)?;
+                counts.zeros += values.iter().filter(|x| x.is_zero()).count();
+                if look.magnitudes {
+                    counts.log2.resize(EXPONENTS, 0);
+                    for x in values.iter().filter(|x| !x.is_zero()) {
+                        counts.add(num_traits::cast(x.widen_abs()).unwrap_or(f64::NAN));
+                    }
+                }
+                if parameter.mask.is_some() {
+                    counts.masked += scratch.alive.iter().filter(|&&alive| !alive).count();
+                }
+                Ok(())
+            })
+        })
+    }
+}
+
+impl Counts {
+    /// Adds a magnitude that is not zero.
+    fn add(&mut self, x: f64) {
+        if x.is_nan() {
+            self.nan += 1;
+            return;
+        }
+        self.smallest = Some(self.smallest.map_or(x, |smallest| smallest.min(x)));
+        self.largest = Some(self.largest.map_or(x, |largest| largest.max(x)));
+        if x.is_infinite() {
+            self.infinite += 1;
+            return;
+        }
+        let bits = x.to_bits();
+        let exponent = (bits >> 52) as usize;
+        // Without an exponent of its own, the highest bit tells.
+        self.log2[if exponent > 0 { exponent + 51 } else { bits.ilog2() as usize }] += 1;
+    }
+
+    fn merged(mut self, other: Self) -> Self {
+        self.zeros += other.zeros;
+        self.masked += other.masked;
+        self.smallest = self.smallest.into_iter().chain(other.smallest).reduce(f64::min);
+        self.largest = self.largest.into_iter().chain(other.largest).reduce(f64::max);
+        self.log2.resize(self.log2.len().max(other.log2.len()), 0);
+        self.log2.iter_mut().zip(other.log2).for_each(|(count, other)| *count += other);
+        self.infinite += other.infinite;
+        self.nan += other.nan;
+        self
+    }
+}
+
+impl Magnitudes {
+    fn of(counts: Counts) -> Self {
+        let Counts { smallest, largest, log2, infinite, nan, .. } = counts;
+        let log2 = (LOWEST..).zip(log2).filter(|&(_, count)| count > 0).collect();
+        Self { smallest, largest, log2, infinite, nan }
+    }
+}
+
+impl Packed {
+    fn of(shape: &[usize], entries: usize, zeros: usize, size: usize) -> Self {
+        let index = |most: usize| if most > i32::MAX as usize { 8 } else { 4 };
+        let nonzero = entries - zeros;
+        let rows = if shape.len() < 2 { 1 } else { shape[0] };
+        let columns = entries.checked_div(rows).unwrap_or(0);
+        let values = nonzero as u64 * size as u64;
+        Self {
+            dense: entries as u64 * size as u64,
+            bitmask: values + entries.div_ceil(8) as u64,
+            csr: values + nonzero as u64 * index(columns) + (rows as u64).saturating_add(1).saturating_mul(index(nonzero)),
+        }
+    }
 }

@@ -207,12 +207,7 @@ impl Process<'_, '_> {
         for rows in blocks(channels.len, group) {
             let range = rows.start * row..rows.end * row;
             self.meter.add((range.len() * size_of::<A>()) as u64)?;
-            let tensor = &self.checkpoint.tensors[self.parameter.weights];
-            let values = self.checkpoint.entries::<A>(tensor, range.clone(), &mut scratch.weights)?;
-            let alive = self.checkpoint.alive(self.parameter, range, &mut scratch.mask, &mut scratch.alive)?;
-            if let Some(alive) = alive {
-                values.iter_mut().zip(alive).for_each(|(x, &alive)| *x = x.times(alive));
-            }
+            let values = self.checkpoint.values::<A>(self.parameter, range, &mut scratch)?;
             let mut shape = self.parameter.shape.clone();
             shape[0] = rows.len();
             let (part, all): (_, Vec<_>) = (Channels { len: rows.len(), ..*channels }, (0..rows.len()).collect());

@@ -14,7 +14,6 @@ use super::stream::{Generic, Pool, dispatch};
 use super::{Checkpoint, CheckpointError, Dtype, Method, Observer, Phase, Prune, Scope};
 use crate::channels::Channels;
 use crate::draw::Draw;
-use crate::key::Key;
 use crate::select::{Cut, lowest_of};
 use crate::{Amount, Element, Norm, PruneError};
 

@@ -66,7 +66,7 @@ pub(super) fn living_channels(
         meter.add((range.len() * mask.dtype.bits() / 8) as u64)?;
         pool.with(|Scratch { mask, alive, .. }| {
             let start = range.start;
-            for alive in checkpoint.alive(parameter, range, mask, alive)? {
+            if let Some(alive) = checkpoint.alive(parameter, range, mask, alive)? {
                 for (at, _) in alive.iter().enumerate().filter(|&(_, &alive)| alive) {
                     any[(start + at) / channels.inner % channels.len] = true;
                 }

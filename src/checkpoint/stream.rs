@@ -91,6 +91,21 @@ impl Checkpoint {
         Ok(())
     }
 
+    /// Some entries of a parameter after its mask.
+    pub(super) fn values<'s, A: Element>(
+        &self,
+        parameter: &Parameter,
+        range: Range<usize>,
+        scratch: &'s mut Scratch,
+    ) -> Result<&'s mut [A], CheckpointError> {
+        let Scratch { weights, mask, alive, .. } = scratch;
+        let values = self.entries::<A>(&self.tensors[parameter.weights], range.clone(), weights)?;
+        if let Some(alive) = self.alive(parameter, range, mask, alive)? {
+            values.iter_mut().zip(alive).for_each(|(x, &alive)| *x = x.times(alive));
+        }
+        Ok(values)
+    }
+
     /// Whether entries of a parameter are alive, by its mask; `None` if it has none.
     pub(super) fn alive<'s>(
         &self,
@@ -177,6 +192,29 @@ fn index_of(position: usize, shape: &[usize]) -> Vec<usize> {
         (rest, *index) = (rest / size, rest % size);
     }
     index
+}
+
+/// The length in bytes of the elements of a dtype, and which of their bits are 0 in a 0; `None` if this crate does not know.
+pub(super) fn zero_bits(dtype: Dtype) -> Option<(usize, u64)> {
+    use ::safetensors::Dtype as D;
+    let all = |bytes: usize| (bytes, u64::MAX >> (64 - 8 * bytes));
+    // All but the sign.
+    let float = |bytes: usize| (bytes, u64::MAX >> (65 - 8 * bytes));
+    Some(match dtype.0 {
+        D::BOOL | D::U8 | D::I8 => all(1),
+        D::U16 | D::I16 => all(2),
+        D::U32 | D::I32 => all(4),
+        D::U64 | D::I64 => all(8),
+        D::F16 | D::BF16 => float(2),
+        D::F32 => float(4),
+        D::F64 => float(8),
+        D::F8_E5M2 | D::F8_E4M3 => float(1),
+        // These have no -0.
+        D::F8_E5M2FNUZ | D::F8_E4M3FNUZ => all(1),
+        // Two floats.
+        D::C64 => (8, 0x7fff_ffff_7fff_ffff),
+        _ => return None,
+    })
 }
 
 /// A computation for the element type that a tensor turns out to have.

@@ -1,1 +1,187 @@
-//! x
+//! The command line: the binary itself, run on small files that the tests write.
+
+mod bad_input;
+mod convert;
+mod diff;
+mod inspect;
+mod masks;
+#[cfg(unix)]
+mod memory;
+mod output;
+mod usage;
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use ndarray::{ArrayD, IxDyn};
+use prune::ParameterStore;
+use tempfile::TempDir;
+
+/// What a run of the program has printed, and how it ended.
+#[derive(Debug)]
+struct Run {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+impl Run {
+    /// Its output, when it has succeeded and has not said anything else.
+    #[track_caller]
+    fn ok(self) -> String {
+        assert_eq!((self.code, self.err.as_str()), (Some(0), ""), "{}", self.out);
+        self.out
+    }
+
+    #[track_caller]
+    fn json(self) -> serde_json::Value {
+        serde_json::from_str(&self.ok()).unwrap()
+    }
+
+    /// That it has failed with this code, and with a message that begins like this.
+    #[track_caller]
+    fn fails(self, code: i32, message: &str) {
+        assert_eq!(self.code, Some(code), "{self:?}");
+        assert!(self.err.starts_with(message), "expected {message:?}, found\n{}", self.err);
+        assert_eq!(self.out, "");
+    }
+}
+
+fn program() -> Command {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_nn-prune"));
+    program.stdin(Stdio::null());
+    program
+}
+
+/// A folder to run the program in.
+struct Folder(TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, contents: impl AsRef<[u8]>) {
+        fs::create_dir_all(self.path(name).parent().unwrap()).unwrap();
+        fs::write(self.path(name), contents).unwrap();
+    }
+
+    fn read(&self, name: &str) -> Vec<u8> {
+        fs::read(self.path(name)).unwrap()
+    }
+
+    /// Runs the program here. The arguments are split at spaces.
+    fn run(&self, arguments: &str) -> Run {
+        self.run_with(arguments.split_whitespace())
+    }
+
+    fn run_with(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Run {
+        let output = program().args(arguments).current_dir(self.0.path()).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Run { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    }
+
+    /// The names of the files, those in folders too.
+    fn files(&self) -> Vec<String> {
+        fn walk(folder: &Path, root: &Path, names: &mut Vec<String>) {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    walk(&path, root, names);
+                } else {
+                    names.push(path.strip_prefix(root).unwrap().to_str().unwrap().replace('\\', "/"));
+                }
+            }
+        }
+        let mut names = Vec::new();
+        walk(self.0.path(), self.0.path(), &mut names);
+        names.sort();
+        names
+    }
+}
+
+/// Numbers that look random, always the same, of either sign, some of them equal.
+fn numbers(count: usize, seed: u64) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 54) as f32 / 512.0 - 1.0
+    };
+    std::iter::repeat_with(next).take(count).collect()
+}
+
+fn tensor(shape: &[usize], seed: u64) -> ArrayD<f32> {
+    ArrayD::from_shape_vec(IxDyn(shape), numbers(shape.iter().product(), seed)).unwrap()
+}
+
+/// What is pruned of [`model`], if nothing else is said.
+const WEIGHTS: [&str; 3] = ["encoder.0.attention.weight", "encoder.0.conv.weight", "encoder.1.weight"];
+
+/// A model with three weights, and with an embedding, a norm and biases.
+fn model() -> ParameterStore<f32> {
+    ParameterStore::from_iter([
+        ("embeddings.word.weight", tensor(&[10, 6], 1)),
+        ("encoder.0.attention.weight", tensor(&[12, 6], 2)),
+        ("encoder.0.attention.bias", tensor(&[12], 3)),
+        ("encoder.0.conv.weight", tensor(&[4, 3, 5], 4)),
+        ("encoder.0.norm.weight", tensor(&[6], 5)),
+        ("encoder.1.weight", tensor(&[7, 9], 6)),
+    ])
+}
+
+/// A folder with the model in `model.safetensors`.
+fn folder_with_model() -> Folder {
+    let folder = Folder::new();
+    prune::safetensors::save_file(&model(), folder.path("model.safetensors")).unwrap();
+    folder
+}
+
+/// Writes some tensors of a model to a file.
+fn save_part(model: &ParameterStore<f32>, range: std::ops::Range<usize>, path: &Path) {
+    let tensors = model.iter().skip(range.start).take(range.len());
+    let part = ParameterStore::from_iter(tensors.map(|(name, parameter)| (name, parameter.value().clone())));
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    prune::safetensors::save_file(&part, path).unwrap();
+}
+
+const INDEX: &str = "model.safetensors.index.json";
+const SHARDS: [&str; 2] = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"];
+
+/// Writes the model into a folder as two shards with an index, as Hugging Face does.
+fn write_shards(folder: &Path) {
+    let model = model();
+    let middle = 3;
+    for (shard, range) in SHARDS.into_iter().zip([0..middle, middle..model.len()]) {
+        save_part(&model, range, &folder.join(shard));
+    }
+    let shard = |(number, (name, _)): (usize, (&str, _))| (name.to_owned(), SHARDS[usize::from(number >= middle)].into());
+    let map: serde_json::Map<_, _> = model.iter().enumerate().map(shard).collect();
+    let index = serde_json::json!({ "metadata": { "total_size": 1176 }, "weight_map": map });
+    fs::write(folder.join(INDEX), index.to_string()).unwrap();
+}
+
+/// A valid file of some tensors: name, dtype, shape and bytes.
+fn file_of(tensors: &[(&str, &str, &[usize], &[u8])]) -> Vec<u8> {
+    let mut data = Vec::new();
+    let mut header = serde_json::Map::new();
+    for (name, dtype, shape, bytes) in tensors {
+        let offsets = [data.len(), data.len() + bytes.len()];
+        header.insert((*name).into(), serde_json::json!({ "dtype": dtype, "shape": shape, "data_offsets": offsets }));
+        data.extend_from_slice(bytes);
+    }
+    let header = serde_json::Value::Object(header).to_string();
+    [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &data].concat()
+}
+
+/// Little-endian bytes.
+fn bytes_of(numbers: &[f32]) -> Vec<u8> {
+    numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
+}

@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 
 import golden
 import more_cases
+import more_long
 import more_norms
 import more_random
 import more_select
@@ -78,7 +79,7 @@ def main():
         print("warning: not AVX2; fused multiply-adds and vector lanes may differ")
     book = Book()
     mended = mended_s1(book)
-    for part in (more_norms, more_select, more_random, more_cases):
+    for part in (more_norms, more_select, more_random, more_cases, more_long):
         start = time.time()
         part.fill(book)
         print(part.__name__, f"{time.time() - start:.0f} s")

@@ -77,7 +77,7 @@ def squares(book, r):
 
 
 def sums(book, r):
-    book.family("norm-absolute", "n = 1: |x| one by one, in f32 for the half dtypes, then rounded")
+    book.family("norm-absolute", "n = 1: magnitudes one by one, in f32 for the half dtypes, then rounded")
     for dtype in DT:
         adds = {
             "backwards": rivals.backwards,
@@ -92,7 +92,7 @@ def sums(book, r):
         others = {name: rivals.norms(DT[dtype], 1, rivals.absolute(add)) for name, add in adds.items()}
         for contiguous in (True, False):
             record(book, r, dtype, 1, [17, 40] if dtype in HALF else [3, 8, 17, 40, 100], others, contiguous)
-    book.family("norm-powers", "any other n: pow(|x|, n) one by one, then pow(sum, 1 / n), in the accumulator")
+    book.family("norm-powers", "any other n: pow(x, n) one by one, then pow(sum, 1 / n), in the accumulator")
     for dtype in DT:
         for n in (3, 0.5, 1.5, 2.7, -1, -2, 1.1, 0.3):
             adds = {"backwards": rivals.powers(rivals.backwards, n), "pairwise": rivals.powers(rivals.pairwise, n)}
@@ -142,7 +142,7 @@ def special(book, r):
     nan = math.nan
     book.family(
         "norm-special",
-        "NaN, infinities, zeros, overflow and underflow; a channel of one element is |x| for every n but 0",
+        "NaN, infinities, zeros, overflow and underflow; a channel of one element is its magnitude for every n but 0",
     )
     for dtype in DT.values():
         big, tiny = torch.finfo(dtype).max, torch.finfo(dtype).smallest_normal

@@ -37,7 +37,7 @@ pub fn run(args: &PruneArgs) -> Result<(), Failure> {
     } else if args.report.quiet {
         Ok(())
     } else {
-        show::print(format!("{}\n{}", table(&report), summary(args, &report, written)))
+        show::print(format!("{}\n\n{}", table(&report), summary(args, &report, written)))
     }
 }
 

@@ -1,0 +1,176 @@
+//! Files that are wrong, and what cannot be done with them: exit code 1, one line `error: `, and its causes.
+
+use serde_json::json;
+
+use crate::{Folder, INDEX, SHARDS, bytes_of, file_of, folder_with_model, model, write_shards};
+
+const L1: &str = "--method l1 --amount 0.5";
+
+/// Runs `prune IN -o out` and expects it to fail so, with nothing left behind.
+#[track_caller]
+fn refuses(folder: &Folder, rest: &str, message: &str) {
+    let before = folder.files();
+    folder.run(&format!("prune {rest}")).fails(1, message);
+    assert_eq!(folder.files(), before);
+}
+
+#[test]
+fn files_that_are_not_checkpoints() {
+    let folder = folder_with_model();
+    let whole = folder.read("model.safetensors");
+    folder.write("cut.safetensors", &whole[..whole.len() - 1]);
+    folder.write("short.safetensors", &whole[..5]);
+    folder.write("text.safetensors", "this is not a checkpoint, it is a line of text");
+    folder.write("empty.safetensors", "");
+    folder.write("empty-folder/readme.txt", "");
+    for (input, fault) in [
+        ("cut.safetensors", true),
+        ("short.safetensors", true),
+        ("text.safetensors", true),
+        ("empty.safetensors", true),
+        ("missing.safetensors", false),
+    ] {
+        let message = match fault {
+            true => format!("error: file: expected `{input}` to be a safetensors file, found a fault\n  caused by: "),
+            false => format!("error: file: cannot read `{input}`\n  caused by: "),
+        };
+        refuses(&folder, &format!("{input} -o out {L1}"), &message);
+        for command in ["inspect", "remove -o out", "masks -o out"] {
+            folder.run(&format!("{command} {input}")).fails(1, &message);
+        }
+        folder.run(&format!("diff model.safetensors {input}")).fails(1, &message);
+    }
+    let message = "error: folder: expected a .safetensors file in `empty-folder`, found none\n";
+    refuses(&folder, &format!("empty-folder -o out {L1}"), message);
+}
+
+#[test]
+fn indices_that_are_wrong() {
+    let folder = Folder::new();
+    write_shards(&folder.path("in"));
+    let index: serde_json::Value = serde_json::from_slice(&folder.read(&format!("in/{INDEX}"))).unwrap();
+    let changed = |change: fn(&mut serde_json::Value)| {
+        let mut index = index.clone();
+        change(&mut index["weight_map"]);
+        index.to_string()
+    };
+    for (contents, message) in [
+        ("{".to_owned(), "error: index: expected `in/model.safetensors.index.json` to be JSON"),
+        ("{}".to_owned(), "error: index: expected `in/model.safetensors.index.json` to be JSON"),
+        (changed(|map| map["x"] = json!("other.safetensors")), "error: index: expected the shard `in/other.safetensors`"),
+        (changed(|map| map["x"] = json!("../x.safetensors")), "error: index: expected shards in the folder of"),
+        (changed(|map| map["x"] = json!(SHARDS[0])), "error: index: expected `x` in `in/model-00001"),
+        (
+            changed(|map| drop(map.as_object_mut().unwrap().remove("encoder.1.weight"))),
+            "error: index: expected an entry for `encoder.1.weight`",
+        ),
+    ] {
+        folder.write(&format!("in/{INDEX}"), contents);
+        refuses(&folder, &format!("in/{INDEX} -o out {L1}"), message);
+    }
+    folder.write("in/other.safetensors.index.json", index.to_string());
+    refuses(&folder, &format!("in -o out {L1}"), "error: folder: expected one .safetensors.index.json in `in`, found 2\n");
+}
+
+#[test]
+fn tensors_that_are_wrong() {
+    let folder = folder_with_model();
+    let (four, two) = (bytes_of(&[1.0, -2.0, 3.0, -4.0]), bytes_of(&[0.0, 1.0]));
+    let weight: (&str, &str, &[usize], &[u8]) = ("w", "F32", &[2, 2], &four);
+    let orig: (&str, &str, &[usize], &[u8]) = ("w_orig", "F32", &[2, 2], &four);
+    folder.write("a.safetensors", file_of(&[weight]));
+    folder.write("three.safetensors", file_of(&[weight, orig, ("w_mask", "F32", &[2, 2], &four)]));
+    folder.write("shape.safetensors", file_of(&[orig, ("w_mask", "F32", &[2], &two)]));
+    folder.write("mask.safetensors", file_of(&[orig, ("w_mask", "F32", &[2, 2], &four)]));
+    for (input, message) in [
+        ("a.safetensors three.safetensors", "error: shards: expected `w` once, found it in"),
+        ("three.safetensors", "error: checkpoint: expected `w` or its two halves"),
+        ("shape.safetensors", "error: `w_mask`: expected shape [2, 2], found [2]"),
+        ("mask.safetensors", "error: `w_mask`: expected only 0 and 1, found -2 at [0, 1]"),
+    ] {
+        refuses(&folder, &format!("{input} -o out {L1}"), message);
+    }
+}
+
+#[test]
+fn what_cannot_be_asked_of_the_tensors() {
+    let folder = folder_with_model();
+    folder.write("bias.safetensors", file_of(&[("bias", "F32", &[2], &bytes_of(&[1.0, 2.0]))]));
+    for (rest, message) in [
+        ("bias.safetensors --method l1 --amount 0.5", "error: selection: expected at least one tensor to prune"),
+        (
+            "model.safetensors --method l1 --amount 0.5 --include decoder.*",
+            "error: selection: expected `decoder.*` to match a tensor, found none that it does",
+        ),
+        ("model.safetensors --method l1 --amount 0.5 --exclude decoder.*", "error: selection: expected `decoder.*`"),
+        ("model.safetensors --method l1 --amount 61", "error: `encoder.0.conv.weight`: expected a tensor that the"),
+        ("model.safetensors --method l1 --amount 1000 --scope global", "error: method: expected one that applies"),
+        ("model.safetensors --method ln --amount 1 --dim 2", "error: `encoder.0.attention.weight`: expected a tensor"),
+        ("model.safetensors --method mask --mask none", "error: file: cannot read `none`"),
+        ("model.safetensors --method mask --mask model.safetensors", "error: masks: expected `model.safetensors` to"),
+    ] {
+        refuses(&folder, &format!("{rest} -o out"), message);
+        // A dry run says the same.
+        refuses(&folder, &format!("{rest} --dry-run"), message);
+    }
+    for command in ["remove", "masks"] {
+        let message = "error: checkpoint: expected a tensor with its halves `_orig` and `_mask`, found none\n";
+        folder.run(&format!("{command} model.safetensors -o out")).fails(1, message);
+    }
+}
+
+#[test]
+fn mask_files_of_other_models() {
+    let folder = folder_with_model();
+    let masks = |name: &'static str, shape: &[usize]| {
+        let mut other = prune::ParameterStore::from_iter([(name, crate::tensor(shape, 1))]);
+        prune::l1_unstructured(&mut other, name, 1).unwrap();
+        prune::safetensors::masks_to_bytes(&other).unwrap()
+    };
+    folder.write("name", masks("decoder", &[7, 9]));
+    folder.write("shape", masks("encoder.1.weight", &[9, 7]));
+    let message = "error: masks: expected a floating-point tensor for each mask, found none for `decoder`\n";
+    refuses(&folder, "model.safetensors -o out --method mask --mask name", message);
+    let message = "error: `encoder.1.weight_mask_bits`: expected shape [7, 9], found [9, 7]\n";
+    let run = folder.run("prune model.safetensors -o out --method mask --mask shape");
+    assert_eq!(run.code, Some(1));
+    assert!(run.err.ends_with(message.split_once(": `").unwrap().1.split_once(": ").unwrap().1), "{}", run.err);
+}
+
+#[test]
+fn outputs_that_are_in_the_way() {
+    let folder = folder_with_model();
+    write_shards(&folder.path("in"));
+    folder.write("taken", "something");
+    folder.write("folder/file", "something");
+    let model = folder.read("model.safetensors");
+    for (rest, message) in [
+        ("model.safetensors -o taken", "error: output: expected nothing to be there, found `taken`\n"),
+        ("model.safetensors -o model.safetensors", "error: output: expected a path that is not part of the input"),
+        ("model.safetensors -o model.safetensors --force", "error: output: expected a path that is not part of"),
+        ("model.safetensors -o none/out", "error: file: cannot write `none/out`\n  caused by: "),
+        ("model.safetensors -o folder --force", "error: output: expected a file, found something else at `folder`"),
+        ("in -o taken --force", "error: output: expected a folder for shards, found something else at `taken`"),
+        ("in -o in --force", "error: output: expected a path that is not part of the input, found "),
+    ] {
+        refuses(&folder, &format!("{rest} {L1}"), message);
+    }
+    assert_eq!(folder.read("taken"), b"something");
+    assert_eq!(folder.read("model.safetensors"), model);
+
+    folder.run(&format!("prune model.safetensors -o taken --force {L1}")).ok();
+    assert_eq!(folder.read("taken").len(), model.len());
+}
+
+#[test]
+fn messages_cannot_talk_to_the_terminal() {
+    let folder = Folder::new();
+    let name = "\u{1b}[2J.weight\n";
+    folder.write("in", file_of(&[(name, "F32", &[1, 2], &bytes_of(&[1.0, 2.0]))]));
+    let failed = folder.run("prune in -o out --method l1 --amount 3");
+    let passed = folder.run("inspect in").ok();
+    for text in [failed.err, passed] {
+        assert!(!text.contains('\u{1b}') && text.contains("[2J.weight\\n"), "{text}");
+    }
+    drop(model());
+}

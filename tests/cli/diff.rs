@@ -1,0 +1,65 @@
+//! `nn-prune diff`: exit code 0 for the same, 3 for others.
+
+use crate::{Folder, bytes_of, file_of, folder_with_model, write_shards};
+
+#[test]
+fn the_same_model_in_other_files() {
+    let folder = folder_with_model();
+    write_shards(&folder.path("in"));
+    let printed = folder.run("diff model.safetensors in").ok();
+    assert_eq!(printed, "6 tensors the same, 0 different, 0 only in A, 0 only in B\n");
+    let report = folder.run("diff model.safetensors in --json").json();
+    assert_eq!((&report["equal"], &report["zeros"]), (&true.into(), &"equal".into()));
+}
+
+#[test]
+fn what_became_zero() {
+    let folder = folder_with_model();
+    folder.run("prune model.safetensors -o half --method l1 --amount 0.5").ok();
+    folder.run("prune model.safetensors -o most --method l1 --amount 0.8").ok();
+    let diff = |a: &str, b: &str| {
+        let run = folder.run(&format!("diff {a} {b} --json"));
+        assert_eq!((run.code, run.err.as_str()), (Some(3), ""));
+        serde_json::from_str::<serde_json::Value>(&run.out).unwrap()
+    };
+    let report = diff("model.safetensors", "half");
+    let conv = report["common"].as_array().unwrap().iter().find(|tensor| tensor["name"] == "encoder.0.conv.weight");
+    let entries = &conv.unwrap()["entries"];
+    assert_eq!(entries["entries"], 60);
+    assert!(entries["became_zero"].as_u64().unwrap() + entries["zero_in_both"].as_u64().unwrap() >= 30);
+    assert_eq!(diff("half", "most")["zeros"], "a_in_b");
+    assert_eq!(diff("most", "half")["zeros"], "b_in_a");
+
+    let run = folder.run("diff half most");
+    assert_eq!(run.code, Some(3));
+    let last: Vec<&str> = run.out.lines().rev().take(2).collect();
+    assert_eq!(last[1], "3 tensors the same, 3 different, 0 only in A, 0 only in B");
+    assert_eq!(last[0], "all zeros together: B has all of A's and more");
+}
+
+#[test]
+fn other_tensors() {
+    let folder = Folder::new();
+    let two = bytes_of(&[0.0, 1.0]);
+    folder.write("a", file_of(&[("both", "F32", &[2], &two), ("one", "F32", &[2], &two), ("w", "F32", &[2], &two)]));
+    folder.write(
+        "b",
+        file_of(&[("both", "F32", &[1, 2], &two), ("two", "F32", &[2], &two), ("w", "F32", &[2], &bytes_of(&[1.0, 0.0]))]),
+    );
+    let run = folder.run("diff a b");
+    assert_eq!(run.code, Some(3));
+    let lines: Vec<String> =
+        run.out.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    assert_eq!(
+        lines[2..],
+        [
+            "both F32 [2] F32 [1, 2] ? ? ? ?",
+            "w F32 [2] F32 [2] 2 1 1 each has some of its own",
+            "",
+            "only in A: one",
+            "only in B: two",
+            "0 tensors the same, 2 different, 1 only in A, 1 only in B",
+            "all zeros together: each has some of its own",
+        ]
+    );
+}

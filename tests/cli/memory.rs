@@ -1,0 +1,120 @@
+//! A checkpoint of 1 GiB in two shards: a run that is interrupted and resumed, and the memory that it takes, as the
+//! operating system counts it.
+
+use std::fs::File;
+use std::io::{BufReader, BufWriter, Read, Write};
+use std::path::Path;
+use std::process::Stdio;
+use std::thread::sleep;
+use std::time::Duration;
+
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::{Folder, SHARDS, program};
+
+const ENTRIES: usize = 1 << 27; // of each shard: 512 MiB in F32
+const CHUNK: usize = 1 << 18;
+const LIMIT: u64 = 256 << 20;
+
+#[test]
+fn a_large_checkpoint_takes_little_memory_and_can_be_interrupted() {
+    let folder = Folder::new();
+    std::fs::create_dir(folder.path("in")).unwrap();
+    SHARDS.iter().enumerate().for_each(|(number, shard)| write_shard(&folder.path(&format!("in/{shard}")), number));
+    let options = ["prune", "in", "-o", "out", "--method", "l1", "--amount", "0.5", "--scope", "global"];
+
+    // Interrupted when the first shard is there: it stays, and no temporary file does.
+    let mut child = program().args(options).current_dir(folder.0.path()).stderr(Stdio::piped()).spawn().unwrap();
+    while !folder.path(&format!("out/{}", SHARDS[0])).exists() {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before it had written anything");
+        sleep(Duration::from_millis(1));
+    }
+    kill(Pid::from_raw(child.id().try_into().unwrap()), Signal::SIGINT).unwrap();
+    let interrupted = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&interrupted.stderr), "error: run: stopped before it was finished\n");
+    assert_eq!(interrupted.status.code(), Some(130));
+    let inputs = SHARDS.map(|shard| format!("in/{shard}"));
+    let left = ["out/.nn-prune-run.json".to_owned(), format!("out/{}", SHARDS[0])];
+    assert_eq!(folder.files(), [inputs.to_vec(), left.to_vec()].concat());
+
+    let modified = || folder.path(&format!("out/{}", SHARDS[0])).metadata().unwrap().modified().unwrap();
+    let first = modified();
+    folder.run_with(options).fails(1, "error: output: expected ");
+    let report = folder.run_with(options.iter().chain(&["--resume", "--json"])).json();
+    assert_eq!(report["resumed"].as_array().unwrap().len(), 1);
+    assert_eq!(report["pruned"], ENTRIES);
+    assert_eq!(modified(), first);
+    assert_eq!(folder.files(), [inputs.to_vec(), SHARDS.map(|shard| format!("out/{shard}")).to_vec()].concat());
+
+    check_output(&folder);
+    // Of all children of this process the largest: the other tests run the program on small files.
+    let peak = getrusage(UsageWho::RUSAGE_CHILDREN).unwrap().max_rss();
+    let unit = if cfg!(target_vendor = "apple") { 1 } else { 1024 };
+    let peak = u64::try_from(peak).unwrap() * unit;
+    println!("peak resident memory: {:.1} MiB", peak as f64 / f64::from(1 << 20));
+    assert!(peak <= LIMIT, "peak resident memory: {peak} bytes");
+}
+
+/// One matrix of 2^24 different numbers at most, so that there are many equal ones wherever the threshold is.
+fn write_shard(path: &Path, number: usize) {
+    let mut out = BufWriter::new(File::create(path).unwrap());
+    out.write_all(&header(number)).unwrap();
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64 + number as u64;
+    let mut chunk = Vec::with_capacity(4 * CHUNK);
+    for _ in 0..ENTRIES / CHUNK {
+        chunk.clear();
+        for _ in 0..CHUNK {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            let number = (state >> 40) as f32 / (1 << 23) as f32 - 1.0;
+            chunk.extend_from_slice(&number.to_le_bytes());
+        }
+        out.write_all(&chunk).unwrap();
+    }
+    out.flush().unwrap();
+}
+
+fn header(number: usize) -> Vec<u8> {
+    let rows = ENTRIES / 8192;
+    let json = format!(
+        r#"{{"layer.{number}.weight":{{"dtype":"F32","shape":[{rows},8192],"data_offsets":[0,{}]}}}}"#,
+        4 * ENTRIES
+    );
+    [&(json.len() as u64).to_le_bytes(), json.as_bytes()].concat()
+}
+
+/// Half of all is zero, the rest as it was, and nothing that is gone was larger than what is left.
+fn check_output(folder: &Folder) {
+    let (mut zeros, mut largest_pruned, mut smallest_kept) = (0, 0.0_f32, f32::INFINITY);
+    for (number, shard) in SHARDS.iter().enumerate() {
+        let open = |place: &str| {
+            let mut file = BufReader::new(File::open(folder.path(&format!("{place}/{shard}"))).unwrap());
+            let mut found = header(number);
+            file.read_exact(&mut found).unwrap();
+            assert_eq!(found, header(number));
+            file
+        };
+        let (mut before, mut after) = (open("in"), open("out"));
+        let (mut a, mut b) = (vec![0; 4 * CHUNK], vec![0; 4 * CHUNK]);
+        for _ in 0..ENTRIES / CHUNK {
+            before.read_exact(&mut a).unwrap();
+            after.read_exact(&mut b).unwrap();
+            for (a, b) in a.chunks_exact(4).zip(b.chunks_exact(4)) {
+                let [a, b] = [a, b].map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap()));
+                if b == 0.0 {
+                    zeros += 1;
+                    largest_pruned = largest_pruned.max(a.abs());
+                } else {
+                    assert_eq!(a.to_bits(), b.to_bits());
+                    smallest_kept = smallest_kept.min(a.abs());
+                }
+            }
+        }
+        assert_eq!((before.read(&mut a).unwrap(), after.read(&mut b).unwrap()), (0, 0));
+    }
+    assert_eq!(zeros, ENTRIES);
+    assert!(largest_pruned <= smallest_kept, "{largest_pruned} {smallest_kept}");
+}

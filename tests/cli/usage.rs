@@ -1,0 +1,77 @@
+//! What the command line refuses before it looks at any file: exit code 2.
+
+use crate::{Folder, folder_with_model};
+
+#[test]
+fn options_that_do_not_belong_to_the_method() {
+    let folder = folder_with_model();
+    for (method, option, takes) in [
+        ("l1", "--seed 1", "--amount, --scope"),
+        ("l1", "--dim 0", "--amount, --scope"),
+        ("l1", "--norm 2", "--amount, --scope"),
+        ("l1", "--mask m", "--amount, --scope"),
+        ("random", "--dim 0", "--amount, --scope, --seed"),
+        ("random", "--norm 2", "--amount, --scope, --seed"),
+        ("ln", "--scope global", "--amount, --dim, --norm"),
+        ("ln", "--seed 1", "--amount, --dim, --norm"),
+        ("random-structured", "--scope tensor", "--amount, --dim, --seed"),
+        ("random-structured", "--norm 2", "--amount, --dim, --seed"),
+        ("mask", "--seed 1", "--mask"),
+    ] {
+        let amount = if method == "mask" { "--mask m" } else { "--amount 0.5" };
+        let run = folder.run(&format!("prune model.safetensors -o out --method {method} {amount} {option}"));
+        let option = option.split(' ').next().unwrap();
+        run.fails(2, &format!("error: {option} does not belong to --method {method}, which takes {takes}\n"));
+    }
+    let run = folder.run("prune model.safetensors -o out --method mask --mask m --amount 0.5");
+    run.fails(2, "error: --amount does not belong to --method mask, which takes --mask\n");
+    assert_eq!(folder.files(), ["model.safetensors"]);
+}
+
+#[test]
+fn options_that_are_missing_or_wrong() {
+    let folder = folder_with_model();
+    for (arguments, message) in [
+        ("", "Prune neural network checkpoints"),
+        ("shrink", "error: unrecognized subcommand 'shrink'"),
+        ("prune", "error: the following required arguments were not provided:"),
+        ("prune model.safetensors --method l1 --amount 0.5", "error: the following required arguments"),
+        ("prune model.safetensors -o out --amount 0.5", "error: the following required arguments"),
+        ("prune model.safetensors -o out --method l1", "error: --method l1 needs --amount AMOUNT"),
+        ("prune model.safetensors -o out --method mask", "error: --method mask needs --mask FILE"),
+        ("prune model.safetensors -o out --method magnitude --amount 1", "error: invalid value 'magnitude' for"),
+        ("prune model.safetensors -o out --method l1 --amount 1.5", "error: invalid value '1.5' for '--amount"),
+        ("prune model.safetensors -o out --method l1 --amount -1", "error: invalid value '-1' for '--amount"),
+        ("prune model.safetensors -o out --method l1 --amount nan", "error: invalid value 'nan' for '--amount"),
+        ("prune model.safetensors -o out --method l1 --amount 50%", "error: invalid value '50%' for '--amount"),
+        ("prune model.safetensors -o out --method ln --amount 1 --norm l2", "error: invalid value 'l2' for '--norm"),
+        ("prune model.safetensors -o out --method random --amount 1 --seed -1", "error: "),
+        ("prune model.safetensors -o out --method l1 --amount 1 --include [", "error: selection: expected a glob"),
+        ("prune model.safetensors model.safetensors -o out --method l1 --amount 1", "error: paths: expected shards of"),
+        ("prune a.json b.json -o out --method l1 --amount 1", "error: paths: expected an index to be the only path"),
+        ("inspect model.safetensors --force", "error: the following required arguments"),
+        ("masks model.safetensors -o out --include *", "error: --include and --exclude need --zeros"),
+        ("diff model.safetensors", "error: the following required arguments"),
+        ("completions tcsh", "error: invalid value 'tcsh'"),
+    ] {
+        folder.run(arguments).fails(2, message);
+    }
+    assert_eq!(folder.files(), ["model.safetensors"]);
+}
+
+#[test]
+fn help_and_completions() {
+    let folder = Folder::new();
+    let help = folder.run("--help").ok();
+    for word in ["prune", "inspect", "remove", "masks", "diff", "completions", "Examples:", "Exit codes:"] {
+        assert!(help.contains(word), "{word}");
+    }
+    let help = folder.run("prune --help").ok();
+    for word in ["with a decimal point a share", "Zeros do not shrink the file", "--method ln --amount 10"] {
+        assert!(help.contains(word), "{word}");
+    }
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        assert!(folder.run(&format!("completions {shell}")).ok().contains("nn-prune"), "{shell}");
+    }
+    assert!(folder.run("--version").ok().starts_with("nn-prune "));
+}
