@@ -57,19 +57,16 @@ pub(crate) fn to_mask<A: Element>(
     decision: &Decision<'_, A>,
 ) -> Mask {
     let mut mask = default_mask.as_standard_layout().into_owned();
-    let jobs: Vec<_> = flat_mut(&mut mask).chunks_mut(CHUNK).zip(flat(&scores).chunks(CHUNK)).enumerate().collect();
-    parallel::for_each(jobs, scores.len(), |(index, (mask, scores))| {
-        decision.clear(Place { index, start: Position { segment: 0, offset: index * CHUNK } }, scores, mask);
+    parallel::for_each_chunk(flat_mut(&mut mask), flat(&scores), CHUNK, |offset, mask, scores| {
+        decision.clear(Place { index: offset / CHUNK, start: Position { segment: 0, offset } }, scores, mask);
     });
     mask
 }
 
-/// `value = orig * mask`, or without `orig` in place.
+/// `value = orig * mask`, or without `orig` in place. Allocates nothing, since training does it after every step.
 pub(crate) fn multiply<A: Element>(orig: Option<&[A]>, mask: &[bool], value: &mut [A]) {
-    let entries = value.len();
-    let jobs: Vec<_> = value.chunks_mut(CHUNK).zip(mask.chunks(CHUNK)).enumerate().collect();
-    parallel::for_each(jobs, entries, |(index, (value, mask))| {
-        multiply_chunk(orig.map(|orig| &orig[index * CHUNK..]), mask, value);
+    parallel::for_each_chunk(value, mask, CHUNK, |offset, value, mask| {
+        multiply_chunk(orig.map(|orig| &orig[offset..]), mask, value);
     });
 }
 

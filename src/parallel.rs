@@ -21,6 +21,23 @@ pub(crate) fn for_each<T: Send>(items: Vec<T>, entries: usize, f: impl Fn(T) + S
     items.into_iter().for_each(f);
 }
 
+/// Calls `f` on stretches of `size` entries of two slices and on the offset of each, in no particular order.
+pub(crate) fn for_each_chunk<T: Send, U: Sync>(
+    left: &mut [T],
+    right: &[U],
+    size: usize,
+    f: impl Fn(usize, &mut [T], &[U]) + Send + Sync,
+) {
+    #[cfg(feature = "rayon")]
+    if pays(left.len()) {
+        use rayon::prelude::*;
+        let pairs = left.par_chunks_mut(size).zip(right.par_chunks(size)).enumerate();
+        return pairs.for_each(|(i, (left, right))| f(i * size, left, right));
+    }
+    let pairs = left.chunks_mut(size).zip(right.chunks(size)).enumerate();
+    pairs.for_each(|(i, (left, right))| f(i * size, left, right));
+}
+
 /// The results of `f`, in the order of the items.
 pub(crate) fn map<T: Sync, R: Send>(items: &[T], entries: usize, f: impl Fn(&T) -> R + Send + Sync) -> Vec<R> {
     #[cfg(feature = "rayon")]

@@ -308,7 +308,8 @@ mod modules {
         // Parts are modules as well, and so are references to them.
         assert_eq!(listed(net.layers.named_parameters()), ["0.weight", "0.bias", "1.weight"]);
         assert_eq!(listed(net.layers[..1].named_parameters()), ["0.weight", "0.bias"]);
-        assert_eq!(listed((&mut net).named_parameters()), NAMES);
+        let borrowed = &mut net;
+        assert_eq!(listed(Module::named_parameters(&borrowed)), NAMES);
         assert_eq!(listed(net.layers[0].weight.named_parameters()), [""]);
     }
 

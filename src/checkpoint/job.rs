@@ -92,12 +92,13 @@ pub struct Output {
     pub(super) path: PathBuf,
     pub(super) force: bool,
     pub(super) resume: bool,
+    pub(super) durable: bool,
 }
 
 impl Output {
     /// A file, or for a checkpoint in shards a folder, which is made if it is not there.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), force: false, resume: false }
+        Self { path: path.into(), force: false, resume: false, durable: false }
     }
 
     /// Whether files that exist may be replaced. Without it they are an error.
@@ -112,6 +113,14 @@ impl Output {
     /// any other is an error. Without such a description in the folder, the run starts from the beginning.
     pub fn resume(self, resume: bool) -> Self {
         Self { resume, ..self }
+    }
+
+    /// Whether each file is safely on the disk before it appears at its path.
+    ///
+    /// Without it, the operating system writes the files when it likes, as after `cp`, which is often several times as
+    /// fast. No process, killed or not, leaves or sees an incomplete file either way; a power failure may.
+    pub fn durable(self, durable: bool) -> Self {
+        Self { durable, ..self }
     }
 
     /// The path it was made of.

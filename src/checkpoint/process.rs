@@ -14,7 +14,7 @@ use super::plan::Made;
 use super::positioned::write_at;
 use super::rule::Rule;
 use super::scores::{Scores, narrow_key};
-use super::stream::{Generic, Pool, Scratch, block_entries, blocks, dispatch, to_file};
+use super::stream::{Buffer, Generic, Pool, Scratch, block_entries, blocks, dispatch, to_file};
 use super::{Checkpoint, CheckpointError, Dtype};
 use crate::channels::Channels;
 use crate::chunk::{CHUNK, Position, Segment, count_true};
@@ -56,8 +56,8 @@ pub(super) struct Process<'p, 'o> {
 }
 
 /// A parameter in memory, with its mask.
-struct Held<A> {
-    weights: Vec<A>,
+struct Held<'b, A> {
+    weights: &'b [A],
     alive: Option<Vec<bool>>,
 }
 
@@ -83,21 +83,16 @@ impl Generic for Process<'_, '_> {
 
     fn run<A: Element>(self) -> Self::Output {
         let bytes = self.checkpoint.tensors[self.parameter.weights].bytes;
-        let held = match self.rule {
-            Rule::L1 { .. } if bytes <= HELD as u64 => Some(self.hold::<A>()?),
-            Rule::Ln { channels, .. } if channels.axis != 0 => Some(self.hold::<A>()?),
-            _ => None,
-        };
-        let decision = self.decide::<A>(held.as_ref())?;
-        let block = block_entries(size_of::<A>());
-        let ranges: Vec<_> = blocks(self.parameter.entries, block).collect();
-        let pruned = AtomicUsize::new(0);
-        parallel::try_each(ranges.len(), self.parameter.entries, |number| {
-            let count = self.pool.with(|scratch| self.block(&decision, held.as_ref(), ranges[number].clone(), scratch))?;
-            pruned.fetch_add(count, Ordering::Relaxed);
-            Ok(())
-        })?;
-        Ok(pruned.into_inner())
+        match self.rule {
+            Rule::L1 { .. } if bytes <= HELD as u64 => {
+                self.pool.with_tensor(|buffer| self.prune(Some(&self.hold::<A>(buffer)?)))
+            }
+            Rule::Ln { channels, .. } if channels.axis != 0 => {
+                // There is no limit to its size, so it is not kept longer than it is needed.
+                self.prune(Some(&self.hold::<A>(&mut Buffer::default())?))
+            }
+            _ => self.prune::<A>(None),
+        }
     }
 }
 
@@ -110,12 +105,25 @@ struct Decided<A: Element> {
 }
 
 impl Process<'_, '_> {
+    fn prune<A: Element>(&self, held: Option<&Held<'_, A>>) -> Result<usize, CheckpointError> {
+        let decision = self.decide::<A>(held)?;
+        let block = block_entries(size_of::<A>());
+        let ranges: Vec<_> = blocks(self.parameter.entries, block).collect();
+        let pruned = AtomicUsize::new(0);
+        parallel::try_each(ranges.len(), self.parameter.entries, |number| {
+            let count = self.pool.with(|scratch| self.block(&decision, held, ranges[number].clone(), scratch))?;
+            pruned.fetch_add(count, Ordering::Relaxed);
+            Ok(())
+        })?;
+        Ok(pruned.into_inner())
+    }
+
     /// Reads all of the parameter.
-    fn hold<A: Element>(&self) -> Result<Held<A>, CheckpointError> {
+    fn hold<'b, A: Element>(&self, buffer: &'b mut Buffer) -> Result<Held<'b, A>, CheckpointError> {
         let Self { checkpoint, pool, meter, parameter, .. } = self;
         let tensor = &checkpoint.tensors[parameter.weights];
         let block = block_entries(size_of::<A>());
-        let mut weights: Vec<A> = bytemuck::zeroed_vec(parameter.entries);
+        let weights = buffer.take::<A>(parameter.entries);
         let mut alive = parameter.mask.map(|_| vec![false; parameter.entries]);
         {
             let mut parts = alive.as_deref_mut().map(|alive| alive.chunks_mut(block));
@@ -136,7 +144,7 @@ impl Process<'_, '_> {
         Ok(Held { weights, alive })
     }
 
-    fn decide<A: Element>(&self, held: Option<&Held<A>>) -> Result<Decided<A>, CheckpointError> {
+    fn decide<A: Element>(&self, held: Option<&Held<'_, A>>) -> Result<Decided<A>, CheckpointError> {
         let (mut segment, mut first) = (0, 0);
         let decision = match self.rule {
             Rule::Keep | Rule::Packed(_) | Rule::Zeros => Decision::Keep,
@@ -181,13 +189,13 @@ impl Process<'_, '_> {
 
     fn norms_of_held<A: Element>(
         &self,
-        held: &Held<A>,
+        held: &Held<'_, A>,
         channels: &Channels,
         living: &[usize],
         norm: Norm,
     ) -> Result<Vec<A>, CheckpointError> {
         let Some(alive) = &held.alive else {
-            return Ok(norm::norms(self.view(&self.parameter.shape, &held.weights)?, channels, living, norm));
+            return Ok(norm::norms(self.view(&self.parameter.shape, held.weights)?, channels, living, norm));
         };
         let values: Vec<A> = held.weights.iter().zip(alive).map(|(x, &alive)| x.times(alive)).collect();
         Ok(norm::norms(self.view(&self.parameter.shape, &values)?, channels, living, norm))
@@ -233,7 +241,7 @@ impl Process<'_, '_> {
     fn block<A: Element>(
         &self,
         Decided { decision, segment, first }: &Decided<A>,
-        held: Option<&Held<A>>,
+        held: Option<&Held<'_, A>>,
         range: Range<usize>,
         scratch: &mut Scratch,
     ) -> Result<usize, CheckpointError> {
@@ -296,7 +304,7 @@ impl Process<'_, '_> {
 }
 
 /// A mask as ones and zeros of a dtype, in bytes.
-fn as_numbers<'b>(kept: &[bool], dtype: Dtype, out: &'b mut super::stream::Buffer) -> &'b [u8] {
+fn as_numbers<'b>(kept: &[bool], dtype: Dtype, out: &'b mut Buffer) -> &'b [u8] {
     use ::safetensors::Dtype as D;
     let one: u64 = match dtype.0 {
         D::F64 => 1_f64.to_bits(),

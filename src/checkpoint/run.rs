@@ -120,7 +120,8 @@ impl Job<'_> {
             .collect();
 
         let meter = Meter::new(observer, Phase::Processing, 0);
-        let making = Making { checkpoint, tasks, pool, meter: &meter };
+        let durable = output.is_some_and(|output| output.durable);
+        let making = Making { checkpoint, tasks, pool, meter: &meter, durable };
         let total = plan.files.iter().zip(&to_write).map(|(file, &writes)| making.work(file, writes)).sum();
         let meter = Meter::new(observer, Phase::Processing, total);
         let making = Making { meter: &meter, ..making };

@@ -51,16 +51,29 @@ pub(super) struct Scratch {
     pub kept: Vec<bool>,
 }
 
-/// Scratch space that waits for its next block: as many as there are threads.
+/// Scratch space that waits for its next block, as many as there are threads, and room for a tensor that is kept.
 #[derive(Default)]
-pub(super) struct Pool(Mutex<Vec<Scratch>>);
+pub(super) struct Pool {
+    blocks: Mutex<Vec<Scratch>>,
+    tensors: Mutex<Vec<Buffer>>,
+}
 
 impl Pool {
     pub fn with<R>(&self, f: impl FnOnce(&mut Scratch) -> R) -> R {
-        let waiting = lock(&self.0).pop();
+        let waiting = lock(&self.blocks).pop();
         let mut scratch = waiting.unwrap_or_default();
         let result = f(&mut scratch);
-        lock(&self.0).push(scratch);
+        lock(&self.blocks).push(scratch);
+        result
+    }
+
+    /// The same for the whole of a tensor.
+    pub fn with_tensor<R>(&self, f: impl FnOnce(&mut Buffer) -> R) -> R {
+        // Memory that was used before has its pages already.
+        let waiting = lock(&self.tensors).pop();
+        let mut buffer = waiting.unwrap_or_default();
+        let result = f(&mut buffer);
+        lock(&self.tensors).push(buffer);
         result
     }
 }

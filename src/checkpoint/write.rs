@@ -21,6 +21,8 @@ pub(super) struct Making<'m, 'o> {
     pub tasks: &'m [Option<Task>],
     pub pool: &'m Pool,
     pub meter: &'m Meter<'o>,
+    /// Whether files are to be on the disk before they appear.
+    pub durable: bool,
 }
 
 impl Making<'_, '_> {
@@ -35,7 +37,7 @@ impl Making<'_, '_> {
             self.item(item, Some(sink), after)?;
         }
         self.checkpoint.check_unchanged()?;
-        file.commit().map_err(failed)
+        if self.durable { file.commit() } else { file.commit_unsynced() }.map_err(failed)
     }
 
     /// Looks at what would be written, as far as it is not known how much is pruned.

@@ -12,6 +12,7 @@
 //! | [`nuclear`](#nuclear) | yes | nalgebra | [`Norm::Nuclear`] |
 //! | [`rayon`](#rayon) | yes | rayon | large tensors are pruned on all cores |
 //! | [`safetensors`](#safetensors) | yes | safetensors, serde, serde_json, tempfile | `prune::safetensors`: state dicts and masks as files |
+//! | [`cli`](#cli) | no | clap, comfy-table, indicatif, plotters, ctrlc | the command line `nn-prune` |
 //!
 //! # `nuclear`
 //!
@@ -72,5 +73,27 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # `cli`
+//!
+//! The program `nn-prune`, which prunes, inspects and compares checkpoints in safetensors files. It adds nothing to the
+//! library: what it does is what `prune::checkpoint` does, and a program that depends on the library has no use for it.
+//!
+//! ```sh
+//! cargo install --path . --features cli
+//! nn-prune inspect model.safetensors
+//! nn-prune prune model.safetensors -o half.safetensors --method l1 --amount 0.5
+//! nn-prune diff model.safetensors half.safetensors
+//! ```
+//!
+//! `nn-prune prune --help` explains the options, with examples. Scripts go by `--json` and by the exit code:
+//!
+//! | code | meaning |
+//! |---|---|
+//! | 0 | done |
+//! | 1 | a file could not be read or written, or its contents do not allow what was asked |
+//! | 2 | the command line is wrong |
+//! | 3 | `diff`: the checkpoints differ |
+//! | 130 | interrupted; temporary files were removed |
 //!
 //! [`Norm::Nuclear`]: crate::Norm::Nuclear

@@ -50,9 +50,17 @@ impl AtomicFile {
     }
 
     /// Puts the file in its place, once it is safely on the disk.
-    pub(crate) fn commit(self) -> io::Result<()> {
+    pub(crate) fn commit(mut self) -> io::Result<()> {
+        self.out.flush()?;
+        self.file().sync_all()?;
+        self.commit_unsynced()
+    }
+
+    /// Puts the file in its place, and leaves it to the operating system when it gets onto the disk.
+    ///
+    /// To other processes it is complete, also if this one is killed; after a power failure it may not be.
+    pub(crate) fn commit_unsynced(self) -> io::Result<()> {
         let file = self.out.into_inner().map_err(io::IntoInnerError::into_error)?;
-        file.as_file().sync_all()?;
         file.persist(&self.destination).map_err(|error| error.error)?;
         Ok(())
     }

@@ -1,1 +1,59 @@
+//! Comparing checkpoints.
 
+use half::bf16;
+use ndarray::array;
+use prune::checkpoint::{Checkpoint, Containment, EntryDifference, diff};
+
+use crate::support::*;
+
+#[test]
+fn what_differs() {
+    let folder = tempfile::tempdir().unwrap();
+    let w = array![[1.0_f32, -0.0, 0.0], [2.0, 3.0, f32::NAN]].into_dyn();
+    let pruned = array![[0.0_f32, 0.0, 0.0], [2.0, 4.0, f32::NAN]].into_dyn();
+    let alive = array![[true, true, true], [false, true, true]].into_dyn();
+    let a = [
+        Raw::of("same", &w),
+        Raw::of("pruned", &w),
+        Raw::of("pair", &w),
+        Raw::of("narrow", &w),
+        Raw::of("shape", &w),
+        Raw::new("ints", "I32", &[2], vec![1, 0, 0, 0, 0, 0, 0, 0]),
+        Raw::new("f4", "F4", &[4], vec![1, 2]),
+        Raw::of("only a", &w),
+    ];
+    let b = [
+        Raw::of("only b", &w),
+        Raw::of("same", &w),
+        Raw::of("pruned", &pruned),
+        Raw::of("pair_orig", &w),
+        Raw::mask::<f32>("pair_mask", &alive),
+        Raw::of("narrow", &w.mapv(bf16::from_f32)),
+        Raw::of("shape", &w.clone().into_shape_with_order(ndarray::IxDyn(&[3, 2])).unwrap()),
+        Raw::new("ints", "I32", &[2], vec![0, 0, 0, 0, 5, 0, 0, 0]),
+        Raw::new("f4", "F4", &[4], vec![1, 3]),
+    ];
+    let a = Checkpoint::open([write(&folder.path().join("a.safetensors"), &[], &a)]).unwrap();
+    let b = Checkpoint::open([write(&folder.path().join("b.safetensors"), &[], &b)]).unwrap();
+    let found = diff(&a, &b, &()).unwrap();
+    assert_eq!((found.only_a.as_slice(), found.only_b.as_slice()), (&["only a".to_owned()][..], &["only b".to_owned()][..]));
+    let entries: Vec<_> = found.common.iter().map(|tensor| (tensor.name.as_str(), tensor.entries)).collect();
+    let of = |entries, differing, became_zero, became_nonzero, zero_in_both| {
+        Some(EntryDifference { entries, differing, became_zero, became_nonzero, zero_in_both })
+    };
+    assert_eq!(entries, [
+        ("same", of(6, 0, 0, 0, 2)),
+        ("pruned", of(6, 3, 1, 0, 2)),
+        ("pair", of(6, 1, 1, 0, 2)),
+        ("narrow", of(6, 0, 0, 0, 2)),
+        ("shape", None),
+        ("ints", of(2, 2, 1, 1, 0)),
+        ("f4", of(4, 1, 0, 0, 0)),
+    ]);
+    let containment: Vec<_> = entries.iter().filter_map(|(_, entries)| Some((*entries)?.containment())).collect();
+    use Containment::{AInB, Equal, Neither};
+    assert_eq!(containment, [Equal, AInB, AInB, Equal, Neither, Equal]);
+    assert!(found.common[0].is_equal() && !found.common[3].is_equal(), "another dtype is a difference");
+    assert!(!found.is_equal());
+    assert!(diff(&a, &a, &()).unwrap().is_equal());
+}

@@ -1,1 +1,70 @@
+//! Counting what is there.
 
+use half::bf16;
+use ndarray::array;
+use prune::checkpoint::{Checkpoint, CheckpointError, Packed, inspect};
+
+use crate::support::*;
+
+#[test]
+fn zeros_of_every_dtype() {
+    let folder = tempfile::tempdir().unwrap();
+    let weight = array![[1.0_f32, -0.0, 0.0], [f32::NAN, f32::INFINITY, -3.0]].into_dyn();
+    let alive = array![[true, true, false], [true, false, false]].into_dyn();
+    let tensors = [
+        Raw::of("plain", &weight),
+        Raw::of("pair_orig", &weight),
+        Raw::mask::<bf16>("pair_mask", &alive),
+        Raw::new("bytes", "U8", &[4], vec![0, 1, 0x80, 0]),
+        Raw::new("ints", "I64", &[2], [[0; 8], [0, 0, 0, 0, 0, 0, 0, 0x80]].concat()),
+        Raw::new("f8", "F8_E4M3", &[4], vec![0, 1, 0x80, 0]),
+        Raw::new("fnuz", "F8_E4M3FNUZ", &[4], vec![0, 1, 0x80, 0]),
+        Raw::new("complex", "C64", &[2], vec![0, 0, 0, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0]),
+        Raw::new("f4", "F4", &[4], vec![0, 0]),
+        Raw::new("none", "F32", &[0, 7], vec![]),
+    ];
+    let input = write(&folder.path().join("in.safetensors"), &[], &tensors);
+    let inspection = inspect(&Checkpoint::open([&input]).unwrap(), true, &()).unwrap();
+    let zeros: Vec<_> = inspection.tensors.iter().map(|t| (t.name.as_str(), t.zeros, t.masked, t.bytes)).collect();
+    assert_eq!(zeros, [
+        ("plain", Some(2), None, 24),
+        // A masked infinity is NaN.
+        ("pair", Some(3), Some(3), 24 + 12),
+        ("bytes", Some(2), None, 4),
+        ("ints", Some(1), None, 16),
+        ("f8", Some(3), None, 4),
+        ("fnuz", Some(2), None, 4),
+        ("complex", Some(1), None, 16),
+        ("f4", None, None, 2),
+        ("none", Some(0), None, 0),
+    ]);
+    let plain = inspection.tensors[0].magnitudes.as_ref().unwrap();
+    assert_eq!((plain.smallest, plain.largest), (Some(1.0), Some(f64::INFINITY)));
+    assert_eq!((plain.log2.as_slice(), plain.infinite, plain.nan), (&[(0, 1), (1, 1)][..], 1, 1));
+    assert_eq!(inspection.tensors[1].magnitudes.as_ref().unwrap().nan, 2);
+    assert!(inspection.tensors[2].magnitudes.is_none());
+    assert_eq!(inspection.tensors[0].packed, Some(Packed { dense: 24, bitmask: 17, csr: 16 + 16 + 12 }));
+    assert_eq!(inspection.tensors[7].packed, None);
+    assert_eq!(inspection.tensors[8].packed, Some(Packed { dense: 0, bitmask: 0, csr: 4 }));
+}
+
+#[test]
+fn exponents_of_subnormal_numbers() {
+    let folder = tempfile::tempdir().unwrap();
+    let numbers = [f64::from_bits(1), f64::from_bits(3), f64::MIN_POSITIVE / 2.0, f64::MIN_POSITIVE, 0.75, f64::MAX];
+    let input = write(&folder.path().join("in.safetensors"), &[], &[Raw::of("x", &ndarray::arr1(&numbers).into_dyn())]);
+    let inspection = inspect(&Checkpoint::open([&input]).unwrap(), true, &()).unwrap();
+    let log2 = &inspection.tensors[0].magnitudes.as_ref().unwrap().log2;
+    assert_eq!(log2, &[(-1074, 1), (-1073, 1), (-1023, 1), (-1022, 1), (-1, 1), (1023, 1)]);
+}
+
+#[test]
+fn a_mask_with_something_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let weight = array![[1.0_f32, 2.0]].into_dyn();
+    let tensors = [Raw::of("w_orig", &weight), Raw::of("w_mask", &array![[1.0_f32, 0.5]].into_dyn())];
+    let input = write(&folder.path().join("in.safetensors"), &[], &tensors);
+    let error = inspect(&Checkpoint::open([&input]).unwrap(), false, &()).unwrap_err();
+    assert!(matches!(&error, CheckpointError::MaskValue { tensor, index, found: 0.5 } if tensor == "w_mask" && index == &[0, 1]));
+    assert_eq!(error.to_string(), "`w_mask`: expected only 0 and 1, found 0.5 at [0, 1]");
+}

@@ -176,7 +176,7 @@ fn a_tensor_of_many_blocks() {
         expected["t"].prune(L1Unstructured::new(amount).unwrap()).unwrap();
         for scope in [Scope::Tensor, Scope::Global] {
             let output = folder.path().join(format!("{amount}{scope:?}.safetensors"));
-            run(&prune_all(Method::L1 { amount: amount.into() }, scope), [&input], &output).unwrap();
+            drop(run(&prune_all(Method::L1 { amount: amount.into() }, scope), [&input], &output).unwrap());
             assert!(read(&output)[0].data == bits(expected["t"].value()));
         }
     }
@@ -256,14 +256,14 @@ fn tensors_of_one_shape_do_not_share_a_pattern() {
     let input = write(&folder.path().join("in.safetensors"), &[], &[Raw::of("a", &ones), Raw::of("b", &ones)]);
     let output = folder.path().join("out.safetensors");
     let method = Method::Random { amount: 0.5.into(), seed: 1 };
-    run(&prune_all(method, Scope::Tensor), [&input], &output).unwrap();
+    drop(run(&prune_all(method, Scope::Tensor), [&input], &output).unwrap());
     let tensors = read(&output);
     assert_ne!(tensors[0].data, tensors[1].data);
     // Pinned: masks of a seed do not change within a major version.
     assert_eq!(tensor_seed(42, "layer.weight"), TENSOR_SEED);
 }
 
-const TENSOR_SEED: u64 = 0;
+const TENSOR_SEED: u64 = 5_862_704_670_764_150_328;
 
 #[test]
 fn masks_from_a_file() {
@@ -298,7 +298,7 @@ fn two_runs_give_the_same_bytes() {
     let mut outputs = Vec::new();
     for _ in 0..2 {
         let output = folder.path().join("out.safetensors");
-        prune.run(&Checkpoint::open([&input]).unwrap(), &Output::new(&output).force(true), &()).unwrap();
+        drop(prune.run(&Checkpoint::open([&input]).unwrap(), &Output::new(&output).force(true), &()).unwrap());
         outputs.push(std::fs::read(&output).unwrap());
     }
     assert!(outputs[0] == outputs[1]);

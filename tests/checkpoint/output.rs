@@ -1,1 +1,249 @@
+//! Where output goes: never over the input, complete or not at all, and resumed only by the same run.
 
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use prune::checkpoint::{
+    Checkpoint, CheckpointError, Format, Method, Outcome, Output, Phase, Progress, Prune, PruneReport, Scope, Selection,
+};
+
+use crate::support::*;
+
+const RUN_FILE: &str = ".nn-prune-run.json";
+
+fn l1(amount: f64) -> Prune {
+    Prune::new(Method::L1 { amount: amount.into() }).unwrap()
+}
+
+fn model(folder: &Path) -> PathBuf {
+    let shards = [1, 2, 3].map(|shard| {
+        let tensor = |name: &str| Raw::of(&format!("{name}{shard}"), &weights::<f32>(&[300, 500], shard));
+        vec![tensor("a"), tensor("b")]
+    });
+    write_sharded(folder, &[&shards[0], &shards[1], &shards[2]])
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<_> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+fn contents(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    names(folder).into_iter().map(|name| (name.clone(), fs::read(folder.join(name)).unwrap())).collect()
+}
+
+/// Runs until so many bytes are processed.
+fn interrupted(prune: &Prune, index: &Path, output: &Output, bytes: u64) -> CheckpointError {
+    let stop = |progress: Progress| match progress {
+        Progress { phase: Phase::Processing, done, .. } if done > bytes => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    };
+    prune.run(&Checkpoint::open([index]).unwrap(), output, &stop).unwrap_err()
+}
+
+fn resume(prune: &Prune, index: &Path, output: &Path) -> Result<PruneReport, CheckpointError> {
+    prune.run(&Checkpoint::open([index])?, &Output::new(output).resume(true), &())
+}
+
+#[test]
+fn an_interrupted_run_is_resumed() {
+    let folder = tempfile::tempdir().unwrap();
+    let index = model(folder.path());
+    let (whole, part) = (folder.path().join("whole"), folder.path().join("part"));
+    for scope in [Scope::Tensor, Scope::Global] {
+        let prune = l1(0.5).scope(scope);
+        let report = run(&prune, [&index], &whole).unwrap();
+        for bytes in [0, 600_000, 1_300_000, 3_000_000] {
+            let error = interrupted(&prune, &index, &Output::new(&part), bytes);
+            assert!(matches!(error, CheckpointError::Stopped));
+            // Whole shards and the description of the run, nothing else.
+            let finished = names(&part);
+            assert_eq!(finished[0], RUN_FILE);
+            assert!(finished[1..].iter().all(|name| fs::read(part.join(name)).unwrap() == fs::read(whole.join(name)).unwrap()));
+            // What a killed process leaves.
+            fs::write(part.join(".nn-prune-x.tmp"), "half-written").unwrap();
+
+            let times = |name: &String| fs::metadata(part.join(name)).unwrap().modified().unwrap();
+            let before: Vec<_> = finished[1..].iter().map(times).collect();
+            let resumed = resume(&prune, &index, &part).unwrap();
+            assert_eq!(finished[1..].iter().map(times).collect::<Vec<_>>(), before, "finished shards are not redone");
+            assert!(contents(&part) == contents(&whole));
+            assert_eq!(resumed.resumed, finished[1..].iter().map(|name| part.join(name)).collect::<Vec<_>>());
+            assert_eq!(PruneReport { resumed: vec![], ..resumed }, report);
+            fs::remove_dir_all(&part).unwrap();
+        }
+        fs::remove_dir_all(&whole).unwrap();
+    }
+}
+
+#[test]
+fn only_the_same_run_is_resumed() {
+    let folder = tempfile::tempdir().unwrap();
+    let index = model(folder.path());
+    let output = folder.path().join("out");
+    interrupted(&l1(0.5), &index, &Output::new(&output), 1_300_000);
+
+    let error = run(&l1(0.5), [&index], &output).unwrap_err();
+    assert_eq!(error.to_string(), format!("output: expected no unfinished run, found one in `{}`", output.display()));
+    for other in [
+        l1(0.25),
+        l1(0.5).scope(Scope::Global),
+        l1(0.5).format(Format::PyTorch),
+        l1(0.5).selection(Selection::new().include("a*")),
+        Prune::new(Method::Random { amount: 0.5.into(), seed: 1 }).unwrap(),
+    ] {
+        let error = resume(&other, &index, &output).unwrap_err();
+        assert!(matches!(error, CheckpointError::OtherRun { difference: "options", .. }));
+        let message = "to have the same options, found another";
+        assert!(error.to_string().starts_with("output: expected the unfinished run of `") && error.to_string().ends_with(message));
+    }
+
+    let shard = folder.path().join("model-00003-of-00003.safetensors");
+    fs::write(&shard, fs::read(&shard).unwrap()).unwrap();
+    let error = resume(&l1(0.5), &index, &output).unwrap_err();
+    assert!(matches!(error, CheckpointError::OtherRun { difference: "input", .. }));
+
+    // Starting over replaces it all.
+    let report = l1(0.25).run(&Checkpoint::open([&index]).unwrap(), &Output::new(&output).force(true), &()).unwrap();
+    assert!(report.resumed.is_empty());
+    assert!(!output.join(RUN_FILE).exists());
+
+    // A shard that is not whole is written again, whatever the description says.
+    interrupted(&l1(0.5), &index, &Output::new(&output).force(true), 1_300_000);
+    let first = output.join("model-00001-of-00003.safetensors");
+    let before = fs::read(&first).unwrap();
+    fs::write(&first, &before[..1000]).unwrap();
+    let report = resume(&l1(0.5), &index, &output).unwrap();
+    assert!(!report.resumed.contains(&first) && fs::read(&first).unwrap() == before);
+    fs::write(output.join(RUN_FILE), "{").unwrap();
+    assert!(matches!(resume(&l1(0.5), &index, &output), Err(CheckpointError::OtherRun { .. })));
+}
+
+#[test]
+fn resume_without_anything_to_resume() {
+    let folder = tempfile::tempdir().unwrap();
+    let index = model(folder.path());
+    let output = folder.path().join("new/out");
+    let report = resume(&l1(0.5), &index, &output).unwrap();
+    assert!(report.resumed.is_empty());
+    let error = resume(&l1(0.5), &index, &output).unwrap_err();
+    assert!(matches!(error, CheckpointError::OutputExists { .. }));
+}
+
+#[test]
+fn existing_output_needs_force() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = write(&folder.path().join("in.safetensors"), &[], &[Raw::of("w", &weights::<f32>(&[4, 4], 1))]);
+    let output = folder.path().join("out.safetensors");
+    fs::write(&output, "old").unwrap();
+    let error = run(&l1(0.5), [&input], &output).unwrap_err();
+    assert_eq!(error.to_string(), format!("output: expected nothing to be there, found `{}`", output.display()));
+    assert_eq!(fs::read_to_string(&output).unwrap(), "old");
+    let checkpoint = Checkpoint::open([&input]).unwrap();
+    let report = l1(0.5).run(&checkpoint, &Output::new(&output).force(true), &()).unwrap();
+    assert_eq!(report.tensors[0].outcome, Outcome::Pruned { asked: Some(8), before: 0, after: 8 });
+    assert_eq!(names(folder.path()), ["in.safetensors", "out.safetensors"]);
+}
+
+#[test]
+fn the_input_is_never_the_output() {
+    let folder = tempfile::tempdir().unwrap();
+    let index = model(folder.path());
+    let before = contents(folder.path());
+    let single = folder.path().join("model-00001-of-00003.safetensors");
+    let around = folder.path().join("sub/..");
+    fs::create_dir(folder.path().join("sub")).unwrap();
+    let mut cases = vec![
+        (index.clone(), folder.path().to_owned()),
+        (index.clone(), around.clone()),
+        (single.clone(), single.clone()),
+        (single.clone(), around.join(single.file_name().unwrap())),
+    ];
+    if cfg!(unix) {
+        #[cfg(unix)]
+        std::os::unix::fs::symlink(&single, folder.path().join("sub/link.safetensors")).unwrap();
+        cases.push((single.clone(), folder.path().join("sub/link.safetensors")));
+    }
+    for (input, output) in cases {
+        let output = Output::new(output).force(true);
+        let error = l1(0.5).run(&Checkpoint::open([&input]).unwrap(), &output, &()).unwrap_err();
+        assert!(matches!(error, CheckpointError::OutputIsInput { .. }), "{error}");
+        assert!(error.to_string().starts_with("output: expected a path that is not part of the input, found `"));
+    }
+    fs::remove_dir_all(folder.path().join("sub")).unwrap();
+    assert!(contents(folder.path()) == before);
+}
+
+#[test]
+fn a_file_for_a_file_and_a_folder_for_shards() {
+    let folder = tempfile::tempdir().unwrap();
+    let index = model(folder.path());
+    let single = folder.path().join("model-00001-of-00003.safetensors");
+    let (file, sub) = (folder.path().join("file"), folder.path().join("sub"));
+    fs::write(&file, "").unwrap();
+    fs::create_dir(&sub).unwrap();
+    let error = run(&l1(0.5), [&index], &file).unwrap_err();
+    let expected = format!("output: expected a folder for shards, found something else at `{}`", file.display());
+    assert_eq!(error.to_string(), expected);
+    let error = run(&l1(0.5), [&single], &sub).unwrap_err();
+    assert!(matches!(error, CheckpointError::OutputKind { expected: "a file", .. }));
+    // Masks are one file, also of shards.
+    let report = run(&l1(0.5).format(Format::Masks), [&index], &folder.path().join("masks.safetensors")).unwrap();
+    assert_eq!(report.tensors.len(), 6);
+    // Shards without an index go to a folder too.
+    let shards: Vec<_> = (1..=3).map(|i| folder.path().join(format!("model-0000{i}-of-00003.safetensors"))).collect();
+    let report = run(&l1(0.5), &shards, &sub).unwrap();
+    assert_eq!((report.tensors.len(), names(&sub).len()), (6, 3));
+}
+
+#[test]
+fn a_folder_that_is_not_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = write(&folder.path().join("in.safetensors"), &[], &[Raw::of("w", &weights::<f32>(&[4, 4], 1))]);
+    let output = folder.path().join("missing/out.safetensors");
+    let error = run(&l1(0.5), [&input], &output).unwrap_err();
+    assert_eq!(error.to_string(), format!("file: cannot write `{}`", output.display()));
+    assert!(std::error::Error::source(&error).is_some());
+}
+
+#[test]
+fn an_input_that_changes_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = write(&folder.path().join("in.safetensors"), &[], &[Raw::of("w", &weights::<f32>(&[400, 400], 1))]);
+    let output = folder.path().join("out.safetensors");
+    let checkpoint = Checkpoint::open([&input]).unwrap();
+    let bytes = fs::read(&input).unwrap();
+    for changed in [&bytes[..bytes.len() / 2], &bytes[..]] {
+        fs::write(&input, changed).unwrap();
+        let error = l1(0.5).run(&checkpoint, &Output::new(&output), &()).unwrap_err();
+        assert!(matches!(error, CheckpointError::Changed { .. }));
+        let expected = format!("file: expected `{}` to stay as it is while it is read, found it changed", input.display());
+        assert_eq!(error.to_string(), expected);
+        assert_eq!(names(folder.path()), ["in.safetensors"]);
+    }
+}
+
+#[test]
+fn progress_reaches_its_total() {
+    let folder = tempfile::tempdir().unwrap();
+    let index = model(folder.path());
+    for scope in [Scope::Tensor, Scope::Global] {
+        let last = [AtomicU64::new(0), AtomicU64::new(0)];
+        let observer = |Progress { phase, done, total }: Progress| {
+            assert!(done <= total);
+            if done == total {
+                last[usize::from(phase == Phase::Processing)].store(total, Ordering::Relaxed);
+            }
+            ControlFlow::Continue(())
+        };
+        let output = folder.path().join(format!("{scope:?}"));
+        let report = l1(0.5).scope(scope).run(&Checkpoint::open([&index]).unwrap(), &Output::new(&output), &observer).unwrap();
+        let bytes = 4 * report.selected_entries() as u64;
+        let ranked = if scope == Scope::Global { bytes } else { 0 };
+        assert_eq!(last.map(AtomicU64::into_inner), [ranked, bytes]);
+    }
+}

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::{Folder, INDEX, SHARDS, bytes_of, file_of, folder_with_model, model, write_shards};
+use crate::{Folder, INDEX, SHARDS, bytes_of, file_of, folder_with_model, write_shards};
 
 const L1: &str = "--method l1 --amount 0.5";
 
@@ -57,7 +57,10 @@ fn indices_that_are_wrong() {
     for (contents, message) in [
         ("{".to_owned(), "error: index: expected `in/model.safetensors.index.json` to be JSON"),
         ("{}".to_owned(), "error: index: expected `in/model.safetensors.index.json` to be JSON"),
-        (changed(|map| map["x"] = json!("other.safetensors")), "error: index: expected the shard `in/other.safetensors`"),
+        (
+            changed(|map| map["x"] = json!("other.safetensors")),
+            "error: index: expected the shard `in/other.safetensors`",
+        ),
         (changed(|map| map["x"] = json!("../x.safetensors")), "error: index: expected shards in the folder of"),
         (changed(|map| map["x"] = json!(SHARDS[0])), "error: index: expected `x` in `in/model-00001"),
         (
@@ -69,7 +72,11 @@ fn indices_that_are_wrong() {
         refuses(&folder, &format!("in/{INDEX} -o out {L1}"), message);
     }
     folder.write("in/other.safetensors.index.json", index.to_string());
-    refuses(&folder, &format!("in -o out {L1}"), "error: folder: expected one .safetensors.index.json in `in`, found 2\n");
+    refuses(
+        &folder,
+        &format!("in -o out {L1}"),
+        "error: folder: expected one .safetensors.index.json in `in`, found 2\n",
+    );
 }
 
 #[test]
@@ -145,7 +152,10 @@ fn outputs_that_are_in_the_way() {
     folder.write("folder/file", "something");
     let model = folder.read("model.safetensors");
     for (rest, message) in [
-        ("model.safetensors -o taken", "error: output: expected nothing to be there, found `taken`\n"),
+        (
+            "model.safetensors -o taken",
+            "error: output: expected nothing to be there, found `taken`\n  hint: --force replaces it\n",
+        ),
         ("model.safetensors -o model.safetensors", "error: output: expected a path that is not part of the input"),
         ("model.safetensors -o model.safetensors --force", "error: output: expected a path that is not part of"),
         ("model.safetensors -o none/out", "error: file: cannot write `none/out`\n  caused by: "),
@@ -172,5 +182,4 @@ fn messages_cannot_talk_to_the_terminal() {
     for text in [failed.err, passed] {
         assert!(!text.contains('\u{1b}') && text.contains("[2J.weight\\n"), "{text}");
     }
-    drop(model());
 }

@@ -44,7 +44,11 @@ fn other_tensors() {
     folder.write("a", file_of(&[("both", "F32", &[2], &two), ("one", "F32", &[2], &two), ("w", "F32", &[2], &two)]));
     folder.write(
         "b",
-        file_of(&[("both", "F32", &[1, 2], &two), ("two", "F32", &[2], &two), ("w", "F32", &[2], &bytes_of(&[1.0, 0.0]))]),
+        file_of(&[
+            ("both", "F32", &[1, 2], &two),
+            ("two", "F32", &[2], &two),
+            ("w", "F32", &[2], &bytes_of(&[1.0, 0.0])),
+        ]),
     );
     let run = folder.run("diff a b");
     assert_eq!(run.code, Some(3));

@@ -19,13 +19,21 @@ fn counts_by_tensor_and_by_dtype() {
     let tensors = report["tensors"].as_array().unwrap();
     let row = |number: usize| {
         let tensor = &tensors[number];
-        (tensor["name"].as_str().unwrap(), tensor["zeros"].as_u64(), tensor["masked"].as_u64(), tensor["bytes"].as_u64())
+        (
+            tensor["name"].as_str().unwrap(),
+            tensor["zeros"].as_u64(),
+            tensor["masked"].as_u64(),
+            tensor["bytes"].as_u64(),
+        )
     };
     assert_eq!(row(0), ("a.weight", Some(3), None, Some(24)));
     assert_eq!(row(1), ("b.weight", Some(3), Some(2), Some(32)));
     assert_eq!(row(2), ("c.ids", Some(1), None, Some(4)));
     // Six bits in one byte and three numbers; three columns, three offsets and three numbers.
-    assert_eq!((&tensors[0]["dense"], &tensors[0]["bitmask"], &tensors[0]["csr"]), (&24.into(), &13.into(), &36.into()));
+    assert_eq!(
+        (&tensors[0]["dense"], &tensors[0]["bitmask"], &tensors[0]["csr"]),
+        (&24.into(), &13.into(), &36.into())
+    );
     assert_eq!((&tensors[1]["dense"], &tensors[1]["bitmask"], &tensors[1]["csr"]), (&16.into(), &5.into(), &20.into()));
     let total = &report["total"];
     assert_eq!((&total["weights"], &total["zeros"], &total["bytes"]), (&14.into(), &7.into(), &60.into()));

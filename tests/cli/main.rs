@@ -162,7 +162,8 @@ fn write_shards(folder: &Path) {
     for (shard, range) in SHARDS.into_iter().zip([0..middle, middle..model.len()]) {
         save_part(&model, range, &folder.join(shard));
     }
-    let shard = |(number, (name, _)): (usize, (&str, _))| (name.to_owned(), SHARDS[usize::from(number >= middle)].into());
+    let shard =
+        |(number, (name, _)): (usize, (&str, _))| (name.to_owned(), SHARDS[usize::from(number >= middle)].into());
     let map: serde_json::Map<_, _> = model.iter().enumerate().map(shard).collect();
     let index = serde_json::json!({ "metadata": { "total_size": 1176 }, "weight_map": map });
     fs::write(folder.join(INDEX), index.to_string()).unwrap();

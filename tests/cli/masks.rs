@@ -56,7 +56,8 @@ fn of_one_file() {
     let input = folder.read("model.safetensors");
     for (options, in_memory) in CASES {
         let mut expected = pruned(in_memory);
-        let run = |format| folder.run(&format!("prune model.safetensors -o out --force --format {format} {options}")).ok();
+        let run =
+            |format| folder.run(&format!("prune model.safetensors -o out --force --format {format} {options}")).ok();
 
         run("masks");
         assert_eq!(folder.read("out"), safetensors::masks_to_bytes(&expected).unwrap(), "{options}");

@@ -41,7 +41,8 @@ fn a_large_checkpoint_takes_little_memory_and_can_be_interrupted() {
 
     let modified = || folder.path(&format!("out/{}", SHARDS[0])).metadata().unwrap().modified().unwrap();
     let first = modified();
-    folder.run_with(options).fails(1, "error: output: expected ");
+    let message = "error: output: expected no unfinished run, found one in `out`\n  hint: --resume goes on with it, ";
+    folder.run_with(options).fails(1, message);
     let report = folder.run_with(options.iter().chain(&["--resume", "--json"])).json();
     assert_eq!(report["resumed"].as_array().unwrap().len(), 1);
     assert_eq!(report["pruned"], ENTRIES);

@@ -13,7 +13,6 @@ type Store = ParameterStore<f32>;
 type Outcome = Result<(), PruneError>;
 
 /// `weight` (2 x 3) has two entries pruned, `bias` (3) none; both hold bits that arithmetic would not leave alone.
-
 fn store() -> Store {
     let payload = f32::from_bits(0xffa0_1234);
     let mut store = Store::new();
@@ -42,7 +41,6 @@ fn fails(call: impl FnOnce(&mut Store) -> Outcome, expected: PruneError, message
 }
 
 #[track_caller]
-
 fn assert_says(error: PruneError, expected: PruneError, message: &str) {
     assert_eq!(error, expected);
     assert_eq!(error.to_string(), message);

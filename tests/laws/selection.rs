@@ -32,13 +32,13 @@ type Input = fn(i: usize, n: usize) -> f64;
 
 const HARD: [(&str, Input); 13] = [
     ("constant", |_, _| -0.75),
-    ("zeros of both signs", |i, _| if hash(i) % 2 == 0 { 0.0 } else { -0.0 }),
+    ("zeros of both signs", |i, _| if hash(i).is_multiple_of(2) { 0.0 } else { -0.0 }),
     ("all NaN", |_, _| f64::NAN),
     ("two values in turns", |i, _| if i % 2 == 0 { 1.0 } else { -2.0 }),
     ("two values in halves", |i, n| if i < n / 2 { 2.0 } else { 1.0 }),
     ("sorted", |i, n| i as f64 / n as f64),
     ("reversed", |i, n| -((n - i) as f64) / n as f64),
-    ("99 % zeros", |i, _| if hash(i) % 100 == 0 { unit(i) } else { 0.0 }),
+    ("99 % zeros", |i, _| if hash(i).is_multiple_of(100) { unit(i) } else { 0.0 }),
     ("seven values", |i, _| (hash(i) % 7) as f64 - 3.0),
     ("heavy tails", |i, _| (1.0 / (unit(i) - 0.5)).powi(3)),
     ("uniform", |i, _| unit(i) - 0.5),
@@ -46,8 +46,10 @@ const HARD: [(&str, Input); 13] = [
     ("one low at the end", |i, n| if i + 1 == n { 0.1 } else { 0.2 }),
 ];
 
-/// Which entries are alive before.
-const ALIVE: [(&str, fn(usize) -> bool); 3] = [
+/// Whether an entry is alive before.
+type Alive = fn(usize) -> bool;
+
+const ALIVE: [(&str, Alive); 3] = [
     ("nothing pruned", |_| true),
     ("some pruned", |i| !hash(i ^ 77).is_multiple_of(3)),
     ("a stretch pruned", |i| !(10..20_000).contains(&i)),
@@ -79,7 +81,7 @@ fn check<A: Dtype>(name: &str, entries: &[A], counts: impl Fn(usize) -> Vec<usiz
             let mut parameter = parameter.clone();
             parameter.prune(L1Unstructured::new(count).expect("counts are valid")).expect("so many are left");
             let found = parameter.mask().expect("it is pruned");
-            assert!(found == &expected.into_dyn(), "{name}, {before}: {count} of {}", living.len());
+            assert!(*found == expected.into_dyn(), "{name}, {before}: {count} of {}", living.len());
         }
     }
 }

@@ -113,39 +113,48 @@ fn all_doors_lead_to_one_mask<A: Dtype>() {
 /// A second call does to what is left what a first call would do to a tensor of just that.
 fn pruning_twice_is_pruning_the_rest<A: Dtype>() {
     holds((shape(), values::<A>(), flags(), spec()), |(shape, tensor, keep, spec)| {
-        let (tensor, keep) = (tensor.array(&shape), keep.array(&shape));
-        let mut parameter = Parameter::new(tensor);
+        let keep = keep.array(&shape);
+        let mut parameter = Parameter::new(tensor.array(&shape));
         parameter.prune(CustomFromMask::new(keep.clone())).expect("the mask has the shape of the tensor");
-        let value = parameter.value().clone();
-        let (Ok(method), Ok(again)) = (spec.method::<A>(&shape), spec.method::<A>(&shape)) else { return };
-
-        let (mut rest, left): (_, Box<dyn Fn(&Mask) -> Vec<bool>>) = match spec.kind() {
-            PruningType::Global => return,
-            PruningType::Unstructured => {
-                let entries = value.iter().zip(&keep).filter(|(_, kept)| **kept).map(|(x, _)| *x);
-                let rest = Parameter::new(Array1::from_iter(entries));
-                (rest, Box::new(|mask| mask.iter().zip(&keep).filter(|(_, kept)| **kept).map(|(m, _)| *m).collect()))
-            }
-            PruningType::Structured { dim } => {
-                let axis = if dim < 0 { dim.wrapping_add(shape.len() as isize) } else { dim };
-                if shape.len() < 2 || !(0..shape.len() as isize).contains(&axis) {
-                    return;
-                }
-                let axis = Axis(axis as usize);
-                let has_entry =
-                    |(i, channel): (usize, ndarray::ArrayViewD<'_, bool>)| channel.iter().any(|k| *k).then_some(i);
-                let living: Vec<usize> = keep.axis_iter(axis).enumerate().filter_map(has_entry).collect();
-                let mut rest = Parameter::new(value.select(axis, &living));
-                rest.prune(CustomFromMask::new(keep.select(axis, &living))).expect("the mask has the shape");
-                (rest, Box::new(move |mask| mask.select(axis, &living).iter().copied().collect()))
-            }
+        let (Some(left), Ok(method), Ok(again)) =
+            (left(&keep, spec.kind()), spec.method::<A>(&shape), spec.method(&shape))
+        else {
+            return;
         };
+        let (value, before): (Vec<A>, Vec<bool>) = parameter.value().iter().copied().zip(keep).unzip();
+        let mut rest = Parameter::new(left.mapv(|i| value[i]));
+        if left.iter().any(|&i| !before[i]) {
+            rest.prune(CustomFromMask::new(left.mapv(|i| before[i]))).expect("the mask has the shape of the rest");
+        }
+
         assert_eq!(parameter.prune(method).is_ok(), rest.prune(again).is_ok());
-        let mask = parameter.mask().expect("it is pruned");
-        let kept_of_rest = rest.mask().map_or_else(|| vec![true; rest.value().len()], |m| m.iter().copied().collect());
-        assert_eq!(left(mask), kept_of_rest);
-        assert!(mask.iter().zip(&keep).all(|(after, before)| before | !after));
+        let mut expected = before;
+        for (&i, &kept) in left.iter().zip(rest.mask().into_iter().flatten()) {
+            expected[i] = kept;
+        }
+        assert!(parameter.mask().into_iter().flatten().eq(&expected));
     });
+}
+
+/// The flat indices of what a method of this type is handed of a pruned tensor, in the shape in which it is handed over.
+fn left(keep: &Mask, kind: PruningType) -> Option<ArrayD<usize>> {
+    let mut next = 0..;
+    let indices = ArrayD::from_shape_simple_fn(keep.raw_dim(), || next.next().unwrap_or_default());
+    match kind {
+        PruningType::Global => None,
+        PruningType::Unstructured => {
+            let kept = indices.iter().zip(keep).filter(|(_, kept)| **kept);
+            Some(kept.map(|(&i, _)| i).collect::<Array1<_>>().into_dyn())
+        }
+        PruningType::Structured { dim } => {
+            let ndim = keep.ndim() as isize;
+            let axis = if dim < 0 { dim.wrapping_add(ndim) } else { dim };
+            let axis = (ndim >= 2 && (0..ndim).contains(&axis)).then_some(Axis(axis as usize))?;
+            let channels = keep.axis_iter(axis).enumerate();
+            let living = channels.filter(|(_, channel)| channel.iter().any(|kept| *kept));
+            Some(indices.select(axis, &living.map(|(i, _)| i).collect::<Vec<_>>()))
+        }
+    }
 }
 
 /// Only a container leaves them out (SEMANTICS.md 6.8).

@@ -43,7 +43,9 @@ pub enum Command {
     /// Print a completion script for a shell
     ///
     /// For example: nn-prune completions bash > ~/.local/share/bash-completion/completions/nn-prune
-    Completions { shell: clap_complete::Shell },
+    Completions {
+        shell: clap_complete::Shell,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -175,7 +177,8 @@ impl PruneArgs {
             return Err(Self::error(ErrorKind::ArgumentConflict, &message));
         }
 
-        let lacks = |option| Self::error(ErrorKind::MissingRequiredArgument, &format!("--method {named} needs {option}"));
+        let lacks =
+            |option| Self::error(ErrorKind::MissingRequiredArgument, &format!("--method {named} needs {option}"));
         if self.method == MethodName::Mask {
             return Ok(Method::Masks { path: self.mask.clone().ok_or_else(|| lacks("--mask FILE"))? });
         }

@@ -43,8 +43,8 @@ impl Failure {
         let code = self.code();
         match self {
             Self::Usage(error) => drop(error.print()),
-            Self::Checkpoint(error) => complain(&error.to_string(), error.source()),
-            Self::Other { message, source } => complain(&message, source.as_deref()),
+            Self::Checkpoint(error) => complain(&error.to_string(), error.source(), hint(&error)),
+            Self::Other { message, source } => complain(&message, source.as_deref(), None),
         }
         ExitCode::from(code)
     }
@@ -63,13 +63,28 @@ impl Failure {
     }
 }
 
-/// One line for the error, and one for each of its causes.
-fn complain(message: &str, mut cause: Option<&(dyn Error + 'static)>) {
+/// Which option helps. The library does not know what its callers call them.
+fn hint(error: &CheckpointError) -> Option<&'static str> {
+    use CheckpointError as E;
+    Some(match error {
+        E::OutputExists { .. } => "--force replaces it",
+        E::UnfinishedRun { .. } => "--resume goes on with it, --force starts again",
+        E::OtherRun { .. } => "--force instead of --resume starts again",
+        E::NothingSelected { .. } => "--include selects tensors by name, '*' all of them",
+        _ => return None,
+    })
+}
+
+/// One line for the error, one for each of its causes, and one for what helps.
+fn complain(message: &str, mut cause: Option<&(dyn Error + 'static)>, hint: Option<&str>) {
     let mut text = format!("error: {}\n", show::plain(message));
     while let Some(error) = cause {
         // A `String` takes everything.
         let _ = writeln!(text, "  caused by: {}", show::plain(&error.to_string()));
         cause = error.source();
+    }
+    if let Some(hint) = hint {
+        let _ = writeln!(text, "  hint: {hint}");
     }
     // Where not even stderr can be written to there is the exit code.
     let _ = std::io::stderr().write_all(text.as_bytes());

@@ -49,9 +49,9 @@ fn tensors(inspection: &Inspection) -> String {
         ("pruned", '<'),
     ];
     let row = |tensor: &TensorInspection| {
-        let zeros = tensor.zeros.map_or(["?".into(), "?".into()], |zeros| {
-            [show::count(zeros), show::percent(zeros, tensor.entries)]
-        });
+        let zeros = tensor
+            .zeros
+            .map_or(["?".into(), "?".into()], |zeros| [show::count(zeros), show::percent(zeros, tensor.entries)]);
         let [zeros, share] = zeros;
         let pruned = tensor.masked.map_or("no mask".into(), |masked| format!("{} by its mask", show::count(masked)));
         let name = show::plain(&tensor.name).into_owned();

@@ -39,8 +39,11 @@ impl Watch {
         let mut phase = self.phase.lock().unwrap_or_else(PoisonError::into_inner);
         if *phase != Some(progress.phase) {
             *phase = Some(progress.phase);
-            self.bar.reset(); // a phase has a rate of its own
-            self.bar.set_length(progress.total);
+            self.bar.update(|state| {
+                state.set_len(progress.total);
+                state.set_pos(0);
+            });
+            self.bar.reset_eta(); // a phase has a rate of its own
             self.bar.set_message(match progress.phase {
                 Phase::Counting => "counting",
                 Phase::Ranking => "ranking",

@@ -14,10 +14,8 @@ use crate::values::FormatName;
 use crate::{input, show};
 
 pub fn run(args: &PruneArgs) -> Result<(), Failure> {
-    let prune = Prune::new(args.method()?)?
-        .scope(args.scope())
-        .format(args.format.into())
-        .selection(args.names.selection());
+    let prune =
+        Prune::new(args.method()?)?.scope(args.scope()).format(args.format.into()).selection(args.names.selection());
     let checkpoint = input::open(&args.input.paths)?;
 
     let watch = Watch::new("pruning", args.report.quiet);
@@ -56,7 +54,8 @@ impl<'a> Written<'a> {
             false => vec![path.to_owned()],
         };
         let bytes = files.iter().map(|file| Ok(fs::metadata(file)?.len())).sum::<io::Result<u64>>();
-        let bytes = bytes.map_err(|error| Failure::new(format!("output: cannot look at `{}`", path.display()), error))?;
+        let bytes =
+            bytes.map_err(|error| Failure::new(format!("output: cannot look at `{}`", path.display()), error))?;
         Ok(Self { path, bytes })
     }
 }

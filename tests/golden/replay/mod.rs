@@ -16,7 +16,7 @@ use fixture::{Mended, Recording, State, Step};
 use ndarray::{Axis, Dimension};
 use prune::{Mask, TieBreak};
 pub use tally::Tally;
-use tensor::Tensors;
+use tensor::{Tensor, Tensors};
 pub use world::Mode;
 use world::{Outcome, World};
 
@@ -103,20 +103,15 @@ impl<'t> Replay<'t> {
         if tie && self.world.mode.tie_break == TieBreak::LowestIndex && !step.is_random() {
             return self.check_counts(step, &promised).map(|()| Verdict::Tie);
         }
-        self.note_conversion(step, mixed, &promised);
+        self.note_conversion(step, mixed && !failed, &promised);
         for (name, promise) in &promised {
             self.check_parameter(name, *promise).map_err(|what| format!("{name}: {what}"))?;
         }
-        let seen = |field: fn(&Mended) -> Option<&String>| mended.and_then(field).map(|name| (name, tensors));
-        let expected_gradient =
-            seen(|m| m.grad.as_ref()).or_else(|| Some((expected?.grad.as_ref()?, self.world.tensors)));
-        match (expected_gradient, gradient) {
-            (Some((name, tensors)), Some(found)) => {
-                tensors[name].difference(&found).map_or(Ok(()), |what| Err(format!("gradient {what}")))?;
-            }
-            (None, None) => {}
-            (expected, found) => return Err(format!("gradient: expected {expected:?}, found {found:?}")),
-        }
+        let recorded = match mended.and_then(|mended| mended.grad.as_ref()) {
+            Some(name) => Some(&tensors[name]),
+            None => expected.and_then(|expected| expected.grad.as_ref()).map(|name| &self.world.tensors[name]),
+        };
+        check_gradient(recorded, gradient.as_ref())?;
         let word = mended.and_then(|mended| mended.next_word_u24).or_else(|| expected?.next_word_u24);
         if let Some(word) = word {
             let found = self.world.next_word(step);
@@ -179,7 +174,7 @@ impl<'t> Replay<'t> {
 }
 
 /// Checks whether the step failed as it should; its gradient if it is a backward.
-fn check_outcome(step: &Step, mended: Option<&Mended>, outcome: Outcome) -> Result<Option<tensor::Tensor>, String> {
+fn check_outcome(step: &Step, mended: Option<&Mended>, outcome: Outcome) -> Result<Option<Tensor>, String> {
     let torch = step.expect.as_ref().and_then(|expect| expect.error.as_ref());
     let fails = mended.map_or(torch.is_some(), |mended| mended.fails);
     let refused = mended.and_then(|mended| mended.refused.as_deref());
@@ -197,6 +192,17 @@ fn check_outcome(step: &Step, mended: Option<&Mended>, outcome: Outcome) -> Resu
                 (true, None) => format!("the error for `{message}`"),
             }
         )),
+    }
+}
+
+fn check_gradient(expected: Option<&Tensor>, found: Option<&Tensor>) -> Result<(), String> {
+    match (expected, found) {
+        (Some(expected), Some(found)) => match expected.difference(found) {
+            Some(difference) => Err(format!("gradient {difference}")),
+            None => Ok(()),
+        },
+        (None, None) => Ok(()),
+        _ => Err(format!("gradient: expected {expected:?}, found {found:?}")),
     }
 }
 

@@ -15,7 +15,7 @@ const LEFT: i32 = 80;
 const RIGHT: i32 = WIDTH as i32 - 30;
 const TOP: i32 = 110;
 const BOTTOM: i32 = HEIGHT as i32 - 60;
-/// The tail of tiny magnitudes is left out up to one entry in so many: it would be all axis and no bars.
+/// The tails are left out, each up to one entry in so many: they would be all axis and no bars.
 const TAIL: u64 = 5000;
 
 pub fn draw(canvas: &Canvas, layers: &[Layer]) -> Drawn {
@@ -48,11 +48,12 @@ pub fn draw(canvas: &Canvas, layers: &[Layer]) -> Drawn {
         let log2 = f64::from(power) * std::f64::consts::LOG2_10;
         if (f64::from(low)..=f64::from(high)).contains(&log2) {
             line(canvas, (x(log2), BOTTOM), (x(log2), BOTTOM + 5), GREY)?;
-            let label = if (-4..=4).contains(&power) { format!("{}", 10_f64.powi(power)) } else { format!("1e{power}") };
+            let label =
+                if (-4..=4).contains(&power) { format!("{}", 10_f64.powi(power)) } else { format!("1e{power}") };
             write(canvas, &label, (x(log2), BOTTOM + 15), 13, GREY, HPos::Center)?;
         }
     }
-    let axis = "magnitude, one bar for each power of two";
+    let axis = "magnitude, one bar for each power of two; the outermost 0.02 % on either side may be left out";
     write(canvas, axis, ((LEFT + RIGHT) / 2, BOTTOM + 38), 13, GREY, HPos::Center)?;
 
     // Lines of many layers lie over each other: where they are dense they look so.
@@ -71,16 +72,19 @@ fn legend(canvas: &Canvas, bins: &Bins) -> Drawn {
         write(canvas, &format!("{} {kind}", show::counted(layers, "layer")), (x + 20, row), 13, GREY, HPos::Left)?;
         x += 300;
     }
-    let (smallest, largest) = bins.smallest_kept.iter().fold((f64::INFINITY, 0.0_f64), |(smallest, largest), &mark| {
-        (smallest.min(mark), largest.max(mark))
-    });
+    let (smallest, largest) = bins
+        .smallest_kept
+        .iter()
+        .fold((f64::INFINITY, 0.0_f64), |(smallest, largest), &mark| (smallest.min(mark), largest.max(mark)));
     let row = row + 22;
     if smallest <= largest {
         line(canvas, (LEFT + 6, row - 6), (LEFT + 6, row + 6), ORANGE.stroke_width(2))?;
         let thresholds = if smallest == largest {
             format!("threshold: the smallest magnitude kept is {smallest:.3e}")
         } else {
-            format!("thresholds: the smallest magnitude kept in each pruned layer, from {smallest:.3e} to {largest:.3e}")
+            format!(
+                "thresholds: the smallest magnitude kept in each pruned layer, from {smallest:.3e} to {largest:.3e}"
+            )
         };
         write(canvas, &thresholds, (LEFT + 20, row), 13, GREY, HPos::Left)?;
     }
@@ -126,12 +130,13 @@ impl Bins {
     /// From the lowest exponent that is shown to the one after the highest.
     fn range(&self) -> Option<(i32, i32)> {
         let total: u64 = self.counts.values().flatten().sum();
-        let mut tail = 0;
-        let shown = self.counts.iter().find(|(_, count)| {
-            tail += count.iter().sum::<u64>();
-            tail > total / TAIL
-        });
-        Some((*shown?.0, self.counts.keys().next_back()? + 1))
+        let is_shown = |tail: &mut u64, (&exponent, count): (&i32, &[u64; 2])| {
+            *tail += count.iter().sum::<u64>();
+            Some((*tail > total / TAIL).then_some(exponent))
+        };
+        let low = self.counts.iter().scan(0, is_shown).flatten().next()?;
+        let high = self.counts.iter().rev().scan(0, is_shown).flatten().next()?;
+        Some((low, high + 1))
     }
 
     fn highest(&self) -> u64 {

@@ -52,5 +52,9 @@ pub fn draw(canvas: &Canvas, layers: &[Layer]) -> Drawn {
 /// The end of a name tells layers apart better than its beginning.
 fn shortened(name: &str) -> String {
     let length = name.chars().count();
-    if length <= NAME { name.into() } else { format!("…{}", name.chars().skip(length + 1 - NAME).collect::<String>()) }
+    if length <= NAME {
+        name.into()
+    } else {
+        format!("…{}", name.chars().skip(length + 1 - NAME).collect::<String>())
+    }
 }
