@@ -17,8 +17,8 @@ use criterion::{BatchSize, BenchmarkGroup, BenchmarkId, Criterion, Throughput, c
 use half::bf16;
 use ndarray::Array2;
 use prune::{
-    CustomFromMask, Element, Identity, L1Unstructured, LnStructured, Parameter, PruneError, PruningMethod, RandomStructured,
-    RandomUnstructured,
+    CustomFromMask, Element, Identity, L1Unstructured, LnStructured, Parameter, PruneError, PruningMethod,
+    RandomStructured, RandomUnstructured,
 };
 
 const SIZE: usize = 2048;
@@ -52,7 +52,11 @@ fn again<A: Element>(
     method: impl PruningMethod<A> + Clone + 'static,
 ) {
     group.bench_function(id, |bencher| {
-        bencher.iter_batched(|| parameter.clone(), |parameter| pruned(parameter, method.clone()), BatchSize::PerIteration);
+        bencher.iter_batched(
+            || parameter.clone(),
+            |parameter| pruned(parameter, method.clone()),
+            BatchSize::PerIteration,
+        );
     });
 }
 
@@ -101,7 +105,12 @@ fn hard_inputs(criterion: &mut Criterion) {
 fn second_pruning(criterion: &mut Criterion) {
     let tensor = inputs::normal::<f32>(SIZE);
     let parameter = pruned(Parameter::new(tensor.clone()), l1(0.5));
-    again(&mut group(criterion, "second_pruning", bytes(&tensor)), BenchmarkId::from_parameter("f32"), &parameter, l1(0.5));
+    again(
+        &mut group(criterion, "second_pruning", bytes(&tensor)),
+        BenchmarkId::from_parameter("f32"),
+        &parameter,
+        l1(0.5),
+    );
 }
 
 /// One ranking over many parameters, which should cost what one over a tensor of their total size costs.

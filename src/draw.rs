@@ -81,11 +81,10 @@ impl Draw {
                 }
             }
         };
-        let starts =
-            running_sum(living).zip(running_sum(&ties)).map(|(living, ties)| Start { living, ties }).collect();
+        let starts = running_sum(living).zip(running_sum(&ties)).map(|(living, ties)| Start { living, ties }).collect();
         let mut stream = bytes.clone();
         stream.set_stream(1);
-        let words = Words { stream, count: ties.iter().sum() };
+        let words = Words::new(stream, ties.iter().sum());
         let cut = infallible(lowest_of(&words, k - below));
         Self { bytes, boundary, words, cut, starts }
     }
@@ -106,9 +105,11 @@ impl Draw {
     pub fn clear(&self, place: Place, mask: &mut [bool]) {
         let mut buffer = [0; CHUNK + 4];
         let Start { living, ties } = self.starts[place.index];
-        let mut ties = self.words.from(ties).enumerate().map(|(i, word)| {
-            !self.cut.prunes(word, Position { segment: 0, offset: ties + i })
-        });
+        let mut ties = self
+            .words
+            .starting_at(ties)
+            .enumerate()
+            .map(|(i, word)| !self.cut.prunes(word, Position { segment: 0, offset: ties + i }));
         // There is a word for every tie.
         let mut keeps_tie = || ties.next().unwrap_or_default();
         let count = count_true(mask);
@@ -142,22 +143,37 @@ impl Draw {
     pub fn keys(&self, count: usize) -> Vec<u64> {
         let mut bytes = vec![0; count];
         self.bytes.clone().fill_bytes(&mut bytes);
-        let mut words = self.words.from(0);
+        let mut words = self.words.starting_at(0);
         let mut word = |byte| if byte == self.boundary { words.next().unwrap_or_default() } else { 0 };
         bytes.into_iter().map(|byte| u64::from(byte) << 32 | u64::from(word(byte))).collect()
     }
 }
 
-/// The first words of a keystream, made when they are looked at.
+/// The first words of a keystream: up to a chunk of them is kept, more are made when they are looked at.
 #[derive(Debug)]
 struct Words {
     stream: ChaCha8Rng,
     count: usize,
+    kept: Vec<u32>,
 }
 
 impl Words {
+    fn new(stream: ChaCha8Rng, count: usize) -> Self {
+        let mut words = Self { stream, count, kept: Vec::new() };
+        if count <= CHUNK {
+            words.kept = words.made(0).collect();
+        }
+        words
+    }
+
     /// The words from one on, in order.
-    fn from(&self, first: usize) -> impl Iterator<Item = u32> {
+    fn starting_at(&self, first: usize) -> impl Iterator<Item = u32> {
+        let kept = self.kept.get(first..).unwrap_or_default();
+        let made = self.kept.is_empty().then(|| self.made(first));
+        kept.iter().copied().chain(made.into_iter().flatten())
+    }
+
+    fn made(&self, first: usize) -> impl Iterator<Item = u32> + use<> {
         let mut stream = self.stream.clone();
         stream.set_word_pos(first as u128);
         // The largest key is not for living entries.
@@ -182,11 +198,17 @@ impl Source for Words {
     }
     fn with<R>(&self, piece: usize, look: impl FnOnce(&Chunk<'_, u32>) -> R) -> Result<R, Infallible> {
         let offset = piece * CHUNK;
-        let words: Vec<_> = self.from(offset).take(CHUNK).collect();
-        Ok(look(&Chunk { start: Position { segment: 0, offset }, scores: &words, alive: None }))
+        let made: Vec<_>;
+        let scores = if self.kept.is_empty() {
+            made = self.made(offset).take(CHUNK).collect();
+            &made
+        } else {
+            &self.kept
+        };
+        Ok(look(&Chunk { start: Position { segment: 0, offset }, scores, alive: None }))
     }
     fn peek(&self, piece: usize, entry: usize, keys: &mut Vec<u32>) -> Result<(), Infallible> {
-        keys.extend(self.from(piece * CHUNK + entry).take(Self::RUN.min(self.len(piece) - entry)));
+        keys.extend(self.starting_at(piece * CHUNK + entry).take(Self::RUN.min(self.len(piece) - entry)));
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use ndarray::{Array, ArrayD, ArrayView, ArrayViewMut, ArrayViewMutD, CowArray, Dimension, IxDyn, Zip};
 
 use crate::candidates::{Candidates, Tensor, flat, flat_mut};
-use crate::{Element, Mask, PruneError, PruningContainer, PruningMethod, apply, container};
+use crate::{Element, Mask, PruneError, PruningContainer, PruningMethod, apply, container, parallel};
 
 /// A tensor that may be pruned: `value == orig * mask`, always.
 ///
@@ -168,8 +168,9 @@ impl<A: Element> Parameter<A> {
     ///
     /// [`PruneError::NotPruned`].
     pub fn remove(&mut self) -> Result<(), PruneError> {
-        self.pruned.take().ok_or(PruneError::NotPruned { parameter: None })?;
-        self.methods = PruningContainer::new();
+        let pruned = self.pruned.take().ok_or(PruneError::NotPruned { parameter: None })?;
+        let methods = std::mem::take(&mut self.methods);
+        parallel::drop_in_background((pruned, methods), self.value.len() * size_of::<A>());
         Ok(())
     }
 

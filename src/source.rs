@@ -30,23 +30,16 @@ pub(crate) trait Source: Sync {
     fn with<R>(&self, piece: usize, look: impl FnOnce(&Chunk<'_, Self::Score>) -> R) -> Result<R, Self::Error>;
 
     /// Appends the keys of up to [`RUN`](Self::RUN) entries of a piece, from an entry on.
-    fn peek(
-        &self,
-        piece: usize,
-        entry: usize,
-        keys: &mut Vec<<Self::Score as Ranked>::Key>,
-    ) -> Result<(), Self::Error>;
+    fn peek(&self, piece: usize, entry: usize, keys: &mut Vec<<Self::Score as Ranked>::Key>)
+    -> Result<(), Self::Error>;
 
     /// How many keys may be held in memory.
     fn room(&self) -> usize {
-        self.entries() / 64 + CHUNK
+        self.entries() / 64 + 4 * CHUNK
     }
 
     /// Looks at all pieces; what was seen comes in their order.
-    fn map<R: Send>(
-        &self,
-        look: impl Fn(&Chunk<'_, Self::Score>) -> R + Send + Sync,
-    ) -> Result<Vec<R>, Self::Error> {
+    fn map<R: Send>(&self, look: impl Fn(&Chunk<'_, Self::Score>) -> R + Send + Sync) -> Result<Vec<R>, Self::Error> {
         parallel::try_map(self.pieces(), self.entries(), |piece| self.with(piece, &look))
     }
 

@@ -67,7 +67,9 @@ fn a_pruning_takes_a_value_and_a_mask_and_little_else() -> Result<(), PruneError
 }
 
 fn several_parameters() -> Result<(), PruneError> {
-    let part = || Parameter::new(Array2::from_shape_vec((64, ENTRIES / 512), tensor().to_vec()[..ENTRIES / 8].to_vec()).unwrap());
+    let part = || {
+        Parameter::new(Array2::from_shape_vec((64, ENTRIES / 512), tensor().to_vec()[..ENTRIES / 8].to_vec()).unwrap())
+    };
     let mut parts: Vec<_> = std::iter::repeat_with(part).take(8).collect();
     let method = L1Unstructured::new(0.5)?;
     for limit in [LIMIT, ENTRIES / 10 + MIB] {

@@ -127,9 +127,8 @@ fn check_matched<'p>(
     patterns: &[(String, GlobMatcher)],
     parameters: impl Iterator<Item = &'p Parameter> + Clone,
 ) -> Result<(), CheckpointError> {
-    let unmatched = |(_, matcher): &&(String, GlobMatcher)| {
-        !parameters.clone().any(|parameter| matcher.is_match(&parameter.name))
-    };
+    let unmatched =
+        |(_, matcher): &&(String, GlobMatcher)| !parameters.clone().any(|parameter| matcher.is_match(&parameter.name));
     match patterns.iter().find(unmatched) {
         Some((pattern, _)) => Err(CheckpointError::UnmatchedPattern { pattern: pattern.clone() }),
         None => Ok(()),

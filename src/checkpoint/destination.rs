@@ -171,7 +171,8 @@ impl Run {
 
     /// Makes the folders, clears away what a killed run has left half-written, and leaves a description.
     fn begin(&self, paths: &[PathBuf]) -> Result<(), CheckpointError> {
-        let folders: BTreeSet<&Path> = paths.iter().map(|path| atomic::folder_of(path)).chain([&*self.folder]).collect();
+        let folders: BTreeSet<&Path> =
+            paths.iter().map(|path| atomic::folder_of(path)).chain([&*self.folder]).collect();
         for folder in folders {
             let failed = |source| CheckpointError::Write { path: folder.to_owned(), source };
             fs::create_dir_all(folder).map_err(failed)?;

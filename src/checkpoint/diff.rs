@@ -188,7 +188,8 @@ impl Look<'_, '_> {
             self.pool_a.with(|a| self.pool_b.with(|b| add(&mut found, range, a, b)))?;
             Ok(found)
         };
-        let mut found = parallel::try_fold(ranges.len(), entries, EntryDifference::default, add, EntryDifference::merged)?;
+        let mut found =
+            parallel::try_fold(ranges.len(), entries, EntryDifference::default, add, EntryDifference::merged)?;
         found.entries = entries;
         Ok(found)
     }

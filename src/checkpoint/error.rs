@@ -60,7 +60,10 @@ pub enum CheckpointError {
         path: PathBuf,
     },
     /// An index is not the JSON that it should be.
-    #[error("index: expected {} to be JSON with a `weight_map` from tensors to files, found something else", Path(path))]
+    #[error(
+        "index: expected {} to be JSON with a `weight_map` from tensors to files, found something else",
+        Path(path)
+    )]
     InvalidIndex {
         /// The index.
         path: PathBuf,

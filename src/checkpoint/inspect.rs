@@ -156,7 +156,9 @@ impl Look<'_, '_> {
             zeros,
             masked: mask.and(counts.as_ref()).map(|counts| counts.masked),
             bytes: tensor.bytes + mask.map_or(0, |mask| mask.bytes),
-            packed: size.zip(zeros).map(|((size, _), zeros)| Packed::of(&parameter.shape, parameter.entries, zeros, size)),
+            packed: size
+                .zip(zeros)
+                .map(|((size, _), zeros)| Packed::of(&parameter.shape, parameter.entries, zeros, size)),
             magnitudes: counts.filter(|_| self.magnitudes && parameter.dtype.can_be_pruned()).map(Magnitudes::of),
         })
     }
@@ -273,7 +275,9 @@ impl Packed {
         Self {
             dense: entries as u64 * size as u64,
             bitmask: values + entries.div_ceil(8) as u64,
-            csr: values + nonzero as u64 * index(columns) + (rows as u64).saturating_add(1).saturating_mul(index(nonzero)),
+            csr: values
+                + nonzero as u64 * index(columns)
+                + (rows as u64).saturating_add(1).saturating_mul(index(nonzero)),
         }
     }
 }

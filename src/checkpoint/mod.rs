@@ -76,6 +76,6 @@ pub use inspect::{Inspection, Magnitudes, Packed, TensorInspection, inspect};
 pub use job::{Format, Method, Output, Prune, Scope};
 pub use observe::{Observer, Phase, Progress};
 pub use open::{Checkpoint, Dtype, Tensor};
-pub use rule::tensor_seed;
 pub use report::{Outcome, PruneReport, SkipReason, TensorReport, Unit};
+pub use rule::tensor_seed;
 pub use shard::Shard;

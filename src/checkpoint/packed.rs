@@ -82,15 +82,8 @@ impl PackedMasks {
 }
 
 impl PackedMask {
-    fn new(
-        name: &str,
-        sizes: &[i64],
-        bits_name: &str,
-        bits: &TensorInfo,
-        data: u64,
-    ) -> Result<Self, StateDictError> {
-        let impossible =
-            || StateDictError::ImpossibleShape { tensor: name.to_owned(), found: format!("{sizes:?}") };
+    fn new(name: &str, sizes: &[i64], bits_name: &str, bits: &TensorInfo, data: u64) -> Result<Self, StateDictError> {
+        let impossible = || StateDictError::ImpossibleShape { tensor: name.to_owned(), found: format!("{sizes:?}") };
         let shape: Vec<usize> =
             sizes.iter().map(|&size| usize::try_from(size).ok()).collect::<Option<_>>().ok_or_else(impossible)?;
         let entries =
@@ -103,12 +96,7 @@ impl PackedMask {
     }
 }
 
-fn check_layout(
-    tensor: &str,
-    info: &TensorInfo,
-    dtype: Dtype,
-    expected: &'static str,
-) -> Result<(), StateDictError> {
+fn check_layout(tensor: &str, info: &TensorInfo, dtype: Dtype, expected: &'static str) -> Result<(), StateDictError> {
     if info.dtype == dtype && info.shape.len() == 1 {
         return Ok(());
     }

@@ -144,13 +144,7 @@ fn owners(checkpoint: &Checkpoint) -> Vec<usize> {
 }
 
 /// What stands in the output for a tensor of a pruned parameter.
-fn slots_of<'c>(
-    checkpoint: &'c Checkpoint,
-    number: usize,
-    tensor: usize,
-    format: Format,
-    slots: &mut Vec<Slot<'c>>,
-) {
+fn slots_of<'c>(checkpoint: &'c Checkpoint, number: usize, tensor: usize, format: Format, slots: &mut Vec<Slot<'c>>) {
     let parameter = &checkpoint.parameters[number];
     let is_mask = parameter.mask == Some(tensor);
     let slot = |name, origin| Slot { name, ..Slot::of(checkpoint, tensor, origin) };

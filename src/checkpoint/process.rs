@@ -149,9 +149,7 @@ impl Process<'_, '_> {
         let decision = match self.rule {
             Rule::Keep | Rule::Packed(_) | Rule::Zeros => Decision::Keep,
             &Rule::L1 { count } => Decision::Cut(match held {
-                Some(Held { weights, alive }) => {
-                    lowest(&[Segment { scores: weights, alive: alive.as_deref() }], count)
-                }
+                Some(Held { weights, alive }) => lowest(&[Segment { scores: weights, alive: alive.as_deref() }], count),
                 None => {
                     let Self { checkpoint, pool, meter, parameter, .. } = *self;
                     lowest_of(&Scores::<A>::new(checkpoint, &[parameter], pool, meter), count)?
@@ -316,7 +314,10 @@ fn as_numbers<'b>(kept: &[bool], dtype: Dtype, out: &'b mut Buffer) -> &'b [u8] 
     macro_rules! write {
         ($unsigned:ty) => {{
             let numbers = out.take::<$unsigned>(kept.len());
-            numbers.iter_mut().zip(kept).for_each(|(number, &kept)| *number = <$unsigned>::from(kept) * one as $unsigned);
+            numbers
+                .iter_mut()
+                .zip(kept)
+                .for_each(|(number, &kept)| *number = <$unsigned>::from(kept) * one as $unsigned);
             to_file(numbers)
         }};
     }

@@ -91,7 +91,8 @@ impl<'c> Reading<'c, '_> {
         let before = |standing: &Standing, parameter: &Parameter| parameter.entries - standing.living;
         let amount = match (&prune.method, prune.scope) {
             (Method::Masks { .. }, _) => {
-                let masks = masks.into_iter().flat_map(|masks| std::iter::repeat(masks).zip(parameters)).zip(&standings);
+                let masks =
+                    masks.into_iter().flat_map(|masks| std::iter::repeat(masks).zip(parameters)).zip(&standings);
                 let tasks = masks.map(|((masks, parameter), standing)| Task {
                     rule: Rule::Packed(Arc::clone(masks)),
                     asked: None,

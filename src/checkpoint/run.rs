@@ -13,8 +13,8 @@ use super::rule::{Reading, Rules, Task};
 use super::stream::Pool;
 use super::write::Making;
 use super::{
-    Checkpoint, CheckpointError, Method, Observer, Outcome, Output, Phase, Prune, PruneReport, Shard,
-    TensorReport, Unit,
+    Checkpoint, CheckpointError, Method, Observer, Outcome, Output, Phase, Prune, PruneReport, Shard, TensorReport,
+    Unit,
 };
 
 /// Prunes a checkpoint; without an output, only tells what would come of it.
@@ -104,12 +104,7 @@ pub(super) struct Done {
 
 impl Job<'_> {
     /// Writes the files of the plan; without an output, only looks as far as is needed to know what is pruned.
-    pub fn run(
-        &self,
-        output: Option<&Output>,
-        options: &str,
-        masks: Option<&Shard>,
-    ) -> Result<Done, CheckpointError> {
+    pub fn run(&self, output: Option<&Output>, options: &str, masks: Option<&Shard>) -> Result<Done, CheckpointError> {
         let Self { checkpoint, plan, tasks, pool, observer } = *self;
         let prepare = |output| Destination::prepare(checkpoint, plan, output, options, masks);
         let mut destination = output.map(prepare).transpose()?;

@@ -34,12 +34,7 @@ struct Piece<'c> {
 }
 
 impl<'c, 'o, W: Element> Scores<'c, 'o, W> {
-    pub fn new(
-        checkpoint: &'c Checkpoint,
-        parameters: &[&'c Parameter],
-        pool: &'c Pool,
-        meter: &'c Meter<'o>,
-    ) -> Self {
+    pub fn new(checkpoint: &'c Checkpoint, parameters: &[&'c Parameter], pool: &'c Pool, meter: &'c Meter<'o>) -> Self {
         let pieces = parameters.iter().enumerate().flat_map(|(segment, &parameter)| {
             // Blocks that are small enough for the wider type too.
             let block = block_entries(size_of::<W>());
@@ -118,12 +113,7 @@ impl<W: Element> Source for Scores<'_, '_, W> {
         self.meter.add((piece.range.len() * piece.parameter.dtype.bits() / 8) as u64)?;
         self.look(piece, piece.range.clone(), look)
     }
-    fn peek(
-        &self,
-        piece: usize,
-        entry: usize,
-        keys: &mut Vec<<W as Ranked>::Key>,
-    ) -> Result<(), CheckpointError> {
+    fn peek(&self, piece: usize, entry: usize, keys: &mut Vec<<W as Ranked>::Key>) -> Result<(), CheckpointError> {
         let piece = &self.pieces[piece];
         let start = piece.range.start + entry;
         let range = start..(start + Self::RUN).min(piece.range.end);

@@ -80,8 +80,7 @@ impl Shard {
 
     /// `Ok` when the file has still the size and the time that it had when it was opened.
     pub(super) fn check_unchanged(&self) -> Result<(), CheckpointError> {
-        let found =
-            self.file.metadata().map_err(|source| CheckpointError::Read { path: self.path.clone(), source })?;
+        let found = self.file.metadata().map_err(|source| CheckpointError::Read { path: self.path.clone(), source })?;
         if found.len() == self.bytes && found.modified().ok() == self.modified {
             return Ok(());
         }

@@ -92,12 +92,7 @@ impl Checkpoint {
     }
 
     /// Reads entries of a tensor, from `start` on.
-    pub(super) fn fill<T: Pod>(
-        &self,
-        tensor: &Tensor,
-        start: usize,
-        entries: &mut [T],
-    ) -> Result<(), CheckpointError> {
+    pub(super) fn fill<T: Pod>(&self, tensor: &Tensor, start: usize, entries: &mut [T]) -> Result<(), CheckpointError> {
         let bytes = bytemuck::cast_slice_mut(entries);
         self.shards[tensor.shard].read(bytes, tensor.start + (start * size_of::<T>()) as u64)?;
         to_native::<T>(bytes);

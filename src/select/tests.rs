@@ -1,6 +1,6 @@
 //! What only the inside can set up: inputs that defeat the sample, and the radix search by itself.
 
-use super::{FEW, SAMPLE_MAX, STRIDE, bracket, lowest, places, radix};
+use super::{FEW, bracket, lowest, places, radix, stride};
 use crate::chunk::{CHUNK, Segment, chunks};
 use crate::key::Ranked;
 use crate::source::infallible;
@@ -8,7 +8,7 @@ use crate::source::infallible;
 /// Big where the sample looks, small elsewhere; or the other way round.
 fn adversary(len: usize, seen: f32, unseen: f32) -> Vec<f32> {
     let mut data: Vec<f32> = (0..len).map(|i| unseen + (i * 7919 % 1009) as f32 / 2048.0).collect();
-    for place in places(len, STRIDE.max(len / SAMPLE_MAX)) {
+    for place in places(len, stride(len, 1)) {
         data[place] = seen + (place % 13) as f32 / 64.0;
     }
     data
@@ -45,7 +45,7 @@ fn a_bracket_that_holds_nearly_all_is_recovered_from() {
     // The sample sees the extremes only, everything else lies between.
     let len = 1 << 18;
     let mut data = adversary(len, 0.0, 5.0);
-    for (i, place) in places(len, STRIDE.max(len / SAMPLE_MAX)).enumerate() {
+    for (i, place) in places(len, stride(len, 1)).enumerate() {
         data[place] = if i % 2 == 0 { 0.0 } else { 9.0 };
     }
     let whole = [Segment { scores: &data[..], alive: None }];

@@ -36,20 +36,26 @@ fn what_differs() {
     let a = Checkpoint::open([write(&folder.path().join("a.safetensors"), &[], &a)]).unwrap();
     let b = Checkpoint::open([write(&folder.path().join("b.safetensors"), &[], &b)]).unwrap();
     let found = diff(&a, &b, &()).unwrap();
-    assert_eq!((found.only_a.as_slice(), found.only_b.as_slice()), (&["only a".to_owned()][..], &["only b".to_owned()][..]));
+    assert_eq!(
+        (found.only_a.as_slice(), found.only_b.as_slice()),
+        (&["only a".to_owned()][..], &["only b".to_owned()][..])
+    );
     let entries: Vec<_> = found.common.iter().map(|tensor| (tensor.name.as_str(), tensor.entries)).collect();
     let of = |entries, differing, became_zero, became_nonzero, zero_in_both| {
         Some(EntryDifference { entries, differing, became_zero, became_nonzero, zero_in_both })
     };
-    assert_eq!(entries, [
-        ("same", of(6, 0, 0, 0, 2)),
-        ("pruned", of(6, 3, 1, 0, 2)),
-        ("pair", of(6, 1, 1, 0, 2)),
-        ("narrow", of(6, 0, 0, 0, 2)),
-        ("shape", None),
-        ("ints", of(2, 2, 1, 1, 0)),
-        ("f4", of(4, 1, 0, 0, 0)),
-    ]);
+    assert_eq!(
+        entries,
+        [
+            ("same", of(6, 0, 0, 0, 2)),
+            ("pruned", of(6, 3, 1, 0, 2)),
+            ("pair", of(6, 1, 1, 0, 2)),
+            ("narrow", of(6, 0, 0, 0, 2)),
+            ("shape", None),
+            ("ints", of(2, 2, 1, 1, 0)),
+            ("f4", of(4, 1, 0, 0, 0)),
+        ]
+    );
     let containment: Vec<_> = entries.iter().filter_map(|(_, entries)| Some((*entries)?.containment())).collect();
     use Containment::{AInB, Equal, Neither};
     assert_eq!(containment, [Equal, AInB, AInB, Equal, Neither, Equal]);

@@ -60,7 +60,9 @@ fn headers() {
         bytes.resize(bytes.len() + data, 0);
         bytes
     };
-    let tensor = |shape: &str, end: &str| format!("{{\"w\":{{\"dtype\":\"F32\",\"shape\":{shape},\"data_offsets\":[0,{end}]}}}}");
+    let tensor = |shape: &str, end: &str| {
+        format!("{{\"w\":{{\"dtype\":\"F32\",\"shape\":{shape},\"data_offsets\":[0,{end}]}}}}")
+    };
     let cases = [
         (vec![], "file: expected at least 8 bytes, found 0"),
         (vec![1, 2, 3], "file: expected at least 8 bytes, found 3"),
@@ -92,7 +94,8 @@ fn indices() {
     let name = |i: usize| format!("model-0000{i}-of-00002.safetensors");
     let shard = |i: usize| folder.path().join(name(i)).display().to_string();
     let at = index.display().to_string();
-    let json = format!("index: expected `{at}` to be JSON with a `weight_map` from tensors to files, found something else");
+    let json =
+        format!("index: expected `{at}` to be JSON with a `weight_map` from tensors to files, found something else");
     let other = |i: usize, replaced: &str| good.replace(&name(i), replaced);
     for (text, message) in [
         ("nothing".to_owned(), json.clone()),
@@ -100,8 +103,14 @@ fn indices() {
         ("{}".to_owned(), json.clone()),
         ("{\"weight_map\":{\"w\":1}}".to_owned(), json.clone()),
         ("[".repeat(100_000), json),
-        (other(2, "../v.safetensors"), format!("index: expected shards in the folder of `{at}`, found `../v.safetensors`")),
-        (other(2, "/etc/\\u001b[2Jx"), format!("index: expected shards in the folder of `{at}`, found `/etc/\\u{{1b}}[2Jx`")),
+        (
+            other(2, "../v.safetensors"),
+            format!("index: expected shards in the folder of `{at}`, found `../v.safetensors`"),
+        ),
+        (
+            other(2, "/etc/\\u001b[2Jx"),
+            format!("index: expected shards in the folder of `{at}`, found `/etc/\\u{{1b}}[2Jx`"),
+        ),
         (
             other(2, "v.safetensors"),
             format!(
@@ -124,7 +133,11 @@ fn indices() {
         fs::write(&index, text).unwrap();
         assert_eq!(open(&index).to_string(), message);
     }
-    write(&folder.path().join(name(2)), &[], &[Raw::of("v", &weights::<f32>(&[2, 2], 1)), Raw::new("x", "U8", &[0], vec![])]);
+    write(
+        &folder.path().join(name(2)),
+        &[],
+        &[Raw::of("v", &weights::<f32>(&[2, 2], 1)), Raw::new("x", "U8", &[0], vec![])],
+    );
     fs::write(&index, &good).unwrap();
     assert_eq!(open(&index).to_string(), format!("index: expected an entry for `x` of `{}`, found none", shard(2)));
 }
@@ -138,7 +151,9 @@ fn names_and_shapes() {
     assert_eq!(error.to_string(), expected);
 
     let path = folder.path().join("x");
-    let halves = |shape: &[usize]| [Raw::of("w_orig", &weights::<f32>(&[4, 4], 1)), Raw::of("w_mask", &weights::<f32>(shape, 1))];
+    let halves = |shape: &[usize]| {
+        [Raw::of("w_orig", &weights::<f32>(&[4, 4], 1)), Raw::of("w_mask", &weights::<f32>(shape, 1))]
+    };
     write(&path, &[], &[&halves(&[4, 4])[..], &[weight()]].concat());
     assert_eq!(
         open(&path).to_string(),
@@ -177,7 +192,8 @@ fn methods() {
 
     let all = Selection::new().include("*");
     let tensors = [weight(), Raw::of("b", &weights::<bf16>(&[4], 1)), Raw::new("e", "F32", &[0, 3], vec![])];
-    let refused = |method: Method, select: &Selection| dry(&Prune::new(method).unwrap().selection(select.clone()), &tensors);
+    let refused =
+        |method: Method, select: &Selection| dry(&Prune::new(method).unwrap().selection(select.clone()), &tensors);
     let of = |error: CheckpointError| match error {
         CheckpointError::Tensor { ref tensor, ref source } => (tensor.clone(), error.to_string(), source.clone()),
         other => panic!("{other}"),
@@ -263,9 +279,15 @@ fn mask_files() {
     };
     assert!(matches!(fault(with(&[weight()])), StateDictError::NotMasks { .. }));
     assert!(matches!(fault(with(&[bits("w", &[1, 2])])), StateDictError::NotMasks { .. }));
-    assert!(matches!(fault(with(&[shape("w", &[4, 4]), bits("w", &[1])])), StateDictError::MaskLength { expected: 2, found: 1, .. }));
+    assert!(matches!(
+        fault(with(&[shape("w", &[4, 4]), bits("w", &[1])])),
+        StateDictError::MaskLength { expected: 2, found: 1, .. }
+    ));
     assert!(matches!(fault(with(&[shape("w", &[-4, 4]), bits("w", &[1])])), StateDictError::ImpossibleShape { .. }));
-    assert!(matches!(fault(with(&[shape("w", &[1 << 62, 4]), bits("w", &[1])])), StateDictError::ImpossibleShape { .. }));
+    assert!(matches!(
+        fault(with(&[shape("w", &[1 << 62, 4]), bits("w", &[1])])),
+        StateDictError::ImpossibleShape { .. }
+    ));
     let wrong = Raw::new("w_mask_bits", "I8", &[2], vec![0, 0]);
     assert!(matches!(fault(with(&[shape("w", &[4, 4]), wrong])), StateDictError::MaskLayout { .. }));
 
@@ -280,12 +302,16 @@ fn mask_files() {
     write(&masks, &[], &[shape("w", &[3, 3]), bits("w", &[255, 2])]);
     let nine = [Raw::of("w", &weights::<f32>(&[3, 3], 1))];
     let error = dry(&Prune::new(Method::Masks { path: masks }).unwrap(), &nine);
-    assert_eq!(error.to_string(), "`w`: expected the bits after the last entry of its mask to be 0, found one that is 1");
+    assert_eq!(
+        error.to_string(),
+        "`w`: expected the bits after the last entry of its mask to be 0, found one that is 1"
+    );
 }
 
 #[test]
 fn many_tensors() {
-    let tensors: Vec<_> = (0..20_000).map(|i| Raw::new(&format!("t{i}.weight"), "F32", &[1, 1], vec![0, 0, 128, 63])).collect();
+    let tensors: Vec<_> =
+        (0..20_000).map(|i| Raw::new(&format!("t{i}.weight"), "F32", &[1, 1], vec![0, 0, 128, 63])).collect();
     let folder = folder();
     let input = write(&folder.path().join("in"), &[], &tensors);
     let report = run(&l1().scope(Scope::Global), [&input], &folder.path().join("out")).unwrap();

@@ -26,18 +26,21 @@ fn zeros_of_every_dtype() {
     let input = write(&folder.path().join("in.safetensors"), &[], &tensors);
     let inspection = inspect(&Checkpoint::open([&input]).unwrap(), true, &()).unwrap();
     let zeros: Vec<_> = inspection.tensors.iter().map(|t| (t.name.as_str(), t.zeros, t.masked, t.bytes)).collect();
-    assert_eq!(zeros, [
-        ("plain", Some(2), None, 24),
-        // A masked infinity is NaN.
-        ("pair", Some(3), Some(3), 24 + 12),
-        ("bytes", Some(2), None, 4),
-        ("ints", Some(1), None, 16),
-        ("f8", Some(3), None, 4),
-        ("fnuz", Some(2), None, 4),
-        ("complex", Some(1), None, 16),
-        ("f4", None, None, 2),
-        ("none", Some(0), None, 0),
-    ]);
+    assert_eq!(
+        zeros,
+        [
+            ("plain", Some(2), None, 24),
+            // A masked infinity is NaN.
+            ("pair", Some(3), Some(3), 24 + 12),
+            ("bytes", Some(2), None, 4),
+            ("ints", Some(1), None, 16),
+            ("f8", Some(3), None, 4),
+            ("fnuz", Some(2), None, 4),
+            ("complex", Some(1), None, 16),
+            ("f4", None, None, 2),
+            ("none", Some(0), None, 0),
+        ]
+    );
     let plain = inspection.tensors[0].magnitudes.as_ref().unwrap();
     assert_eq!((plain.smallest, plain.largest), (Some(1.0), Some(f64::INFINITY)));
     assert_eq!((plain.log2.as_slice(), plain.infinite, plain.nan), (&[(0, 1), (1, 1)][..], 1, 1));
@@ -65,6 +68,8 @@ fn a_mask_with_something_else() {
     let tensors = [Raw::of("w_orig", &weight), Raw::of("w_mask", &array![[1.0_f32, 0.5]].into_dyn())];
     let input = write(&folder.path().join("in.safetensors"), &[], &tensors);
     let error = inspect(&Checkpoint::open([&input]).unwrap(), false, &()).unwrap_err();
-    assert!(matches!(&error, CheckpointError::MaskValue { tensor, index, found: 0.5 } if tensor == "w_mask" && index == &[0, 1]));
+    assert!(
+        matches!(&error, CheckpointError::MaskValue { tensor, index, found: 0.5 } if tensor == "w_mask" && index == &[0, 1])
+    );
     assert_eq!(error.to_string(), "`w_mask`: expected only 0 and 1, found 0.5 at [0, 1]");
 }

@@ -205,7 +205,9 @@ fn global_across_dtypes() {
         let index = write_sharded(folder.path(), &shards);
 
         // An oracle that sorts all magnitudes.
-        let wide = |array: Vec<f64>| array.into_iter().map(|x| if x.is_nan() { f64::INFINITY.to_bits() + 1 } else { x.abs().to_bits() });
+        let wide = |array: Vec<f64>| {
+            array.into_iter().map(|x| if x.is_nan() { f64::INFINITY.to_bits() + 1 } else { x.abs().to_bits() })
+        };
         let mut entries: Vec<(u64, usize, usize)> = Vec::new();
         let mut add = |tensor: usize, array: Vec<f64>, alive: Option<&prune::Mask>| {
             let alive: Option<Vec<bool>> = alive.map(|alive| alive.iter().copied().collect());
@@ -227,7 +229,8 @@ fn global_across_dtypes() {
             let threshold = report.threshold.unwrap();
             assert!(threshold.to_bits() == entries[count - 1].0 || threshold.is_nan());
 
-            let mut kept = [vec![true; a.len()], alive.iter().copied().collect(), vec![true; c.len()], vec![true; d.len()]];
+            let mut kept =
+                [vec![true; a.len()], alive.iter().copied().collect(), vec![true; c.len()], vec![true; d.len()]];
             entries[..count].iter().for_each(|&(_, tensor, i)| kept[tensor][i] = false);
             let one = read(&output.join("model-00001-of-00002.safetensors"));
             let two = read(&output.join("model-00002-of-00002.safetensors"));

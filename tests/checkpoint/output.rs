@@ -63,7 +63,11 @@ fn an_interrupted_run_is_resumed() {
             // Whole shards and the description of the run, nothing else.
             let finished = names(&part);
             assert_eq!(finished[0], RUN_FILE);
-            assert!(finished[1..].iter().all(|name| fs::read(part.join(name)).unwrap() == fs::read(whole.join(name)).unwrap()));
+            assert!(
+                finished[1..]
+                    .iter()
+                    .all(|name| fs::read(part.join(name)).unwrap() == fs::read(whole.join(name)).unwrap())
+            );
             // What a killed process leaves.
             fs::write(part.join(".nn-prune-x.tmp"), "half-written").unwrap();
 
@@ -99,7 +103,10 @@ fn only_the_same_run_is_resumed() {
         let error = resume(&other, &index, &output).unwrap_err();
         assert!(matches!(error, CheckpointError::OtherRun { difference: "options", .. }));
         let message = "to have the same options, found another";
-        assert!(error.to_string().starts_with("output: expected the unfinished run of `") && error.to_string().ends_with(message));
+        assert!(
+            error.to_string().starts_with("output: expected the unfinished run of `")
+                && error.to_string().ends_with(message)
+        );
     }
 
     let shard = folder.path().join("model-00003-of-00003.safetensors");
@@ -221,7 +228,8 @@ fn an_input_that_changes_is_noticed() {
         fs::write(&input, changed).unwrap();
         let error = l1(0.5).run(&checkpoint, &Output::new(&output), &()).unwrap_err();
         assert!(matches!(error, CheckpointError::Changed { .. }));
-        let expected = format!("file: expected `{}` to stay as it is while it is read, found it changed", input.display());
+        let expected =
+            format!("file: expected `{}` to stay as it is while it is read, found it changed", input.display());
         assert_eq!(error.to_string(), expected);
         assert_eq!(names(folder.path()), ["in.safetensors"]);
     }
@@ -241,7 +249,8 @@ fn progress_reaches_its_total() {
             ControlFlow::Continue(())
         };
         let output = folder.path().join(format!("{scope:?}"));
-        let report = l1(0.5).scope(scope).run(&Checkpoint::open([&index]).unwrap(), &Output::new(&output), &observer).unwrap();
+        let report =
+            l1(0.5).scope(scope).run(&Checkpoint::open([&index]).unwrap(), &Output::new(&output), &observer).unwrap();
         let bytes = 4 * report.selected_entries() as u64;
         let ranked = if scope == Scope::Global { bytes } else { 0 };
         assert_eq!(last.map(AtomicU64::into_inner), [ranked, bytes]);

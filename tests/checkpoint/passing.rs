@@ -2,7 +2,7 @@
 
 use half::f16;
 use ndarray::{Array, array};
-use prune::checkpoint::{Checkpoint, Method, Outcome, Output, Prune, SkipReason, Selection};
+use prune::checkpoint::{Checkpoint, Method, Outcome, Output, Prune, Selection, SkipReason};
 
 use crate::support::*;
 
@@ -71,9 +71,10 @@ fn patterns() {
         (Selection::new().exclude("lm_*").exclude("lonely*"), vec!["layers.0.q_proj.weight"]),
         (Selection::new().include("{vector,scalar}"), vec!["scalar", "vector"]),
         (Selection::new().include("layers.?.q_proj.*"), vec!["layers.0.q_proj.weight", "layers.0.q_proj.bias"]),
-        (Selection::new().include("*.weight").exclude("*norm*"), vec![
-            "model.embed_tokens.weight", "layers.0.q_proj.weight", "lm_head.weight",
-        ]),
+        (
+            Selection::new().include("*.weight").exclude("*norm*"),
+            vec!["model.embed_tokens.weight", "layers.0.q_proj.weight", "lm_head.weight"],
+        ),
     ] {
         let report = l1().selection(selection.clone()).dry_run(&checkpoint, &()).unwrap();
         let pruned = report.tensors.iter().filter(|tensor| matches!(tensor.outcome, Outcome::Pruned { .. }));

@@ -1,5 +1,8 @@
 //! A checkpoint of 1 GiB in two shards: a run that is interrupted and resumed, and the memory that it takes, as the
 //! operating system counts it.
+//!
+//! The first shard is one tensor, which is too large to be kept in memory, the second has eight, which are as large as
+//! those that are.
 
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Write};
@@ -50,6 +53,8 @@ fn a_large_checkpoint_takes_little_memory_and_can_be_interrupted() {
     assert_eq!(folder.files(), [inputs.to_vec(), SHARDS.map(|shard| format!("out/{shard}")).to_vec()].concat());
 
     check_output(&folder);
+    // Each tensor by itself, which is another way through the files.
+    folder.run_with(["prune", "in", "--dry-run", "-q", "--method", "l1", "--amount", "0.5"]).ok();
     // Of all children of this process the largest: the other tests run the program on small files.
     let peak = getrusage(UsageWho::RUSAGE_CHILDREN).unwrap().max_rss();
     let unit = if cfg!(target_vendor = "apple") { 1 } else { 1024 };
@@ -58,7 +63,7 @@ fn a_large_checkpoint_takes_little_memory_and_can_be_interrupted() {
     assert!(peak <= LIMIT, "peak resident memory: {peak} bytes");
 }
 
-/// One matrix of 2^24 different numbers at most, so that there are many equal ones wherever the threshold is.
+/// Matrices of 2^24 different numbers at most, so that there are many equal ones wherever the threshold is.
 fn write_shard(path: &Path, number: usize) {
     let mut out = BufWriter::new(File::create(path).unwrap());
     out.write_all(&header(number)).unwrap();
@@ -78,12 +83,15 @@ fn write_shard(path: &Path, number: usize) {
     out.flush().unwrap();
 }
 
-fn header(number: usize) -> Vec<u8> {
-    let rows = ENTRIES / 8192;
-    let json = format!(
-        r#"{{"layer.{number}.weight":{{"dtype":"F32","shape":[{rows},8192],"data_offsets":[0,{}]}}}}"#,
-        4 * ENTRIES
-    );
+fn header(shard: usize) -> Vec<u8> {
+    let tensors = [1, 8][shard];
+    let bytes = 4 * ENTRIES / tensors;
+    let rows = ENTRIES / tensors / 8192;
+    let entry = |number: usize| {
+        let (start, end) = (number * bytes, (number + 1) * bytes);
+        format!(r#""{shard}.{number}.weight":{{"dtype":"F32","shape":[{rows},8192],"data_offsets":[{start},{end}]}}"#)
+    };
+    let json = format!("{{{}}}", (0..tensors).map(entry).collect::<Vec<_>>().join(","));
     [&(json.len() as u64).to_le_bytes(), json.as_bytes()].concat()
 }
 
