@@ -150,8 +150,7 @@ pub fn apply<M: Module + ?Sized>(
     name: &str,
     method: impl PruningMethod<M::Elem> + 'static,
 ) -> Result<(), PruneError> {
-    check_clash(module, name)?;
-    find_mut(module, name)?.prune(method)
+    find_prunable(module, name)?.prune(method)
 }
 
 /// Prunes a parameter by the importance of each of its entries instead of by their values: `importance_scores`.
@@ -168,8 +167,7 @@ pub fn apply_with_scores<M: Module + ?Sized, D: Dimension>(
     method: impl PruningMethod<M::Elem> + 'static,
     scores: ArrayView<'_, M::Elem, D>,
 ) -> Result<(), PruneError> {
-    check_clash(module, name)?;
-    find_mut(module, name)?.prune_with_scores(method, scores)
+    find_prunable(module, name)?.prune_with_scores(method, scores)
 }
 
 /// Several parameters of one module at once, in the order of the names, for
@@ -204,12 +202,16 @@ fn unknown_parameter<M: Module + ?Sized>(module: &M, name: &str) -> PruneError {
     PruneError::UnknownParameter { found: name.to_owned(), known }
 }
 
-fn check_clash<M: Module + ?Sized>(module: &M, name: &str) -> Result<(), PruneError> {
-    for suffix in ["_orig", "_mask"] {
-        let clash = format!("{name}{suffix}");
-        if module.parameter(&clash).is_some() {
-            return Err(PruneError::NameClash { parameter: name.to_owned(), clash });
-        }
+/// The parameter, if nothing else has the names under which it would be stored once it is pruned.
+fn find_prunable<'m, M: Module + ?Sized>(
+    module: &'m mut M,
+    name: &str,
+) -> Result<&'m mut Parameter<M::Elem>, PruneError> {
+    let clash = ["_orig", "_mask"].map(|suffix| format!("{name}{suffix}"));
+    let clash = clash.into_iter().find(|clash| module.parameter(clash).is_some());
+    let parameter = find_mut(module, name)?;
+    match clash {
+        Some(clash) => Err(PruneError::NameClash { parameter: name.to_owned(), clash }),
+        None => Ok(parameter),
     }
-    Ok(())
 }

@@ -11,7 +11,7 @@
 //! |---|---|---|---|
 //! | [`nuclear`](#nuclear) | yes | nalgebra | [`Norm::Nuclear`] |
 //! | [`rayon`](#rayon) | yes | rayon | large tensors are pruned on all cores |
-//! | [`safetensors`](#safetensors) | yes | safetensors, serde, serde_json, tempfile | `prune::safetensors`: state dicts and masks as files |
+//! | [`safetensors`](#safetensors) | yes | safetensors, serde, serde_json, tempfile, globset | `prune::safetensors`: state dicts and masks as files |
 //! | [`cli`](#cli) | no | clap, comfy-table, indicatif, plotters, ctrlc | the command line `nn-prune` |
 //!
 //! # `nuclear`

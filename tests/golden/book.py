@@ -97,7 +97,10 @@ class Book:
             seed = a.pop("seed", None)
             if seed is not None:
                 torch.manual_seed(seed)
-            if len(shapes) > 1:
+            if op == "CustomFromMask":  # `amount` is the share that is kept
+                torch.manual_seed(seed)
+                P.CustomFromMask.apply(m, "p0", torch.rand(shapes[0]) < amount)
+            elif len(shapes) > 1:
                 P.global_unstructured([(m, name) for name in names], getattr(P, op), amount=amount)
             else:
                 getattr(P, op).apply(m, "p0", amount, **a)

@@ -103,6 +103,7 @@ def large(book, r):
             ("LnStructured", 0.3, {"n": 2, "dim": 0}),
             ("RandomUnstructured", 0.1, {"seed": seed(r)}),
             ("RandomStructured", 1, {"dim": 1, "seed": seed(r)}),
+            ("CustomFromMask", 0.9, {"seed": seed(r)}),
             ("LnStructured", 1, {"n": 1, "dim": -1}),
             ("L1Unstructured", 100, {}),
         )

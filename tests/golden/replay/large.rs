@@ -1,14 +1,15 @@
 //! Pruning of tensors that are too large to record: they are made by seed, and only the masks are kept.
 
-use ndarray::ArrayD;
+use ndarray::{ArrayD, Zip};
 use prune::torch::Generator;
 use prune::{
-    L1Unstructured, LnStructured, Parameter, PruneError, PruningMethod, RandomStructured, RandomUnstructured, TieBreak,
+    CustomFromMask, L1Unstructured, LnStructured, Parameter, PruneError, PruningMethod, RandomStructured,
+    RandomUnstructured, TieBreak,
 };
 
-use super::fixture::{Kept, Large, LargeStep, Recording};
+use super::fixture::{self, Kept, Large, LargeStep, Recording};
 use super::primitives::{check_position, compare_kept};
-use super::tensor::{Scalar, Tensors, dtype, with_dtype};
+use super::tensor::{Scalar, Tensor, Tensors, dtype, with_dtype};
 use super::world::amount;
 
 /// Compares the masks after each step: exactly, but in the crate's own tie order only up to the first tie, and there by count.
@@ -32,8 +33,24 @@ fn check_in<A: Scalar>(tensors: &Tensors, case: &Large, tie_break: TieBreak) -> 
         let by_count = step.tie && tie_break == TieBreak::LowestIndex && step.seed.is_none();
         check_masks(tensors, step, &parameters, by_count).map_err(|what| format!("step {index}: {what}"))?;
         step.next_word_u24.map_or(Ok(()), |word| check_position(&generator, word))?;
+        check_values(&parameters).map_err(|what| format!("step {index}: {what}"))?;
         if by_count {
             break;
+        }
+    }
+    for parameter in &mut parameters {
+        parameter.update(|mut weight| weight.mapv_inplace(|x| x + x));
+    }
+    check_values(&parameters)
+}
+
+/// That the values are the weights, which are not negative, where the mask keeps them.
+fn check_values<A: Scalar>(parameters: &[Parameter<A>]) -> Result<(), String> {
+    for parameter in parameters {
+        let expected = Zip::from(parameter.orig()).and(parameter.mask().unwrap());
+        let expected = expected.map_collect(|&weight, &kept| if kept { weight } else { A::zero() });
+        if let Some(difference) = Tensor::of(&expected).difference(&Tensor::of(parameter.value())) {
+            return Err(format!("value {difference}"));
         }
     }
     Ok(())
@@ -47,6 +64,10 @@ fn prune<A: Scalar>(
 ) -> Result<(), PruneError> {
     let amount = amount(step.amount);
     let method: Box<dyn PruningMethod<A>> = match step.op.as_str() {
+        "CustomFromMask" => {
+            let u = generator.rand::<f32>(parameters[0].value().shape());
+            Box::new(CustomFromMask::new(u.map(|&u| u < share(step.amount) as f32)))
+        }
         "L1Unstructured" => Box::new(L1Unstructured::new(amount)?.tie_break(tie_break)),
         "RandomUnstructured" => Box::new(RandomUnstructured::new(amount, generator)?),
         "RandomStructured" => Box::new(RandomStructured::new(amount, step.dim.unwrap(), generator)?),
@@ -59,6 +80,13 @@ fn prune<A: Scalar>(
     match parameters {
         [parameter] => parameter.prune(method),
         several => prune::global_unstructured(several, method),
+    }
+}
+
+fn share(amount: fixture::Amount) -> f64 {
+    match amount {
+        fixture::Amount::Float(share) => share.0,
+        fixture::Amount::Int(_) => panic!("not a share"),
     }
 }
 
