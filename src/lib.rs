@@ -75,8 +75,8 @@
 //!
 //! # Features
 //!
-//! `nuclear` for [`Norm::Nuclear`], `rayon` for all cores, `safetensors` for state dicts, all on by default:
-//! [`doc::features`].
+//! `nuclear` for [`Norm::Nuclear`], `rayon` for all cores, `safetensors` for state dicts and
+//! checkpoints, all on by default; `cli` for the command line: [`doc::features`].
 //!
 //! [`torch.nn.utils.prune`]: https://docs.pytorch.org/docs/stable/nn.html#utilities
 

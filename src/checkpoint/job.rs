@@ -16,7 +16,7 @@ pub enum Method {
     ///
     /// With [`Scope::Global`] the seed is used as it is. With [`Scope::Tensor`] each tensor has its own, the first eight
     /// bytes, in little-endian order, that ChaCha8 gives for `seed` in the stream whose number is the 64-bit FNV-1a hash of
-    /// the tensor's name ([`tensor_seed`]): tensors of one shape do not share one pattern, and a tensor's does not depend
+    /// the tensor's name ([`tensor_seed`](super::tensor_seed)): tensors of one shape do not share one pattern, and a tensor's does not depend
     /// on which others there are.
     Random {
         /// How many entries, of each tensor or of all together.

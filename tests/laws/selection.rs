@@ -3,7 +3,7 @@
 use ndarray::{Array1, Axis};
 use prune::{CustomFromMask, L1Unstructured, LnStructured, Mask, Parameter, TieBreak, global_unstructured};
 
-use crate::dtype::{Dtype, for_each_dtype};
+use crate::dtype::{Dtype, for_each_dtype, same};
 use crate::oracle::{lowest, magnitudes};
 
 for_each_dtype!(
@@ -82,6 +82,12 @@ fn check<A: Dtype>(name: &str, entries: &[A], counts: impl Fn(usize) -> Vec<usiz
             parameter.prune(L1Unstructured::new(count).expect("counts are valid")).expect("so many are left");
             let found = parameter.mask().expect("it is pruned");
             assert!(*found == expected.into_dyn(), "{name}, {before}: {count} of {}", living.len());
+            let product =
+                parameter.orig().iter().zip(found).map(|(&x, &kept)| x * if kept { A::one() } else { A::zero() });
+            assert!(
+                parameter.value().iter().zip(product).all(|(&value, product)| same(value, product)),
+                "{name}, {before}"
+            );
         }
     }
 }
