@@ -78,7 +78,11 @@ pub(crate) fn fold<T: Sync, R: Send>(
     items.iter().fold(zero(), add)
 }
 
-/// Calls `f` on the numbers below `count`: on all cores, but handed out in order, so that a file is read from its beginning
+/// The most threads that read from a file at a time: more are no faster, and each needs memory for what it reads.
+#[cfg(feature = "rayon")]
+const READERS: usize = 16;
+
+/// Calls `f` on the numbers below `count`: on many cores, but handed out in order, so that a file is read from its beginning
 /// to its end. Of several errors the one of the lowest number is returned, and nothing is begun after an error.
 pub(crate) fn try_each<E: Send>(
     count: usize,
@@ -105,7 +109,8 @@ pub(crate) fn try_each<E: Send>(
                 }
             }
         };
-        rayon::scope(|scope| (0..rayon::current_num_threads().min(count)).for_each(|_| scope.spawn(|_| worker())));
+        let workers = rayon::current_num_threads().min(count).min(READERS);
+        rayon::scope(|scope| (0..workers).for_each(|_| scope.spawn(|_| worker())));
         let errors = errors.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         return match errors.into_iter().min_by_key(|&(number, _)| number) {
             Some((_, error)) => Err(error),

@@ -86,7 +86,8 @@ pub enum Format {
 ///
 /// A checkpoint in one file is written to a file, one in shards to a folder, where the shards and the index have the names
 /// that they have in the input. Everything is written beside its place and renamed when it is complete. No file of the
-/// input is ever written to.
+/// input is ever written to. A process that is killed half-way leaves at most a file `.nn-prune-*.tmp` beside the output;
+/// in a folder, the next run into it clears that away.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Output {
     pub(super) path: PathBuf,
@@ -146,7 +147,8 @@ impl From<&Path> for Output {
 /// ```
 /// # let folder = tempfile::tempdir()?;
 /// # let (input, output) = (folder.path().join("in.safetensors"), folder.path().join("out.safetensors"));
-/// # let layer = prune::ParameterStore::from_iter([("fc.weight", ndarray::Array2::<f32>::ones((4, 4)))]);
+/// # let mut layer = prune::ParameterStore::from_iter([("fc.weight", ndarray::Array2::<f32>::ones((4, 4)))]);
+/// # layer.insert("fc.bias", ndarray::Array1::ones(4));
 /// # prune::safetensors::save_file(&layer, &input)?;
 /// use prune::checkpoint::{Checkpoint, Method, Output, Prune, Scope, Selection};
 ///

@@ -22,10 +22,11 @@
 //!
 //! # Memory
 //!
-//! Tensors are read in pieces of about a megabyte, as many at a time as there are threads; one of up to 64 MiB is kept
-//! while it is worked on. Neither a larger tensor nor its mask is ever held as a whole, so that unstructured pruning, global
-//! scope included, takes at most 256 MiB for a checkpoint of any size. [`Method::Ln`] reads single rows along the first
-//! axis, and along any other axis holds one tensor at a time with its mask.
+//! Tensors are read in pieces of about a megabyte, by up to sixteen threads; one of up to 16 MiB is kept while it is worked
+//! on. Neither a larger tensor nor its mask is ever held as a whole, so that unstructured pruning, global scope included,
+//! takes at most 256 MiB for a checkpoint of any size. (Two things grow with it, slowly: the headers, and in a random
+//! pruning with global scope a hundred bytes for every 16 384 entries.) [`Method::Ln`] reads groups of channels along the
+//! first axis, and along any other axis holds one tensor at a time with its mask.
 //!
 //! # Same masks as in memory
 //!

@@ -26,7 +26,7 @@ use crate::select::{Cut, lowest, lowest_keys, lowest_of};
 use crate::{Element, Norm, norm, parallel};
 
 /// A tensor of up to so many bytes is kept in memory between looking for what is to go and writing it.
-const HELD: usize = 64 << 20;
+const HELD: usize = 16 << 20;
 /// Rows are read in groups of about so many bytes.
 const ROWS: usize = 8 << 20;
 

@@ -1,9 +1,9 @@
 //! What only the inside can set up: inputs that defeat the sample, and the radix search by itself.
 
-use super::{FEW, bracket, lowest, places, radix, stride};
-use crate::chunk::{CHUNK, Segment, chunks};
+use super::{Cut, FEW, bracket, lowest, lowest_of, places, radix, stride};
+use crate::chunk::{CHUNK, Chunk, Position, Segment, chunks};
 use crate::key::Ranked;
-use crate::source::infallible;
+use crate::source::{Source, infallible};
 
 /// Big where the sample looks, small elsewhere; or the other way round.
 fn adversary(len: usize, seen: f32, unseen: f32) -> Vec<f32> {
@@ -72,4 +72,82 @@ fn the_radix_search_alone_is_exact() {
         let below = sorted.partition_point(|&other| other < lo);
         assert_eq!(infallible(radix(&chunks(&whole)[..], lo, hi, below, k)).key, key);
     }
+}
+
+/// Scores as they come from a file: in pieces of several chunks, sampled in runs, with little room, and not always.
+struct Slow<'d> {
+    data: &'d [f32],
+    room: usize,
+    /// A piece that cannot be read.
+    broken: Option<usize>,
+}
+
+const PIECE: usize = 3 * CHUNK;
+
+impl Source for Slow<'_> {
+    type Score = f32;
+    type Error = usize;
+    const RUN: usize = 64;
+
+    fn entries(&self) -> usize {
+        self.data.len()
+    }
+    fn pieces(&self) -> usize {
+        self.data.len().div_ceil(PIECE)
+    }
+    fn len(&self, piece: usize) -> usize {
+        PIECE.min(self.data.len() - piece * PIECE)
+    }
+    fn with<R>(&self, piece: usize, look: impl FnOnce(&Chunk<'_, f32>) -> R) -> Result<R, usize> {
+        if self.broken.is_some_and(|broken| piece >= broken) {
+            return Err(piece);
+        }
+        let offset = piece * PIECE;
+        let scores = &self.data[offset..][..self.len(piece)];
+        Ok(look(&Chunk { start: Position { segment: 0, offset }, scores, alive: None }))
+    }
+    fn peek(&self, piece: usize, entry: usize, keys: &mut Vec<u32>) -> Result<(), usize> {
+        let run = &self.data[piece * PIECE + entry..][..Self::RUN.min(self.len(piece) - entry)];
+        keys.extend(run.iter().map(|x| x.key()));
+        Ok(())
+    }
+    fn room(&self) -> usize {
+        self.room
+    }
+}
+
+#[test]
+fn a_slow_source_gives_the_same_cut() {
+    let len = 20 * CHUNK + 77;
+    let typical: Vec<f32> = (0..len).map(|i| (i * 7919 % 100_003) as f32 / 64.0).collect();
+    // Sorted, so that runs of neighbours are as alike as can be.
+    let sorted: Vec<f32> = (0..len).map(|i| (i / 3) as f32).collect();
+    // What the runs see is not what there is.
+    let mut unseen: Vec<f32> = (0..len).map(|i| 2.0 + (i * 7919 % 1009) as f32 / 2048.0).collect();
+    for place in places(len, stride(len, Slow::RUN)) {
+        let end = (place + Slow::RUN).min(len);
+        unseen[place..end].iter_mut().enumerate().for_each(|(i, x)| *x = 900.0 + i as f32);
+    }
+    let constant = vec![5.0; len];
+    for data in [&typical, &sorted, &unseen, &constant] {
+        for k in [1, len / 100, len / 3, len - 5, len] {
+            let expected = lowest(&[Segment { scores: data, alive: None }], k);
+            for room in [0, 1000, len] {
+                assert_eq!(lowest_of(&Slow { data, room, broken: None }, k), Ok(expected), "{k} in room of {room}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_read_is_an_error() {
+    let data: Vec<f32> = (0..10 * PIECE).map(|i| (i * 7919 % 100_003) as f32).collect();
+    for broken in [0, 3, 9] {
+        // Of several pieces that are broken, the first is told of, on any number of threads.
+        let source = Slow { data: &data, room: data.len(), broken: Some(broken) };
+        assert_eq!(lowest_of(&source, data.len() / 2), Err(broken));
+    }
+    let few = Slow { data: &data[..100], room: 0, broken: Some(0) };
+    assert_eq!(lowest_of(&few, 50), Err(0));
+    assert_eq!(lowest_of(&few, 0), Ok(Cut::NOTHING));
 }

@@ -36,7 +36,7 @@ fn dry(prune: &Prune, tensors: &[Raw]) -> CheckpointError {
 #[test]
 fn paths() {
     let folder = folder();
-    let error = Checkpoint::open([PathBuf::new(); 0]).unwrap_err();
+    let error = Checkpoint::open(Vec::<PathBuf>::new()).unwrap_err();
     assert_eq!(error.to_string(), "paths: expected at least one file, found none");
     let index = write_sharded(folder.path(), &[&[weight()]]);
     let shard = folder.path().join("model-00001-of-00001.safetensors");

@@ -70,9 +70,11 @@ fn more_in_lowest_index_order() {
 
 /// Runs a check on every entry of a list, and reports all that fail.
 fn all<T: Debug>(kind: &str, entries: &[T], check: impl Fn(&T) -> Result<(), String>) {
-    let report = |entry| check(entry).err().map(|what| format!("{what}: {entry:?}"));
-    let failures: Vec<_> = entries.iter().filter_map(report).collect();
-    println!("{kind}: {} identical", entries.len() - failures.len());
+    let report = |(index, entry)| check(entry).err().map(|what| format!("entry {index}: {what}: {entry:?}"));
+    let failures: Vec<_> = entries.iter().enumerate().filter_map(report).collect();
+    if !entries.is_empty() {
+        println!("{kind}: {} identical", entries.len() - failures.len());
+    }
     assert!(failures.is_empty(), "{} {kind} are not as recorded:\n{}", failures.len(), failures.join("\n"));
 }
 

@@ -239,7 +239,6 @@ pub struct Layer {
 
 #[derive(Debug, Deserialize)]
 pub struct Stream {
-    pub family: String,
     pub seed: String,
     pub steps: Vec<Layer>,
     pub next_word_u24: u32,
@@ -247,8 +246,6 @@ pub struct Stream {
 
 #[derive(Debug, Deserialize)]
 pub struct TopK {
-    #[serde(default)]
-    pub family: String,
     pub input: String,
     pub k: usize,
     pub largest: bool,
@@ -257,8 +254,6 @@ pub struct TopK {
 
 #[derive(Debug, Deserialize)]
 pub struct Norms {
-    #[serde(default)]
-    pub family: String,
     pub input: Option<String>,
     /// Where there is no input: torch.rand with this seed, or ones without one.
     pub seed: Option<u64>,
