@@ -175,7 +175,7 @@ pub fn apply_with_scores<M: Module + ?Sized, D: Dimension>(
 ///
 /// # Errors
 ///
-/// [`PruneError::UnknownParameter`], [`PruneError::RepeatedParameter`].
+/// [`PruneError::UnknownParameter`], [`PruneError::RepeatedParameter`], and [`PruneError::NameClash`] as [`apply`].
 pub fn parameters_mut<'m, M: Module + ?Sized>(
     module: &'m mut M,
     names: &[impl AsRef<str>],
@@ -183,6 +183,7 @@ pub fn parameters_mut<'m, M: Module + ?Sized>(
     if let Some(unknown) = names.iter().find(|name| module.parameter(name.as_ref()).is_none()) {
         return Err(unknown_parameter(module, unknown.as_ref()));
     }
+    names.iter().try_for_each(|name| check_clash(module, name.as_ref()))?;
     let mut parameters: HashMap<_, _> = module.named_parameters_mut().into_iter().collect();
     let take =
         |name: &str| parameters.remove(name).ok_or_else(|| PruneError::RepeatedParameter { found: name.to_owned() });
@@ -207,11 +208,15 @@ fn find_prunable<'m, M: Module + ?Sized>(
     module: &'m mut M,
     name: &str,
 ) -> Result<&'m mut Parameter<M::Elem>, PruneError> {
-    let clash = ["_orig", "_mask"].map(|suffix| format!("{name}{suffix}"));
-    let clash = clash.into_iter().find(|clash| module.parameter(clash).is_some());
+    let clash = check_clash(module, name);
     let parameter = find_mut(module, name)?;
-    match clash {
+    clash.map(|()| parameter)
+}
+
+fn check_clash<M: Module + ?Sized>(module: &M, name: &str) -> Result<(), PruneError> {
+    let names = ["_orig", "_mask"].map(|suffix| format!("{name}{suffix}"));
+    match names.into_iter().find(|clash| module.parameter(clash).is_some()) {
         Some(clash) => Err(PruneError::NameClash { parameter: name.to_owned(), clash }),
-        None => Ok(parameter),
+        None => Ok(()),
     }
 }

@@ -160,7 +160,9 @@ fn built_in_mask<A: Element>(
     PruneError::check_shape("default_mask", scores.shape(), default_mask.shape())?;
     let scores = scores.as_standard_layout();
     let decision = method.decide(&Candidates::whole(scores.view()))?;
-    Ok(apply::to_mask(default_mask, scores.view(), &decision))
+    // Entries that are pruned already were candidates too, so the decision is about a mask that keeps everything.
+    let mask = apply::to_mask(Mask::from_elem(scores.raw_dim(), true).view(), scores.view(), &decision);
+    Ok(Zip::from(&mask).and(default_mask).map_collect(|&kept, &before| kept && before))
 }
 
 /// `Ok` when a method's mask has the shape of the one it was given and revives no entry.
