@@ -88,6 +88,7 @@ fn later_steps() -> Result<(), PruneError> {
     assert!(bytes < 4096, "update: {bytes} bytes");
     let (bytes, outcome) = peak(|| parameter.remove());
     outcome?;
-    assert_eq!(bytes, 0, "remove");
+    // No array is copied; what a thread needs that gives the memory back is some hundred bytes.
+    assert!(bytes < 4096, "remove: {bytes} bytes");
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe, catch_unwind};
 use std::thread;
 
 use half::{bf16, f16};
-use ndarray::{Array1, Array2, ArrayD};
+use ndarray::{Array1, Array2};
 use prune::torch::Generator;
 use prune::{
     Amount, CustomFromMask, Element, Identity, L1Unstructured, LnStructured, Norm, Parameter, ParameterStore,
@@ -209,7 +209,7 @@ mod pools {
                 p.prune(RandomUnstructured::new(0.5, &generator).unwrap()).expect("a half is always left")
             });
         });
-        let kept = |p: &Parameter<f32>| p.mask().map(|mask: &ArrayD<bool>| mask.iter().filter(|kept| **kept).count());
+        let kept = |p: &Parameter<f32>| p.mask().map(|mask: &prune::Mask| mask.iter().filter(|kept| **kept).count());
         assert!(parameters.iter().all(|p| kept(p) == Some(LENGTH / 2)));
     }
 }

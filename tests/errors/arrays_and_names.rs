@@ -128,8 +128,11 @@ fn a_name_that_a_state_dict_needs() {
         let message =
             format!("name: expected `{clash}` to be free for pruning `weight`, found a parameter of that name");
         let scores = Array2::ones((2, 3));
-        let calls: [&dyn Fn(&mut Store) -> Outcome; 2] =
-            [&|m| prune::identity(m, "weight"), &|m| prune::apply_with_scores(m, "weight", Identity, scores.view())];
+        let calls: [&dyn Fn(&mut Store) -> Outcome; 3] = [
+            &|m| prune::identity(m, "weight"),
+            &|m| prune::apply_with_scores(m, "weight", Identity, scores.view()),
+            &|m| prune::global_unstructured(parameters_mut(m, &["bias", "weight"])?, L1Unstructured::new(1)?),
+        ];
         for call in calls {
             assert_says(call(&mut store).unwrap_err(), expected.clone(), &message);
             assert_eq!(picture(&store), before);

@@ -14,6 +14,11 @@ use crate::spec::Spec;
 pub struct Fill<T>(Vec<T>);
 
 impl<T: Copy> Fill<T> {
+    /// Of one element at least.
+    pub fn of(elements: Vec<T>) -> Self {
+        Self(elements)
+    }
+
     pub fn array(&self, shape: &[usize]) -> ArrayD<T> {
         let mut elements = self.0.iter().cycle();
         ArrayD::from_shape_simple_fn(IxDyn(shape), || *elements.next().expect("a fill is not empty"))

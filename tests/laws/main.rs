@@ -7,6 +7,7 @@ mod drawn;
 mod dtype;
 mod global;
 mod inputs;
+mod large;
 mod layout;
 mod machine;
 mod model;

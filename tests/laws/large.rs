@@ -1,0 +1,64 @@
+//! Tensors of several chunks, of which no axis divides the length of a chunk.
+
+use ndarray::{ArrayD, IxDyn};
+use prune::{Amount, Norm, Parameter, PruningType};
+
+use crate::dtype::{Dtype, assert_same, for_each_dtype};
+use crate::inputs::Fill;
+use crate::layout::Layout;
+use crate::model::Model;
+use crate::spec::Spec;
+
+for_each_dtype!(calls_in_a_row_agree_with_the_model);
+
+const SHAPE: [usize; 3] = [5, 37, 211];
+
+fn specs() -> Vec<Spec> {
+    let amount = Amount::Fraction(0.4);
+    let keep = Fill::of(vec![true, true, false, true, true, true, false]);
+    let mut specs = vec![
+        Spec::Identity,
+        Spec::L1 { amount },
+        Spec::Random { amount, seed: 1 },
+        Spec::Torch { amount, seed: 2 },
+        Spec::Custom { keep, layout: Layout::F, misshapen: false },
+        Spec::Every { step: 3, kind: PruningType::Unstructured },
+        Spec::Every { step: 2, kind: PruningType::Global },
+    ];
+    for dim in 0..3 {
+        let norm = Norm::L([2.0, 1.0, f64::INFINITY][dim as usize]);
+        specs.extend([
+            Spec::Ln { amount, norm, dim },
+            Spec::Ln { amount, norm: Norm::L(3.0), dim },
+            Spec::RandomChannels { amount, dim: dim - 3, seed: 3 },
+            Spec::TorchChannels { amount, dim, seed: 4 },
+            Spec::Every { step: 3, kind: PruningType::Structured { dim } },
+        ]);
+    }
+    specs
+}
+
+fn calls_in_a_row_agree_with_the_model<A: Dtype>() {
+    let wave = |period: f64| {
+        let mut next = 0..;
+        let mut element = || A::of((f64::from(next.next().unwrap_or(0)) * period).sin() * 4.0);
+        ArrayD::from_shape_simple_fn(IxDyn(&SHAPE), &mut element)
+    };
+    let (tensor, other) = (wave(0.37), wave(0.73));
+    for (spec, layout) in specs().into_iter().zip(Layout::ALL.into_iter().cycle()) {
+        let mut parameter = Parameter::new(layout.of(&tensor));
+        let mut model = Model::new(&SHAPE, &tensor);
+        for spec in [&spec, &Spec::L1 { amount: Amount::Fraction(0.3) }, &spec] {
+            parameter.prune(spec.method::<A>(&SHAPE).expect("it is valid")).expect("enough is left");
+            assert!(model.prune(spec, None));
+            model.assert_is(&parameter);
+        }
+
+        parameter.update(|mut orig| orig.assign(&other));
+        model.orig = other.iter().copied().collect();
+        model.assert_is(&parameter);
+        let mut gradient = layout.of(&tensor);
+        parameter.mask_gradient(gradient.view_mut()).expect("it has the shape");
+        assert_same(&gradient, &model.masked(tensor.as_slice().expect("standard layout")), "gradient");
+    }
+}
