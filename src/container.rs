@@ -1,6 +1,7 @@
 //! The history of a parameter, and how a method is run on what the earlier ones have left.
 
 use std::ops::Index;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 
 use ndarray::{Array1, ArrayViewD, Axis};
 
@@ -92,6 +93,11 @@ impl<A: Element> PruningContainer<A> {
         Ok(apply::to_mask(default_mask, scores.view(), &decision))
     }
 }
+
+// Methods are only ever called through `&self`, and nothing is committed before they have returned: one that panics leaves
+// the history and the parameter as they were. A `dyn PruningMethod` just does not say so.
+impl<A: Element> UnwindSafe for PruningContainer<A> {}
+impl<A: Element> RefUnwindSafe for PruningContainer<A> {}
 
 impl<A: Element> Default for PruningContainer<A> {
     fn default() -> Self {
