@@ -39,6 +39,7 @@ impl<T: UnwindSafe + RefUnwindSafe> AfterPanic<T> {
     const SAFE: bool = true;
 }
 
+#[allow(dead_code, reason = "used where a type is not unwind safe, so that it does not have the constant above")]
 trait Otherwise {
     const SAFE: bool = false;
 }
