@@ -1,15 +1,16 @@
 //! Where the files of a plan go, and how far an earlier run has come.
 
 use std::collections::{BTreeSet, HashSet};
+use std::fs::{self, OpenOptions};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
 use serde_json::{Value, json};
 
 use super::plan::Plan;
 use super::write::write_whole;
 use super::{Checkpoint, CheckpointError, Output, Shard};
-use crate::safetensors::atomic;
+use crate::safetensors::{atomic, regular};
 
 /// The description that an unfinished run keeps in the output folder.
 const RUN_FILE: &str = ".nn-prune-run.json";
@@ -60,6 +61,7 @@ impl Destination {
         destination.check_apart(inputs.clone().map(Shard::path).chain(checkpoint.index()))?;
         let mut resumed = false;
         if is_folder {
+            check_names(inputs.clone().map(Shard::name).chain(checkpoint.index()))?;
             let input = inputs.map(described).collect::<Vec<_>>();
             let description = json!({ "version": VERSION, "options": options, "input": input });
             let mut run = Run { folder: output.path.clone(), description, finished: BTreeSet::new() };
@@ -122,6 +124,16 @@ impl Destination {
     }
 }
 
+/// `Ok` when none of these files goes by a name of those that a run keeps in its folder: it would be taken for one of them.
+fn check_names<'n>(mut names: impl Iterator<Item = &'n Path>) -> Result<(), CheckpointError> {
+    let reserved =
+        |name: &&Path| name.file_name().is_some_and(|name| name.to_string_lossy().starts_with(atomic::PREFIX));
+    match names.find(reserved) {
+        Some(path) => Err(CheckpointError::ReservedName { path: path.to_owned() }),
+        None => Ok(()),
+    }
+}
+
 /// The path without links, of a file that may not be there yet.
 fn real_path(path: &Path) -> Option<PathBuf> {
     let in_folder = || Some(fs::canonicalize(atomic::folder_of(path)).ok()?.join(path.file_name()?));
@@ -143,7 +155,9 @@ impl Run {
     /// Whether this continues the run whose description is in the folder, if there is one.
     fn continues(&mut self, output: &Output) -> Result<bool, CheckpointError> {
         let path = self.folder.join(RUN_FILE);
-        let found = match fs::read(&path) {
+        let found = match regular::read(&path) {
+            // A run that was killed before its first shard.
+            Ok(found) if found.is_empty() => return Ok(false),
             Ok(found) => found,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             Err(source) => return Err(CheckpointError::Read { path, source }),
@@ -173,13 +187,17 @@ impl Run {
     fn begin(&self, paths: &[PathBuf]) -> Result<(), CheckpointError> {
         let folders: BTreeSet<&Path> =
             paths.iter().map(|path| atomic::folder_of(path)).chain([&*self.folder]).collect();
+        let description = self.folder.join(RUN_FILE);
         for folder in folders {
             let failed = |source| CheckpointError::Write { path: folder.to_owned(), source };
             fs::create_dir_all(folder).map_err(failed)?;
-            if self.folder.join(RUN_FILE).exists() {
+            if description.exists() {
                 atomic::remove_leftovers(folder).map_err(failed)?;
             }
         }
+        // Empty, so that whatever a run leaves half-written from now on lies beside a description.
+        let create = OpenOptions::new().create(true).append(true).open(&description);
+        create.map_err(|source| CheckpointError::Write { path: description, source })?;
         self.save()
     }
 

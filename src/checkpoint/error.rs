@@ -138,7 +138,7 @@ pub enum CheckpointError {
         /// Its shape.
         found: Vec<usize>,
     },
-    /// A tensor without entries whose other sizes have no product.
+    /// A tensor without entries whose other sizes have no product, or are too large for a mask file.
     #[error("{}: expected a shape that an array can have, found {found:?}", Quoted(tensor))]
     ImpossibleShape {
         /// The tensor.
@@ -256,6 +256,12 @@ pub enum CheckpointError {
         path: PathBuf,
         /// What differs: `options` or `input`.
         difference: &'static str,
+    },
+    /// A file of the input has a name that this crate keeps for files of its own in an output folder.
+    #[error("output: expected names that do not begin with `.nn-prune-`, found {}", Path(path))]
+    ReservedName {
+        /// The file.
+        path: PathBuf,
     },
     /// The output of a checkpoint in shards is a file, or the other way round.
     #[error("output: expected {expected}, found something else at {}", Path(path))]

@@ -1,13 +1,16 @@
 //! `*.safetensors.index.json`: which shard has which tensor.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
+use std::fmt;
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
 use super::CheckpointError;
+use crate::safetensors::error::{Quoted, escaped};
+use crate::safetensors::regular;
 
 /// The longest index that is read: as long as the longest header of a file.
 const LIMIT: u64 = 100_000_000;
@@ -29,26 +32,17 @@ impl Index {
     pub fn read(path: &Path) -> Result<Self, CheckpointError> {
         let read = |source| CheckpointError::Read { path: path.to_owned(), source };
         let mut bytes = Vec::new();
-        let file = File::open(path).map_err(read)?;
-        let found = file.metadata().map_err(read)?.len();
+        let (file, found) = regular::open(path).map_err(read)?;
+        let found = found.len();
         if found > LIMIT {
             return Err(CheckpointError::IndexTooLarge { path: path.to_owned(), limit: LIMIT, found });
         }
         file.take(LIMIT).read_to_end(&mut bytes).map_err(read)?;
 
-        let invalid = |source| CheckpointError::InvalidIndex { path: path.to_owned(), source };
-        let json = serde_json::from_slice(&bytes).map_err(|error| invalid(error.into()))?;
-        let Value::Object(mut rest) = json else { return Err(invalid("it is not an object".into())) };
-        let Some(Value::Object(map)) = rest.remove(WEIGHT_MAP) else {
-            return Err(invalid("it has no object `weight_map`".into()));
-        };
-        let mut weight_map = BTreeMap::new();
-        for (tensor, shard) in map {
-            let Value::String(shard) = shard else { return Err(invalid("a shard is not a string".into())) };
-            if !stays_in_folder(&shard) {
-                return Err(CheckpointError::ShardOutsideFolder { path: path.to_owned(), shard });
-            }
-            weight_map.insert(tensor, shard);
+        let Entries { rest, weight_map } = serde_json::from_slice(&bytes)
+            .map_err(|error| CheckpointError::InvalidIndex { path: path.to_owned(), source: escaped(error) })?;
+        if let Some(shard) = weight_map.values().find(|shard| !stays_in_folder(shard)) {
+            return Err(CheckpointError::ShardOutsideFolder { path: path.to_owned(), shard: shard.clone() });
         }
         Ok(Self { path: path.to_owned(), bytes, rest, weight_map })
     }
@@ -69,6 +63,71 @@ impl Index {
         bytes.push(b'\n');
         bytes
     }
+}
+
+/// The JSON object of an index. Without a visitor of its own, the last of two equal keys would win.
+struct Entries {
+    rest: Map<String, Value>,
+    weight_map: BTreeMap<String, String>,
+}
+
+impl<'de> Deserialize<'de> for Entries {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+
+        impl<'de> Visitor<'de> for Object {
+            type Value = Entries;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object with a `weight_map`")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut object: M) -> Result<Entries, M::Error> {
+                let (mut rest, mut weight_map) = (Map::new(), None);
+                while let Some(key) = object.next_key::<String>()? {
+                    let repeated = match key.as_str() {
+                        WEIGHT_MAP => weight_map.replace(object.next_value::<Shards>()?.0).is_some(),
+                        _ => rest.insert(key.clone(), object.next_value()?).is_some(),
+                    };
+                    check_new(&key, repeated)?;
+                }
+                let weight_map = weight_map.ok_or_else(|| M::Error::missing_field(WEIGHT_MAP))?;
+                Ok(Entries { rest, weight_map })
+            }
+        }
+        deserializer.deserialize_map(Object)
+    }
+}
+
+/// The map of an index.
+struct Shards(BTreeMap<String, String>);
+
+impl<'de> Deserialize<'de> for Shards {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+
+        impl<'de> Visitor<'de> for Object {
+            type Value = Shards;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object with a shard for each tensor")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut object: M) -> Result<Shards, M::Error> {
+                let mut shards = BTreeMap::new();
+                while let Some((tensor, shard)) = object.next_entry::<String, String>()? {
+                    let repeated = shards.insert(tensor.clone(), shard).is_some();
+                    check_new(&tensor, repeated)?;
+                }
+                Ok(Shards(shards))
+            }
+        }
+        deserializer.deserialize_map(Object)
+    }
+}
+
+fn check_new<E: Error>(key: &str, repeated: bool) -> Result<(), E> {
+    if repeated { Err(E::custom(format_args!("{} is there twice", Quoted(key)))) } else { Ok(()) }
 }
 
 /// Whether a path leads to the folder that it starts from, or to one below it. What is there may be a symbolic link, as in

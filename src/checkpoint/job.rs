@@ -215,7 +215,8 @@ impl Prune {
     /// [`CheckpointError::NothingSelected`], [`CheckpointError::Method`], [`CheckpointError::Tensor`],
     /// [`CheckpointError::NotUnstructured`], [`CheckpointError::NameClash`]; those of the mask file,
     /// [`CheckpointError::MaskWithoutTensor`] and [`CheckpointError::ShapeMismatch`]; those of the output,
-    /// [`CheckpointError::OutputIsInput`], [`CheckpointError::OutputExists`], [`CheckpointError::OtherRun`].
+    /// [`CheckpointError::OutputIsInput`], [`CheckpointError::ReservedName`], [`CheckpointError::OutputExists`],
+    /// [`CheckpointError::OtherRun`].
     ///
     /// Later: [`CheckpointError::Read`], [`CheckpointError::Write`], [`CheckpointError::Changed`],
     /// [`CheckpointError::MaskValue`], [`CheckpointError::MaskPadding`], [`CheckpointError::Stopped`]. A file is then

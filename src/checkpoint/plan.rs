@@ -115,9 +115,13 @@ impl Plan {
         let mut place = header.len() as u64;
         let mut items = Vec::with_capacity(tensors.len());
         for (_, parameter) in &parameters {
-            // Sizes were in a header and have a product: they are below 2^63, or the tensor has no entries.
-            let sizes = parameter.shape.iter().map(|&size| i64::try_from(size).unwrap_or(i64::MAX));
-            let bytes: Vec<u8> = sizes.flat_map(i64::to_le_bytes).collect();
+            let sizes = parameter.shape.iter().map(|&size| i64::try_from(size)).collect::<Result<Vec<_>, _>>();
+            // A tensor without entries can have sizes of any kind.
+            let sizes = sizes.map_err(|_| CheckpointError::ImpossibleShape {
+                tensor: parameter.name.clone(),
+                found: parameter.shape.clone(),
+            })?;
+            let bytes: Vec<u8> = sizes.into_iter().flat_map(i64::to_le_bytes).collect();
             let to = place;
             place += bytes.len() as u64;
             items.push(Item::Bytes { bytes, to });

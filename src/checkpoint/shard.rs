@@ -7,6 +7,7 @@ use super::CheckpointError;
 use super::positioned::read_at;
 use crate::safetensors::StateDictError;
 use crate::safetensors::header::{Header, Notes, PREFIX};
+use crate::safetensors::regular;
 
 /// A file of a checkpoint.
 #[derive(Debug)]
@@ -40,11 +41,7 @@ impl Shard {
     /// Opens a file and reads its header.
     pub(super) fn open(path: PathBuf, name: PathBuf) -> Result<(Self, Header), CheckpointError> {
         let read = |source| CheckpointError::Read { path: path.clone(), source };
-        // Looked at before it is opened: a named pipe would wait for somebody to write to it.
-        regular(&fs::metadata(&path).map_err(read)?).map_err(read)?;
-        let file = File::open(&path).map_err(read)?;
-        let found = file.metadata().map_err(read)?;
-        regular(&found).map_err(read)?;
+        let (file, found) = regular::open(&path).map_err(read)?;
         let bytes = found.len();
 
         let invalid = |source: StateDictError| CheckpointError::Header { path: path.clone(), source };
@@ -78,10 +75,13 @@ impl Shard {
         Ok(header)
     }
 
-    /// `Ok` when the file has still the size and the time that it had when it was opened.
+    /// `Ok` when the file has still the size and the time that it had when it was opened, and is still in its place.
     pub(super) fn check_unchanged(&self) -> Result<(), CheckpointError> {
-        let found = self.file.metadata().map_err(|source| CheckpointError::Read { path: self.path.clone(), source })?;
-        if found.len() == self.bytes && found.modified().ok() == self.modified {
+        let same = |found: io::Result<Metadata>| {
+            found.is_ok_and(|found| found.len() == self.bytes && found.modified().ok() == self.modified)
+        };
+        // Of a file that was replaced, the old one stays open as it was.
+        if same(self.file.metadata()) && same(fs::metadata(&self.path)) {
             return Ok(());
         }
         Err(CheckpointError::Changed { path: self.path.clone() })
@@ -91,11 +91,4 @@ impl Shard {
     pub(super) fn modified(&self) -> Option<u128> {
         Some(self.modified?.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_nanos())
     }
-}
-
-fn regular(found: &Metadata) -> io::Result<()> {
-    if found.is_file() {
-        return Ok(());
-    }
-    Err(io::Error::new(io::ErrorKind::InvalidInput, "there is something that is not a file"))
 }

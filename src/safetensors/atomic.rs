@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
-/// How the names of temporary files begin.
-const PREFIX: &str = ".nn-prune-";
+/// How the names of temporary files begin, and those of all others that are not there to stay.
+pub(crate) const PREFIX: &str = ".nn-prune-";
 /// How the names of temporary files end.
 const SUFFIX: &str = ".tmp";
 

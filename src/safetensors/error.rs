@@ -14,7 +14,7 @@ use super::names;
 #[non_exhaustive]
 pub enum StateDictError {
     /// The operating system could not read the file.
-    #[error("file: cannot read `{}`", path.display())]
+    #[error("file: cannot read {}", Quoted(&path.to_string_lossy()))]
     Read {
         /// The file.
         path: PathBuf,
@@ -22,7 +22,7 @@ pub enum StateDictError {
         source: io::Error,
     },
     /// The operating system could not write the file, or there is something else than a regular file in its place.
-    #[error("file: cannot write `{}`", path.display())]
+    #[error("file: cannot write {}", Quoted(&path.to_string_lossy()))]
     Write {
         /// The file.
         path: PathBuf,
@@ -172,15 +172,28 @@ pub enum StateDictError {
 impl UnwindSafe for StateDictError {}
 impl RefUnwindSafe for StateDictError {}
 
+/// What a parser said, without the control characters that it may have quoted from a stranger's file.
+pub(crate) fn escaped(error: impl Error) -> Box<dyn Error + Send + Sync> {
+    Escaped(&error.to_string()).to_string().into()
+}
+
 /// A name in backticks, without the control characters that a stranger's file may have put into it.
 pub(crate) struct Quoted<'a>(pub(crate) &'a str);
 
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("`")?;
+        write!(f, "`{}`", Escaped(self.0))
+    }
+}
+
+/// A text whose control characters are escaped.
+struct Escaped<'a>(&'a str);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for c in self.0.chars() {
             if c.is_control() { write!(f, "{}", c.escape_default())? } else { write!(f, "{c}")? }
         }
-        f.write_str("`")
+        Ok(())
     }
 }

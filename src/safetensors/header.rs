@@ -8,7 +8,7 @@ use ::safetensors::Dtype;
 use ::safetensors::tensor::{Metadata, TensorInfo};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
-use super::error::StateDictError;
+use super::error::{StateDictError, escaped};
 use super::names;
 
 /// The length of what stands before the header: its own length, as a little-endian `u64`.
@@ -48,14 +48,14 @@ impl Header {
     /// The header of a file of a certain length.
     pub(crate) fn parse(json: &[u8], file_len: u64) -> Result<Self, StateDictError> {
         let Entries { mut tensors, metadata, repeated } =
-            serde_json::from_slice(json).map_err(|source| StateDictError::InvalidHeader { source: source.into() })?;
+            serde_json::from_slice(json).map_err(|source| StateDictError::InvalidHeader { source: escaped(source) })?;
         if let Some(name) = repeated {
             return Err(StateDictError::DuplicateName { name });
         }
         // Stable, so that tensors without data keep the order of the header.
         tensors.sort_by_key(|(_, info)| info.data_offsets);
         let layout = Metadata::new(None, tensors.clone())
-            .map_err(|source| StateDictError::InvalidLayout { source: source.into() })?;
+            .map_err(|source| StateDictError::InvalidLayout { source: escaped(source) })?;
         // Offsets go up to the largest number there is, so the sum may not fit.
         let expected = (layout.data_len() as u64).saturating_add(PREFIX as u64 + json.len() as u64);
         match expected.cmp(&file_len) {
@@ -86,8 +86,8 @@ impl Header {
             (name.to_owned(), TensorInfo { dtype, shape: shape.to_vec(), data_offsets: (start, end) })
         });
         let layout = Metadata::new(None, tensors.collect())
-            .map_err(|source| StateDictError::InvalidLayout { source: source.into() })?;
-        let invalid = |source: serde_json::Error| StateDictError::InvalidHeader { source: source.into() };
+            .map_err(|source| StateDictError::InvalidLayout { source: escaped(source) })?;
+        let invalid = |source: serde_json::Error| StateDictError::InvalidHeader { source: escaped(source) };
         let mut json = serde_json::to_vec(&layout).map_err(invalid)?;
         if let Some(metadata) = metadata {
             // The `safetensors` crate would write the keys in another order every time.

@@ -1,9 +1,9 @@
 use std::collections::HashSet;
-use std::fs;
 use std::path::Path;
 
 use super::error::StateDictError;
 use super::file::File;
+use super::regular;
 use super::report::LoadReport;
 use super::state_dict::{check_unique, names_of};
 use super::stored::{State, Stored};
@@ -112,5 +112,5 @@ pub fn load_into<M: Module + ?Sized>(module: &mut M, bytes: &[u8]) -> Result<Loa
 }
 
 pub(super) fn read_file(path: &Path) -> Result<Vec<u8>, StateDictError> {
-    fs::read(path).map_err(|source| StateDictError::Read { path: path.to_owned(), source })
+    regular::read(path).map_err(|source| StateDictError::Read { path: path.to_owned(), source })
 }

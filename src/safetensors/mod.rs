@@ -67,6 +67,7 @@ pub(crate) mod header;
 mod load;
 mod masks;
 pub(crate) mod names;
+pub(crate) mod regular;
 mod report;
 mod save;
 mod state_dict;
