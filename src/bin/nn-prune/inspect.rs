@@ -129,7 +129,8 @@ impl Totals {
         self.bytes += tensor.bytes;
         self.dense += dense;
         self.bitmask += bitmask;
-        self.csr += csr;
+        // A tensor without entries may have any number of rows.
+        self.csr = self.csr.saturating_add(csr);
         self.smallest += dense.min(bitmask).min(csr);
     }
 

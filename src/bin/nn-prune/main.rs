@@ -31,7 +31,7 @@ mod exit {
 }
 
 fn main() -> ExitCode {
-    match run(Cli::parse().command) {
+    match Cli::try_parse().map_err(Failure::from).and_then(|cli| run(cli.command)) {
         Ok(code) => code,
         Err(failure) => failure.report(),
     }

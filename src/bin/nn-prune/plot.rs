@@ -66,6 +66,8 @@ pub fn check_destination(path: &Path, force: bool, checkpoint: &Checkpoint) -> R
         format!("plot: expected a file, found the folder `{}`", path.display())
     } else if is_input(path, checkpoint) {
         format!("plot: expected a path that is not part of the input, found `{}`", path.display())
+    } else if path.exists() && !path.is_file() {
+        format!("plot: expected a file, found something else at `{}`", path.display())
     } else if path.symlink_metadata().is_ok() && !force {
         format!("plot: expected nothing to be there, found `{}` (--force replaces it)", path.display())
     } else {
