@@ -150,7 +150,32 @@ impl<M: Module> Module for [M] {
     }
 }
 
-/// Modules that are nothing but a pointer to, or an option of, another one.
+/// Modules that are nothing but a pointer to another one, whose look-ups may be faster than those of the trait. A function
+/// with a `module: &mut M` does not see which it calls: `module.parameter(name)` is that of the pointer.
+macro_rules! forward_to_pointee {
+    ($($pointer:ty),*) => {$(
+        impl<M: Module + ?Sized> Module for $pointer {
+            type Elem = M::Elem;
+
+            fn named_parameters(&self) -> NamedParameters<'_, M::Elem> {
+                (**self).named_parameters()
+            }
+            fn named_parameters_mut(&mut self) -> NamedParametersMut<'_, M::Elem> {
+                (**self).named_parameters_mut()
+            }
+            fn parameter(&self, path: &str) -> Option<&Parameter<M::Elem>> {
+                (**self).parameter(path)
+            }
+            fn parameter_mut(&mut self, path: &str) -> Option<&mut Parameter<M::Elem>> {
+                (**self).parameter_mut(path)
+            }
+        }
+    )*};
+}
+
+forward_to_pointee!(Box<M>, &mut M);
+
+/// Modules that are nothing but some number of another one.
 macro_rules! forward {
     ($([$($generics:tt)*] $module:ty, $elem:ty, |$self:ident| $parameters:expr, $parameters_mut:expr;)*) => {$(
         impl<$($generics)*> Module for $module {
@@ -167,8 +192,6 @@ macro_rules! forward {
 }
 
 forward! {
-    [M: Module + ?Sized] Box<M>, M::Elem, |self| (**self).named_parameters(), (**self).named_parameters_mut();
-    [M: Module + ?Sized] &mut M, M::Elem, |self| (**self).named_parameters(), (**self).named_parameters_mut();
     [M: Module] Vec<M>, M::Elem, |self| self.as_slice().named_parameters(), self.as_mut_slice().named_parameters_mut();
     [M: Module, const N: usize] [M; N], M::Elem, |self| self.as_slice().named_parameters(), self.as_mut_slice().named_parameters_mut();
     [M: Module] Option<M>, M::Elem, |self| self.iter().flat_map(M::named_parameters).collect(), self.iter_mut().flat_map(M::named_parameters_mut).collect();

@@ -1,6 +1,13 @@
 //! Files from strangers.
 
-use prune::safetensors::{StateDictError, from_bytes, load_into, masks_from_bytes, masks_to_bytes, to_bytes};
+use std::path::Path;
+
+use ndarray::{ArrayD, arr1};
+use prune::ParameterStore;
+use prune::safetensors::{
+    StateDictError, apply_masks, from_bytes, load_file, load_file_into, load_into, load_masks, masks_from_bytes,
+    masks_to_bytes, save_file, to_bytes,
+};
 
 use crate::{file, file_of, layer, snapshot};
 
@@ -129,4 +136,130 @@ fn a_file_of_another_kind() {
     }
     let state = to_bytes(&layer()).unwrap();
     assert!(matches!(masks_from_bytes(&state), Err(StateDictError::NotMasks { .. })));
+}
+
+#[test]
+fn json_of_other_types() {
+    let mut tensors: Vec<String> = ["null", "1", "\"F32\"", "[]", "{}", "true"].map(str::to_owned).into();
+    for (dtype, shape, offsets) in [
+        ("32", "[1]", "[0,4]"),
+        ("\"F31\"", "[1]", "[0,4]"),
+        ("\"f32\"", "[1]", "[0,4]"),
+        ("\"\"", "[1]", "[0,4]"),
+        ("null", "[1]", "[0,4]"),
+        ("\"F32\"", "1", "[0,4]"),
+        ("\"F32\"", "[\"1\"]", "[0,4]"),
+        ("\"F32\"", "[1.0]", "[0,4]"),
+        ("\"F32\"", "[-1]", "[0,4]"),
+        ("\"F32\"", "[18446744073709551616]", "[0,4]"),
+        ("\"F32\"", "{}", "[0,4]"),
+        ("\"F32\"", "[1]", "4"),
+        ("\"F32\"", "[1]", "[4]"),
+        ("\"F32\"", "[1]", "[0,4,8]"),
+        ("\"F32\"", "[1]", "[0,4e0]"),
+        ("\"F32\"", "[1]", "[\"0\",\"4\"]"),
+    ] {
+        tensors.push(format!(r#"{{"dtype":{dtype},"shape":{shape},"data_offsets":{offsets}}}"#));
+    }
+    for tensor in tensors {
+        refused_by_all(&file(&format!(r#"{{"w":{tensor}}}"#), &[0; 4]));
+    }
+    for header in ["null", "1", "\"\"", "true", r#"{"__metadata__":[]}"#, r#"{"__metadata__":{"a":{}}}"#, "{1:2}"] {
+        refused_by_all(&file(header, &[]));
+    }
+    // Not UTF-8: in a name, and half of a pair.
+    for name in [&b"\xff"[..], b"\\ud800"] {
+        let header = [b"{\"", name, br#"":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}"#].concat();
+        refused_by_all(&[&(header.len() as u64).to_le_bytes()[..], &header].concat());
+    }
+}
+
+#[test]
+fn sizes_in_bits_that_overflow_or_are_no_whole_bytes() {
+    // 2^58 elements of 64 bits are 2^64 bits; three of four bits are a byte and a half.
+    for (dtype, shape, data) in [("F64", "[288230376151711744]", 0), ("F4", "[3]", 1), ("F4", "[3]", 2)] {
+        refused_by_all(&file_of(&[("w", dtype, shape, &vec![0; data])]));
+    }
+}
+
+/// Parsers quote what they did not expect.
+#[test]
+fn causes_cannot_talk_to_a_terminal_either() {
+    let tensor = |dtype: &str, offsets| format!(r#"{{"dtype":"{dtype}","shape":[1],"data_offsets":{offsets}}}"#);
+    for (header, visible) in [
+        (format!(r#"{{"w":{}}}"#, tensor("\\u001b[2J\\u009b", "[0,4]")), r"\u{1b}[2J\u{9b}"),
+        (format!(r#"{{"\u001b[2J\n\u0085":{}}}"#, tensor("F32", "[4,0]")), r"\u{1b}[2J\n\u{85}"),
+    ] {
+        let error = from_bytes::<f32>(&file(&header, &[0; 4])).unwrap_err();
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert!(cause.contains(visible) && !cause.contains(char::is_control), "{cause:?}");
+    }
+    let error = load_file::<f32>("none/\u{1b}[2J").unwrap_err().to_string();
+    assert_eq!(error, r"file: cannot read `none/\u{1b}[2J`");
+}
+
+#[test]
+fn a_hundred_thousand_masks() {
+    let names: Vec<String> = (0..100_000).map(|i| format!("layer.{i}")).collect();
+    let mut store = ParameterStore::from_iter(names.iter().map(|name| (name.as_str(), arr1(&[1.0_f32, 2.0]))));
+    names.iter().for_each(|name| prune::l1_unstructured(&mut store, name, 1).unwrap());
+    let masks = masks_from_bytes(&masks_to_bytes(&store).unwrap()).unwrap();
+    assert_eq!(masks.len(), 100_000);
+    let mut other = ParameterStore::from_iter(names.iter().map(|name| (name.as_str(), arr1(&[3.0_f32, 4.0]))));
+    assert_eq!(apply_masks(&mut other, masks).unwrap().applied.len(), 100_000);
+    assert!(names.iter().all(|name| other[name.as_str()].mask() == store[name.as_str()].mask()));
+    // Pruned, they are two hundred thousand.
+    let (again, report) = from_bytes::<f32>(&to_bytes(&other).unwrap()).unwrap();
+    assert_eq!((again.len(), report.applied.len()), (100_000, 200_000));
+}
+
+#[test]
+fn tensors_without_entries() {
+    let shapes: [&[usize]; 4] = [&[0], &[0, 3], &[3, 0], &[2, 0, 5]];
+    let names = ["a", "b", "c", "d"];
+    let mut store: ParameterStore<f32> =
+        names.into_iter().zip(shapes).map(|(name, shape)| (name, ArrayD::zeros(shape))).collect();
+    store.insert("full", arr1(&[1.0, 2.0]));
+    prune::l1_unstructured(&mut store, "a", 1.0).unwrap();
+    prune::random_unstructured(&mut store, "b", 0.5, 1).unwrap();
+    prune::ln_structured(&mut store, "c", 0.5, 2, 0).unwrap();
+    let all = prune::parameters_mut(&mut store, &["a", "b", "c", "d", "full"]).unwrap();
+    prune::global_unstructured(all, prune::L1Unstructured::new(0.5).unwrap()).unwrap();
+
+    let file = to_bytes(&store).unwrap();
+    let (loaded, report) = from_bytes::<f32>(&file).unwrap();
+    assert!(report.is_complete());
+    assert_eq!(to_bytes(&loaded).unwrap(), file);
+    for (name, shape) in names.into_iter().zip(shapes) {
+        assert_eq!(loaded[name].mask().unwrap().shape(), shape);
+    }
+    let masks = masks_from_bytes(&masks_to_bytes(&store).unwrap()).unwrap();
+    assert_eq!(masks.len(), 5);
+    assert_eq!(apply_masks(&mut store, masks).unwrap().applied.len(), 5);
+    prune::remove(&mut store, "c").unwrap();
+    assert_eq!(store["full"].value(), &arr1(&[0.0, 2.0]).into_dyn());
+}
+
+/// Opening a pipe waits for somebody to write to it, and a device has no end.
+#[cfg(unix)]
+#[test]
+fn pipes_devices_and_folders_are_refused_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let link = folder.path().join("link");
+    std::os::unix::fs::symlink(&pipe, &link).unwrap();
+    for path in [&pipe, &link, Path::new("/dev/zero"), folder.path()] {
+        let errors = [
+            load_file::<f32>(path).unwrap_err(),
+            load_file_into(&mut layer(), path).unwrap_err(),
+            load_masks(path).unwrap_err(),
+        ];
+        for error in errors {
+            assert!(matches!(&error, StateDictError::Read { path: found, .. } if found == path));
+            let cause = std::error::Error::source(&error).unwrap().to_string();
+            assert_eq!(cause, "there is something that is not a file");
+        }
+        assert!(matches!(save_file(&layer(), path), Err(StateDictError::Write { .. })));
+    }
 }
