@@ -116,7 +116,7 @@ impl Job<'_> {
 
         let meter = Meter::new(observer, Phase::Processing, 0);
         let durable = output.is_some_and(|output| output.durable);
-        let making = Making { checkpoint, tasks, pool, meter: &meter, durable };
+        let making = Making { checkpoint, masks, tasks, pool, meter: &meter, durable };
         let total = plan.files.iter().zip(&to_write).map(|(file, &writes)| making.work(file, writes)).sum();
         let meter = Meter::new(observer, Phase::Processing, total);
         let making = Making { meter: &meter, ..making };
@@ -136,8 +136,7 @@ impl Job<'_> {
                 None => making.look(file, &mut after)?,
             }
         }
-        checkpoint.check_unchanged()?;
-        masks.map_or(Ok(()), Shard::check_unchanged)?;
+        making.check_unchanged()?;
         meter.finish()?;
         if let Some(there) = destination {
             there.close(plan.index.as_ref().map(|(_, bytes)| bytes.as_slice()))?;

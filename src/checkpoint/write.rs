@@ -7,7 +7,7 @@ use super::plan::{Item, OutFile};
 use super::process::{Process, Sink, work};
 use super::rule::Task;
 use super::stream::{Pool, blocks};
-use super::{Checkpoint, CheckpointError};
+use super::{Checkpoint, CheckpointError, Shard};
 use crate::parallel;
 use crate::safetensors::atomic::AtomicFile;
 
@@ -17,6 +17,8 @@ const COPY: usize = 1 << 20;
 /// What is needed to make the files of a plan.
 pub(super) struct Making<'m, 'o> {
     pub checkpoint: &'m Checkpoint,
+    /// The mask file, which is input too.
+    pub masks: Option<&'m Shard>,
     /// One for each parameter that is pruned.
     pub tasks: &'m [Option<Task>],
     pub pool: &'m Pool,
@@ -36,8 +38,14 @@ impl Making<'_, '_> {
         for item in &out.items {
             self.item(item, Some(sink), after)?;
         }
-        self.checkpoint.check_unchanged()?;
+        self.check_unchanged()?;
         if self.durable { file.commit() } else { file.commit_unsynced() }.map_err(failed)
+    }
+
+    /// `Ok` when no file of the input has changed since it was opened.
+    pub fn check_unchanged(&self) -> Result<(), CheckpointError> {
+        self.checkpoint.check_unchanged()?;
+        self.masks.map_or(Ok(()), Shard::check_unchanged)
     }
 
     /// Looks at what would be written, as far as it is not known how much is pruned.

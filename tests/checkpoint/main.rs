@@ -1,9 +1,12 @@
 //! Checkpoints in files, against the same tensors in memory.
 #![cfg(feature = "safetensors")]
 
+mod changing;
 mod diff;
 mod errors;
 mod formats;
+mod hostile;
+mod hostile_index;
 mod inspect;
 mod masks;
 mod output;

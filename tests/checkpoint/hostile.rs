@@ -1,0 +1,235 @@
+//! Files from strangers: whatever is wrong with them is an error of its own kind, and nothing is written.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use prune::checkpoint::{
+    Checkpoint, CheckpointError, Format, MaskSource, Method, Output, Prune, Scope, Selection, diff, extract_masks,
+    inspect, remove,
+};
+use prune::safetensors::StateDictError;
+
+use crate::support::*;
+
+fn l1() -> Prune {
+    Prune::new(Method::L1 { amount: 0.5.into() }).unwrap()
+}
+
+fn weight() -> Raw {
+    Raw::of("w", &weights::<f32>(&[4, 4], 1))
+}
+
+/// A file from its parts, whether it is valid or not.
+fn file(header: &str, data: usize) -> Vec<u8> {
+    [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &vec![0; data]].concat()
+}
+
+/// A file of tensors of one `F32` each, at these offsets, with so many bytes of data.
+fn at(offsets: &[&str], data: usize) -> Vec<u8> {
+    let tensor = |(i, offsets)| format!(r#""t{i}":{{"dtype":"F32","shape":[1],"data_offsets":{offsets}}}"#);
+    let tensors: Vec<String> = offsets.iter().enumerate().map(tensor).collect();
+    file(&format!("{{{}}}", tensors.join(",")), data)
+}
+
+/// A file of one tensor, with so many bytes of data.
+fn one(dtype: &str, shape: &str, data: usize) -> Vec<u8> {
+    file(&format!(r#"{{"w":{{"dtype":"{dtype}","shape":{shape},"data_offsets":[0,{data}]}}}}"#), data)
+}
+
+type IsFault = fn(&StateDictError) -> bool;
+
+/// Files with a fault in their header, and which one.
+fn faulty() -> Vec<(Vec<u8>, IsFault)> {
+    use StateDictError as E;
+    let truncated: IsFault = |error| matches!(error, E::Truncated { .. });
+    let trailing: IsFault = |error| matches!(error, E::TrailingBytes { .. });
+    let too_large: IsFault = |error| matches!(error, E::HeaderTooLarge { limit: 100_000_000, .. });
+    let invalid: IsFault = |error| matches!(error, E::InvalidHeader { .. });
+    let layout: IsFault = |error| matches!(error, E::InvalidLayout { .. });
+    let duplicate: IsFault = |error| matches!(error, E::DuplicateName { .. });
+    let with_length = |length: u64, rest: &[u8]| [&length.to_le_bytes()[..], rest].concat();
+    let deep = |depth| "[".repeat(depth) + &"]".repeat(depth);
+    vec![
+        (vec![], truncated),
+        (vec![0; 7], truncated),
+        (with_length(3, b"{}"), truncated),
+        (with_length(100_000_000, b"{}"), truncated),
+        (with_length(100_000_001, b"{}"), too_large),
+        (with_length(u64::MAX, b"{}"), too_large),
+        (with_length(0, b""), invalid),
+        (with_length(0, b"{}"), invalid),
+        (with_length(1, b"{}"), invalid),
+        (file("{}", 1), trailing),
+        (at(&["[0,4]"], 3), truncated),
+        (at(&["[0,4]"], 5), trailing),
+        (at(&["[0,4]", "[0,4]"], 8), layout),
+        (at(&["[0,4]", "[2,6]"], 8), layout),
+        (at(&["[0,4]", "[5,9]"], 9), layout),
+        (at(&["[4,0]"], 4), layout),
+        (at(&["[4,8]"], 8), layout),
+        (at(&["[0,4]", "[4,18446744073709551615]"], 8), layout),
+        (at(&["[0,18446744073709551616]"], 8), invalid),
+        (one("F32", "[2]", 4), layout),
+        (one("F4", "[3]", 2), layout),
+        (one("F64", "[288230376151711744]", 0), layout),
+        (one("U8", "[4294967296,4294967296]", 0), layout),
+        (one("U8", "[18446744073709551615,2,0]", 0), layout),
+        (one("F31", "[1]", 4), invalid),
+        (one("F32", "[1.0]", 4), invalid),
+        (file(&deep(1_000_000), 0), invalid),
+        (file(&format!(r#"{{"w":{}}}"#, deep(1_000_000)), 0), invalid),
+        (file(&" ".repeat(1_000_000), 0), invalid),
+        (with_length(4, b"{\"\xff\"}"), invalid),
+        (file(r#"{"__metadata__":{},"__metadata__":{}}"#, 0), duplicate),
+        (at(&["[0,4]"], 4).iter().map(|&byte| if byte == b'}' { b'{' } else { byte }).collect(), invalid),
+        (b"PK\x03\x04 a zip archive, as torch.save makes it".to_vec(), too_large),
+    ]
+}
+
+#[test]
+fn faulty_headers_in_files_shards_and_masks() {
+    let folder = tempfile::tempdir().unwrap();
+    let index = write_sharded(folder.path(), &[&[weight()], &[Raw::of("v", &weights::<f32>(&[2, 2], 1))]]);
+    let good = folder.path().join("model-00001-of-00002.safetensors");
+    let bad = folder.path().join("model-00002-of-00002.safetensors");
+    for (bytes, is_fault) in faulty() {
+        fs::write(&bad, &bytes).unwrap();
+        let masks = Prune::new(Method::Masks { path: bad.clone() }).unwrap();
+        for error in [
+            Checkpoint::open([&bad]).unwrap_err(),
+            Checkpoint::open([&good, &bad]).unwrap_err(),
+            Checkpoint::open([&index]).unwrap_err(),
+            masks.dry_run(&Checkpoint::open([&good]).unwrap(), &()).unwrap_err(),
+        ] {
+            let CheckpointError::Header { path, source } = &error else { panic!("{error}") };
+            assert!(*path == bad && is_fault(source), "{source:?}: {}", String::from_utf8_lossy(&bytes));
+        }
+    }
+    // A name twice, one tensor after the other.
+    let tensor = |offsets| format!(r#""w":{{"dtype":"F32","shape":[1],"data_offsets":{offsets}}}"#);
+    fs::write(&bad, file(&format!("{{{},{}}}", tensor("[0,4]"), tensor("[4,8]")), 8)).unwrap();
+    let CheckpointError::Header { source, .. } = Checkpoint::open([&bad]).unwrap_err() else { panic!() };
+    assert!(matches!(source, StateDictError::DuplicateName { name } if name == "w"));
+}
+
+#[test]
+fn names_that_would_fool_a_terminal_or_a_file_system_are_just_names() {
+    let names = ["../../etc/passwd", "/", "a\0b", "\u{1b}[2J", "\r\n", "", " ", "a\u{202e}b", "`", "C:\\x", "w_mask"];
+    let folder = tempfile::tempdir().unwrap();
+    let tensors = names.map(|name| Raw::of(name, &weights::<f32>(&[4, 4], 1)));
+    let index = write_sharded(folder.path(), &[&tensors[..5], &tensors[5..]]);
+    let before = files(folder.path());
+    let output = folder.path().join("out");
+    for format in [Format::Weights, Format::PyTorch] {
+        let report = run(&l1().format(format), [&index], &output).unwrap();
+        assert!(report.tensors.iter().map(|tensor| tensor.name.as_str()).eq(names));
+        let written = Checkpoint::open([output.join(index.file_name().unwrap())]).unwrap();
+        assert_eq!(written.tensors().len(), names.len() * if format == Format::PyTorch { 2 } else { 1 });
+        assert_eq!(files(&output).len(), 3);
+        fs::remove_dir_all(&output).unwrap();
+        assert_eq!(files(folder.path()), before);
+    }
+    assert_eq!(run(&l1().format(Format::Masks), [&index], &output).unwrap().tensors.len(), names.len());
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
+/// Masks that a mask file could not tell the shape of.
+#[test]
+fn sizes_that_no_mask_file_can_tell() {
+    let folder = tempfile::tempdir().unwrap();
+    let tensors = [weight(), Raw::new("e", "F32", &[0, usize::MAX], vec![])];
+    let input = write(&folder.path().join("in"), &[], &tensors);
+    let output = folder.path().join("out");
+    let error = run(&l1().format(Format::Masks), [&input], &output).unwrap_err();
+    let expected = format!("`e`: expected a shape that an array can have, found [0, {}]", usize::MAX);
+    assert_eq!(error.to_string(), expected);
+    assert!(!output.exists());
+    assert_eq!(run(&l1(), [&input], &output).unwrap().pruned_after(), 8);
+}
+
+#[test]
+fn tensors_without_entries() {
+    let folder = tempfile::tempdir().unwrap();
+    let shapes: [&[usize]; 5] = [&[0], &[0, 3], &[3, 0], &[2, 0, 5], &[usize::MAX, 0]];
+    let mut tensors: Vec<Raw> =
+        shapes.iter().enumerate().map(|(i, shape)| Raw::new(&format!("e{i}"), "F32", shape, vec![])).collect();
+    tensors.push(weight());
+    let index = write_sharded(folder.path(), &[&tensors[..2], &tensors[2..]]);
+    let checkpoint = Checkpoint::open([&index]).unwrap();
+    let inspection = inspect(&checkpoint, true, &()).unwrap();
+    let empty = inspection.tensors.iter().filter(|tensor| tensor.entries == 0);
+    assert!(empty.clone().count() == 5 && empty.clone().all(|tensor| tensor.zeros == Some(0)));
+    assert!(diff(&checkpoint, &checkpoint, &()).unwrap().is_equal());
+
+    let all = Selection::new().include("*");
+    let amount = 0.5.into();
+    for (number, (method, scope, selection)) in [
+        (Method::L1 { amount }, Scope::Tensor, all.clone()),
+        (Method::L1 { amount }, Scope::Global, all.clone()),
+        (Method::Random { amount, seed: 1 }, Scope::Tensor, all.clone()),
+        (Method::Random { amount, seed: 1 }, Scope::Global, all),
+        (Method::Ln { amount, norm: 2.into(), dim: 0 }, Scope::Tensor, Selection::new().exclude("e4")),
+        (Method::RandomStructured { amount, dim: 1, seed: 1 }, Scope::Tensor, Selection::new()),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let output = folder.path().join(number.to_string());
+        let prune = Prune::new(method).unwrap().scope(scope).selection(selection).format(Format::PyTorch);
+        let report = run(&prune, [&index], &output).unwrap();
+        assert_eq!(report.pruned_after(), 8);
+        let written = Checkpoint::open([output.join(index.file_name().unwrap())]).unwrap();
+        assert!(remove(&written, &Output::new(output.join("removed")), &()).unwrap().contains(&"w".to_owned()));
+        let masks = output.join("masks");
+        let names = extract_masks(&written, &MaskSource::Masks, &Output::new(&masks), &());
+        if number < 4 {
+            // One of them has no array, and its mask none either.
+            assert!(matches!(names, Err(CheckpointError::ImpossibleShape { tensor, .. }) if tensor == "e4"));
+        } else if number == 4 {
+            let masks = Prune::new(Method::Masks { path: masks }).unwrap();
+            assert_eq!(names.unwrap().len(), 4);
+            assert_eq!(masks.dry_run(&checkpoint, &()).unwrap().pruned_after(), 8);
+        }
+    }
+}
+
+/// As many channels as a number can tell, without an entry in any.
+#[test]
+fn channels_without_entries_take_no_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = write(&folder.path().join("in"), &[], &[Raw::new("e", "F32", &[usize::MAX, 0], vec![])]);
+    let checkpoint = Checkpoint::open([&input]).unwrap();
+    let amount = 0.5.into();
+    for method in [Method::Ln { amount, norm: 2.into(), dim: 0 }, Method::RandomStructured { amount, dim: 0, seed: 1 }]
+    {
+        let error = Prune::new(method).unwrap().dry_run(&checkpoint, &()).unwrap_err();
+        assert!(matches!(error, CheckpointError::Tensor { .. } | CheckpointError::ImpossibleShape { .. }), "{error}");
+    }
+}
+
+#[test]
+fn a_hundred_thousand_tensors() {
+    let folder = tempfile::tempdir().unwrap();
+    let tensors: Vec<_> =
+        (0..100_000).map(|i| Raw::new(&format!("t{i}.weight"), "F32", &[1, 1], vec![0, 0, 128, 63])).collect();
+    let index = write_sharded(folder.path(), &[&tensors[..50_000], &tensors[50_000..]]);
+    let checkpoint = Checkpoint::open([&index]).unwrap();
+    let (pytorch, masks) = (folder.path().join("pytorch"), folder.path().join("masks"));
+    let global = l1().scope(Scope::Global);
+    let report = run(&global.clone().format(Format::PyTorch), [&index], &pytorch).unwrap();
+    assert_eq!((report.tensors.len(), report.pruned_after()), (100_000, 50_000));
+
+    let pruned = Checkpoint::open([pytorch.join(index.file_name().unwrap())]).unwrap();
+    assert_eq!(pruned.tensors().len(), 200_000);
+    let names = extract_masks(&pruned, &MaskSource::Masks, &Output::new(&masks), &()).unwrap();
+    assert_eq!(names.len(), 100_000);
+    let report = Prune::new(Method::Masks { path: masks }).unwrap().dry_run(&checkpoint, &()).unwrap();
+    assert_eq!(report.pruned_after(), 50_000);
+    assert_eq!(diff(&checkpoint, &pruned, &()).unwrap().common.len(), 100_000);
+    assert_eq!(inspect(&pruned, true, &()).unwrap().tensors.len(), 100_000);
+}

@@ -1,0 +1,274 @@
+//! Indices and folders from strangers.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use prune::checkpoint::{Checkpoint, CheckpointError, Method, Output, Prune, inspect, remove};
+use serde_json::{Value, json};
+
+use crate::support::*;
+
+const SHARD: &str = "model-00001-of-00001.safetensors";
+
+fn l1() -> Prune {
+    Prune::new(Method::L1 { amount: 0.5.into() }).unwrap()
+}
+
+fn weight() -> Raw {
+    Raw::of("w", &weights::<f32>(&[4, 4], 1))
+}
+
+/// A folder with a shard and its index.
+fn model() -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let index = write_sharded(folder.path(), &[&[weight()]]);
+    (folder, index)
+}
+
+/// What opening an index with this map says.
+fn opened(index: &Path, weight_map: Value) -> Result<Checkpoint, CheckpointError> {
+    fs::write(index, json!({ "weight_map": weight_map }).to_string()).unwrap();
+    Checkpoint::open([index])
+}
+
+#[test]
+fn an_index_outside_its_folder_is_refused() {
+    let (folder, index) = model();
+    // All of these are there, and valid.
+    fs::create_dir(folder.path().join("sub")).unwrap();
+    let inside = folder.path().join("sub/model.safetensors.index.json");
+    fs::copy(folder.path().join(SHARD), folder.path().join("sub").join(SHARD)).unwrap();
+    let absolute = folder.path().join(SHARD);
+    for shard in [
+        absolute.to_str().unwrap(),
+        &format!("../{SHARD}"),
+        &format!("../sub/{SHARD}"),
+        &format!("./{SHARD}"),
+        &format!("..\\{SHARD}"),
+        &format!("C:\\{SHARD}"),
+        &format!("\\\\server\\{SHARD}"),
+        &format!("{SHARD}\0"),
+        &format!("x/../../{SHARD}"),
+        ".",
+        "..",
+        "/",
+        "",
+    ] {
+        let error = opened(&inside, json!({ "w": shard })).unwrap_err();
+        let CheckpointError::ShardOutsideFolder { path, shard: found } = &error else { panic!("{shard}: {error}") };
+        assert_eq!((path, found.as_str()), (&inside, shard));
+        assert!(!error.to_string().contains(char::is_control));
+    }
+    // Below the folder is inside, and one file by two names is one too many.
+    assert!(opened(&index, json!({ "w": format!("sub/{SHARD}") })).is_ok());
+    let error = opened(&index, json!({ "w": format!("sub/{SHARD}"), "v": format!("sub//{SHARD}") })).unwrap_err();
+    assert!(matches!(error, CheckpointError::SameShardName { .. }));
+}
+
+/// The owner of the folder has made it: so does the cache of Hugging Face.
+#[cfg(unix)]
+#[test]
+fn a_shard_may_be_a_symbolic_link() {
+    let (folder, index) = model();
+    let (shard, blob) = (folder.path().join(SHARD), folder.path().join("blob"));
+    fs::rename(&shard, &blob).unwrap();
+    std::os::unix::fs::symlink("blob", &shard).unwrap();
+    let output = folder.path().join("out");
+    assert_eq!(run(&l1(), [&index], &output).unwrap().pruned_after(), 8);
+    assert!(output.join(SHARD).symlink_metadata().unwrap().is_file());
+    // A link to nothing is a shard that is missing.
+    fs::remove_file(&blob).unwrap();
+    assert!(matches!(Checkpoint::open([&index]), Err(CheckpointError::MissingShard { .. })));
+}
+
+#[test]
+fn keys_that_are_there_twice_are_refused() {
+    let (_folder, index) = model();
+    let map = format!(r#"{{"w":"{SHARD}"}}"#);
+    for (text, key) in [
+        (format!(r#"{{"weight_map":{{"w":"{SHARD}","w":"{SHARD}"}}}}"#), "w"),
+        (format!(r#"{{"weight_map":{{"w":"other","\u0077":"{SHARD}"}}}}"#), "w"),
+        (format!(r#"{{"weight_map":{map},"weight_map":{map}}}"#), "weight_map"),
+        (format!(r#"{{"metadata":{{}},"weight_map":{map},"metadata":{{}}}}"#), "metadata"),
+        (format!(r#"{{"\u001b[2J":1,"\u001b[2J":1,"weight_map":{map}}}"#), r"\u{1b}[2J"),
+    ] {
+        fs::write(&index, &text).unwrap();
+        let error = Checkpoint::open([&index]).unwrap_err();
+        let CheckpointError::InvalidIndex { source, .. } = &error else { panic!("{error}") };
+        assert!(source.to_string().starts_with(&format!("`{key}` is there twice at line 1")), "{source}");
+    }
+}
+
+#[test]
+fn json_of_other_types() {
+    let (_folder, index) = model();
+    let deep = |depth| "[".repeat(depth) + &"]".repeat(depth);
+    let mut texts: Vec<Vec<u8>> =
+        ["", " ", "null", "1", "\"\"", "[]", "{}", "{} {}", "{\"weight_map\":{}", "\u{feff}{}"]
+            .map(|text| text.as_bytes().to_vec())
+            .into();
+    for map in ["null", "1", "[]", "\"x\"", r#"{"w":null}"#, r#"{"w":1}"#, r#"{"w":["x"]}"#, r#"{"w":{}}"#, "{1:2}"] {
+        texts.push(format!(r#"{{"weight_map":{map}}}"#).into());
+    }
+    for depth in [128, 1_000_000] {
+        texts.push(deep(depth).into());
+        texts.push(format!(r#"{{"weight_map":{{}},"metadata":{}}}"#, deep(depth)).into());
+        texts.push(format!(r#"{{"weight_map":{{"w":{}}}}}"#, deep(depth)).into());
+    }
+    texts.push(b"{\"weight_map\":{\"\xff\":\"x\"}}".to_vec());
+    texts.push(br#"{"weight_map":{"w":"\ud800"}}"#.to_vec());
+    texts.push(" ".repeat(1_000_000).into());
+    for text in texts {
+        fs::write(&index, &text).unwrap();
+        let error = Checkpoint::open([&index]).unwrap_err();
+        assert!(matches!(error, CheckpointError::InvalidIndex { .. }), "{}", String::from_utf8_lossy(&text));
+    }
+}
+
+#[test]
+fn an_index_that_is_too_long_is_not_read() {
+    let (_folder, index) = model();
+    // It has a hole in place of its hundred megabytes.
+    fs::File::create(&index).unwrap().set_len(100_000_001).unwrap();
+    let error = Checkpoint::open([&index]).unwrap_err();
+    assert!(matches!(&error, CheckpointError::IndexTooLarge { limit: 100_000_000, found: 100_000_001, .. }));
+    let expected = format!("index: expected `{}` to have at most 100000000 bytes, found 100000001", index.display());
+    assert_eq!(error.to_string(), expected);
+}
+
+#[test]
+fn an_empty_index_has_no_tensors() {
+    let (folder, index) = model();
+    let checkpoint = opened(&index, json!({})).unwrap();
+    assert_eq!((checkpoint.shards().len(), checkpoint.tensors().len()), (0, 0));
+    assert!(inspect(&checkpoint, true, &()).unwrap().tensors.is_empty());
+    let output = Output::new(folder.path().join("out"));
+    assert!(matches!(l1().run(&checkpoint, &output, &()), Err(CheckpointError::NothingSelected { tensors: 0 })));
+    assert!(matches!(remove(&checkpoint, &output, &()), Err(CheckpointError::NothingPruned)));
+    assert!(!output.path().exists());
+}
+
+#[test]
+fn shards_that_tell_something_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let v = || Raw::of("v", &weights::<f32>(&[2, 2], 1));
+    let index = write_sharded(folder.path(), &[&[weight()], &[v()]]);
+    let [one, two] = [1, 2].map(|i| format!("model-0000{i}-of-00002.safetensors"));
+    // Not there, not where it should be, and not in the index.
+    let error = opened(&index, json!({ "w": one, "v": two, "x": two })).unwrap_err();
+    assert!(matches!(error, CheckpointError::MissingTensor { tensor, .. } if tensor == "x"));
+    let error = opened(&index, json!({ "w": one, "v": one, "x": two })).unwrap_err();
+    assert!(matches!(error, CheckpointError::MissingTensor { tensor, .. } if tensor == "v"));
+    write(&folder.path().join(&two), &[], &[v(), Raw::new("u", "U8", &[0], vec![])]);
+    let error = opened(&index, json!({ "w": one, "v": two })).unwrap_err();
+    assert!(matches!(error, CheckpointError::UnindexedTensor { tensor, .. } if tensor == "u"));
+    let error = opened(&index, json!({ "w": one, "v": "none" })).unwrap_err();
+    assert!(matches!(error, CheckpointError::MissingShard { shard, .. } if shard == folder.path().join("none")));
+    // In both, whatever the index says.
+    write(&folder.path().join(&two), &[], &[weight(), v()]);
+    let error = opened(&index, json!({ "w": one, "v": two })).unwrap_err();
+    assert!(matches!(error, CheckpointError::DuplicateTensor { tensor, .. } if tensor == "w"));
+}
+
+/// A shard of such a name would be overwritten by the description of the run, or cleared away as half-written.
+#[test]
+fn names_of_what_a_run_keeps_in_its_folder_are_reserved() {
+    let (folder, index) = model();
+    let output = folder.path().join("out");
+    for name in [".nn-prune-run.json", ".nn-prune-x.tmp", "sub/.nn-prune-x.tmp"] {
+        let shard = folder.path().join(name);
+        fs::create_dir_all(shard.parent().unwrap()).unwrap();
+        fs::copy(folder.path().join(SHARD), &shard).unwrap();
+        let checkpoint = opened(&index, json!({ "w": name })).unwrap();
+        let error = l1().run(&checkpoint, &Output::new(&output).force(true), &()).unwrap_err();
+        let expected = format!("output: expected names that do not begin with `.nn-prune-`, found `{name}`");
+        assert_eq!(error.to_string(), expected);
+        assert!(matches!(error, CheckpointError::ReservedName { .. }));
+        assert!(!output.exists());
+        assert_eq!(inspect(&checkpoint, false, &()).unwrap().tensors.len(), 1);
+    }
+    // The index itself,
+    let other = folder.path().join(".nn-prune-run.json");
+    let error = l1().run(&opened(&other, json!({ "w": SHARD })).unwrap(), &Output::new(&output), &()).unwrap_err();
+    assert!(matches!(error, CheckpointError::ReservedName { path } if path == other));
+    // and a mask file that lies where the description is to be.
+    fs::create_dir(&output).unwrap();
+    let checkpoint = opened(&index, json!({ "w": SHARD })).unwrap();
+    let masks = output.join(".nn-prune-run.json");
+    let all_masks = l1().format(prune::checkpoint::Format::Masks);
+    drop(all_masks.run(&checkpoint, &Output::new(&masks), &()).unwrap());
+    let before = fs::read(&masks).unwrap();
+    let prune = Prune::new(Method::Masks { path: masks.clone() }).unwrap();
+    let error = prune.run(&checkpoint, &Output::new(&output).force(true), &()).unwrap_err();
+    assert!(matches!(error, CheckpointError::ReservedName { .. }), "{error}");
+    assert_eq!(fs::read(&masks).unwrap(), before);
+}
+
+#[test]
+fn a_shard_that_is_a_folder() {
+    let (folder, index) = model();
+    fs::create_dir(folder.path().join("folder")).unwrap();
+    let error = opened(&index, json!({ "w": "folder" })).unwrap_err();
+    assert!(matches!(&error, CheckpointError::Read { path, .. } if *path == folder.path().join("folder")));
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert_eq!(cause, "there is something that is not a file");
+}
+
+/// Opening one waits for somebody to write to it.
+#[cfg(unix)]
+#[test]
+fn pipes_and_devices_are_refused_at_once() {
+    let (folder, index) = model();
+    let pipe = |name: &str| {
+        let pipe = folder.path().join(name);
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        pipe
+    };
+    let refused = |result: Result<Checkpoint, CheckpointError>| {
+        let CheckpointError::Read { source, .. } = result.unwrap_err() else { panic!() };
+        assert_eq!(source.to_string(), "there is something that is not a file");
+    };
+    refused(Checkpoint::open([pipe("pipe.safetensors")]));
+    refused(Checkpoint::open([pipe("pipe.safetensors.index.json")]));
+    refused(Checkpoint::open(["/dev/zero"]));
+    refused(opened(&index, json!({ "w": "pipe.safetensors" })));
+    let checkpoint = opened(&index, json!({ "w": SHARD })).unwrap();
+    let masks = Prune::new(Method::Masks { path: folder.path().join("pipe.safetensors") }).unwrap();
+    assert!(matches!(masks.dry_run(&checkpoint, &()), Err(CheckpointError::Read { .. })));
+
+    // In the output folder: in place of the description of a run, and of a shard.
+    let out = folder.path().join("out");
+    fs::create_dir(&out).unwrap();
+    pipe("out/.nn-prune-run.json");
+    for output in [Output::new(&out), Output::new(&out).force(true), Output::new(&out).resume(true)] {
+        assert!(matches!(l1().run(&checkpoint, &output, &()), Err(CheckpointError::Read { .. })));
+    }
+    fs::remove_file(out.join(".nn-prune-run.json")).unwrap();
+    pipe(&format!("out/{SHARD}"));
+    assert!(matches!(l1().run(&checkpoint, &Output::new(&out), &()), Err(CheckpointError::OutputExists { .. })));
+    let error = l1().run(&checkpoint, &Output::new(&out).force(true), &()).unwrap_err();
+    assert!(matches!(error, CheckpointError::Write { .. }), "{error}");
+}
+
+/// What is left of a run that was killed before its first shard: a description without a word in it, and a temporary file.
+#[test]
+fn a_run_that_had_only_just_begun_is_resumed() {
+    let (folder, index) = model();
+    let (whole, part) = (folder.path().join("whole"), folder.path().join("part"));
+    drop(run(&l1(), [&index], &whole).unwrap());
+    for resume in [false, true] {
+        fs::create_dir(&part).unwrap();
+        fs::write(part.join(".nn-prune-run.json"), "").unwrap();
+        fs::write(part.join(".nn-prune-abc.tmp"), "half").unwrap();
+        let output = Output::new(&part).resume(resume);
+        drop(l1().run(&Checkpoint::open([&index]).unwrap(), &output, &()).unwrap());
+        let names = |folder: &Path| {
+            let mut names: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+            names.sort();
+            names
+        };
+        assert_eq!(names(&part), names(&whole));
+        assert_eq!(fs::read(part.join(SHARD)).unwrap(), fs::read(whole.join(SHARD)).unwrap());
+        fs::remove_dir_all(&part).unwrap();
+    }
+}
