@@ -3,6 +3,7 @@
 mod bad_input;
 mod convert;
 mod diff;
+mod hostile;
 mod inspect;
 mod masks;
 #[cfg(unix)]

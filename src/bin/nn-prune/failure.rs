@@ -1,7 +1,6 @@
 //! Why a command did not succeed.
 
 use std::error::Error;
-use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -43,7 +42,7 @@ impl Failure {
     pub fn report(self) -> ExitCode {
         let code = self.code();
         match self {
-            Self::Usage(error) => usage(&error),
+            Self::Usage(error) => drop(error.print()),
             Self::Checkpoint(error) => complain(&error.to_string(), error.source(), hint(&error)),
             Self::Other { message, source } => complain(&message, source.as_deref(), None),
         }
@@ -75,19 +74,6 @@ fn hint(error: &CheckpointError) -> Option<&'static str> {
         E::NothingSelected { .. } => "--include selects tensors by name, '*' all of them",
         _ => return None,
     })
-}
-
-/// Prints what the parser of the command line says, which quotes arguments: a shell may have made them of the names of a
-/// stranger's files.
-fn usage(error: &clap::Error) {
-    let control = |argument: OsString| argument.to_string_lossy().contains(char::is_control);
-    if std::env::args_os().any(control) {
-        let text: String =
-            error.render().to_string().lines().map(|line| show::plain(line).into_owned() + "\n").collect();
-        let _ = std::io::stderr().write_all(text.as_bytes());
-    } else {
-        drop(error.print());
-    }
 }
 
 /// One line for the error, one for each of its causes, and one for what helps.

@@ -31,10 +31,18 @@ mod exit {
 }
 
 fn main() -> ExitCode {
-    match Cli::try_parse().map_err(Failure::from).and_then(|cli| run(cli.command)) {
+    match parse().map_err(Failure::from).and_then(|cli| run(cli.command)) {
         Ok(code) => code,
         Err(failure) => failure.report(),
     }
+}
+
+fn parse() -> Result<Cli, clap::Error> {
+    Cli::try_parse().map_err(|error| {
+        // The message quotes arguments, and a shell may have made them of the names of a stranger's files.
+        let arguments = std::env::args_os().map(|argument| show::plain(&argument.to_string_lossy()).into_owned());
+        Cli::try_parse_from(arguments).err().unwrap_or(error)
+    })
 }
 
 fn run(command: Command) -> Result<ExitCode, Failure> {
