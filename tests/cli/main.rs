@@ -3,12 +3,17 @@
 mod bad_input;
 mod convert;
 mod diff;
+#[cfg(unix)]
+mod full_disk;
 mod hostile;
 mod inspect;
+#[cfg(unix)]
+mod killed;
 mod masks;
 #[cfg(unix)]
 mod memory;
 mod output;
+mod reproducible;
 mod usage;
 
 use std::ffi::OsStr;
@@ -29,6 +34,13 @@ struct Run {
 }
 
 impl Run {
+    /// Runs a command to its end.
+    fn of(command: &mut Command) -> Self {
+        let output = command.output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Self { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    }
+
     /// Its output, when it has succeeded and has not said anything else.
     #[track_caller]
     fn ok(self) -> String {
@@ -83,9 +95,7 @@ impl Folder {
     }
 
     fn run_with(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Run {
-        let output = program().args(arguments).current_dir(self.0.path()).output().unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        Run { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+        Run::of(program().args(arguments).current_dir(self.0.path()))
     }
 
     /// The names of the files, those in folders too.

@@ -61,6 +61,10 @@ mod unix {
     use std::fs::{File, Permissions};
     use std::os::unix::fs::{PermissionsExt, symlink};
 
+    use ndarray::Array;
+    use prune::ParameterStore;
+    use prune::safetensors::StateDictError;
+
     use super::*;
 
     fn mode(path: &Path) -> u32 {
@@ -132,5 +136,42 @@ mod unix {
         fs::hard_link(&path, &other).unwrap();
         save_file(&layer(), &path).unwrap();
         assert_eq!(fs::read(&other).unwrap(), b"old");
+    }
+
+    /// Tells this program that it is to save files, and where.
+    const FOLDER: &str = "NN_PRUNE_TEST_FOLDER";
+
+    /// Not a test, but what the next one runs with files that cannot grow.
+    #[test]
+    fn saves_where_it_is_told_to() {
+        let Some(folder) = std::env::var_os(FOLDER) else { return };
+        let path = |name| Path::new(&folder).join(name);
+        let mut large = ParameterStore::from_iter([("w", Array::<f32, _>::ones(1_000_000))]);
+        prune::identity(&mut large, "w").unwrap();
+        let write = |result| {
+            let StateDictError::Write { source, .. } = Result::unwrap_err(result) else { panic!() };
+            assert_eq!(source.kind(), std::io::ErrorKind::FileTooLarge, "{source}");
+        };
+        for name in ["old", "new"] {
+            write(save_file(&large, path(name)));
+        }
+        // A bit takes less than a weight: this fits.
+        save_masks(&large, path("masks")).unwrap();
+    }
+
+    #[test]
+    fn a_full_disk_leaves_what_was_there() {
+        let folder = tempdir().unwrap();
+        fs::write(folder.path().join("old"), "old").unwrap();
+        // Of 512 or 1024 bytes each. Ignored, the signal becomes an error of the call, as a full disk is one.
+        let script = "ulimit -f 2000 && trap '' XFSZ && exec \"$@\"";
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", script, "sh"]).arg(std::env::current_exe().unwrap());
+        shell.args(["--exact", "files::unix::saves_where_it_is_told_to"]).env(FOLDER, folder.path());
+        let output = shell.output().unwrap();
+        let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success() && printed.contains("1 passed"), "{output:?}");
+        assert_eq!(names_in(folder.path()), ["masks", "old"]);
+        assert_eq!(fs::read(folder.path().join("old")).unwrap(), b"old");
     }
 }
