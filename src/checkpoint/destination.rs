@@ -144,11 +144,12 @@ fn real_path(path: &Path) -> Option<PathBuf> {
 fn described(shard: &Shard) -> Value {
     // As text, since JSON has no such numbers.
     let modified = shard.modified().map(|nanoseconds| nanoseconds.to_string());
-    json!({ "name": shard.name().to_string_lossy(), "bytes": shard.bytes(), "modified": modified })
+    json!({ "name": name_of(shard.name()), "bytes": shard.bytes(), "modified": modified })
 }
 
+/// A name as text. Two names that are not text do not become one.
 fn name_of(path: &Path) -> String {
-    path.to_string_lossy().into_owned()
+    path.to_str().map_or_else(|| format!("{path:?}"), str::to_owned)
 }
 
 impl Run {

@@ -29,7 +29,7 @@ pub enum CheckpointError {
         /// The other one.
         second: PathBuf,
     },
-    /// The operating system could not read a file.
+    /// The operating system could not read a file, or there is something else than a regular file in its place.
     #[error("file: cannot read {}", Path(path))]
     Read {
         /// The file.
@@ -53,7 +53,7 @@ pub enum CheckpointError {
         /// Which fault.
         source: StateDictError,
     },
-    /// A file is not the size or of the time that it was when the checkpoint was opened.
+    /// A file is not of the size or the time that it was of when the checkpoint was opened, or is no longer at its path.
     #[error("file: expected {} to stay as it is while it is read, found it changed", Path(path))]
     Changed {
         /// The file.

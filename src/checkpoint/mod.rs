@@ -42,7 +42,7 @@
 //!
 //! [`CheckpointError`] has a variant for each way in which files can be wrong, a stranger's included. No file causes a
 //! panic, or an allocation that is not in proportion to its own size. The files of a checkpoint must not change
-//! while it is open: a change of size or time is noticed, and the output withheld.
+//! while it is open: a change of size or time, or another file in its place, is noticed, and the output withheld.
 
 mod choose;
 mod convert;

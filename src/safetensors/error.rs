@@ -13,7 +13,7 @@ use super::names;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StateDictError {
-    /// The operating system could not read the file.
+    /// The operating system could not read the file, or there is something else than a regular file in its place.
     #[error("file: cannot read {}", Quoted(&path.to_string_lossy()))]
     Read {
         /// The file.

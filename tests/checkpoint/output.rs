@@ -256,3 +256,31 @@ fn progress_reaches_its_total() {
         assert_eq!(last.map(AtomicU64::into_inner), [ranked, bytes]);
     }
 }
+
+/// Two names that differ in what is not text are two shards, of which one is finished.
+#[cfg(target_os = "linux")]
+#[test]
+fn names_that_are_not_text_are_told_apart() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = tempfile::tempdir().unwrap();
+    let shards = [&b"\xfe.safetensors"[..], b"\xff.safetensors"].map(|name| {
+        let name = std::ffi::OsStr::from_bytes(name);
+        let weight = Raw::of(&format!("{name:?}"), &weights::<f32>(&[300, 500], 1));
+        write(&folder.path().join(name), &[], &[weight])
+    });
+    let output = folder.path().join("out");
+    let run = |amount: f64, output: Output, stop_at: u64| {
+        let observer = |progress: Progress| match progress.done > stop_at {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        };
+        l1(amount).run(&Checkpoint::open(&shards).unwrap(), &output, &observer)
+    };
+    // An older output, which is to be replaced.
+    drop(run(0.1, Output::new(&output), u64::MAX).unwrap());
+    assert!(run(0.5, Output::new(&output).force(true), 700_000).is_err());
+    let report = run(0.5, Output::new(&output).force(true).resume(true), u64::MAX).unwrap();
+    assert_eq!(report.resumed.len(), 1);
+    let [one, two] = shards.map(|shard| read(&output.join(shard.file_name().unwrap())).remove(0).data);
+    assert!(one == two);
+}
