@@ -233,3 +233,16 @@ fn a_hundred_thousand_tensors() {
     assert_eq!(diff(&checkpoint, &pruned, &()).unwrap().common.len(), 100_000);
     assert_eq!(inspect(&pruned, true, &()).unwrap().tensors.len(), 100_000);
 }
+
+/// Two halves for each tensor: an input may have a header that is just short enough.
+#[test]
+fn a_header_that_would_be_too_long_is_not_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let long = Raw { name: "x".repeat(60_000_000), ..weight() };
+    let input = write(&folder.path().join("in"), &[], &[long]);
+    let output = folder.path().join("out");
+    let error = run(&l1().format(Format::PyTorch), [&input], &output).unwrap_err();
+    let CheckpointError::OutputHeader { source } = error else { panic!("{error}") };
+    assert!(matches!(source, StateDictError::HeaderTooLarge { limit: 100_000_000, .. }));
+    assert!(!output.exists());
+}
