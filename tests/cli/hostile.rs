@@ -146,7 +146,7 @@ fn one_long_name_among_many_tensors() {
 }
 
 #[test]
-fn many_tensors_are_listed() {
+fn a_hundred_thousand_tensors() {
     let folder = Folder::new();
     let names: Vec<String> = (0..100_000).map(|i| format!("t{i}.w")).collect();
     let tensors: Vec<(&str, &str, &[usize], &[u8])> =

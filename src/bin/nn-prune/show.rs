@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn only_long_cells_are_shortened() {
-        for length in [0, 1, 199, 200, 201] {
+        for length in [0, 1, 199, 200] {
             assert_eq!(shortened("重".repeat(length)), "重".repeat(length), "{length}");
         }
         assert_eq!(
