@@ -2,6 +2,9 @@
 
 use crate::PruneError;
 
+/// How many channels without entries are looked at, each of which takes some bytes.
+const MOST_EMPTY: usize = 1 << 24;
+
 /// A row-major tensor as `outer` x `len` x `inner`, where `len` is the size of the axis that is pruned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Channels {
@@ -28,7 +31,12 @@ impl Channels {
             .filter(|&axis| axis < ndim)
             .ok_or(PruneError::AxisOutOfRange { found: dim, ndim })?;
         let product = |sizes: &[usize]| sizes.iter().product();
-        Ok(Self { outer: product(&shape[..axis]), len: shape[axis], inner: product(&shape[axis + 1..]), axis })
+        let channels =
+            Self { outer: product(&shape[..axis]), len: shape[axis], inner: product(&shape[axis + 1..]), axis };
+        if channels.size() == 0 && channels.len > MOST_EMPTY {
+            return Err(PruneError::TooManyChannels { limit: MOST_EMPTY, shape: shape.to_vec() });
+        }
+        Ok(channels)
     }
 
     /// The number of entries of one channel.

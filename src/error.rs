@@ -51,6 +51,17 @@ pub enum PruneError {
         /// The shape of the tensor.
         shape: Vec<usize>,
     },
+    /// A tensor without entries that has more channels along the axis than are looked at.
+    ///
+    /// Of any other tensor the channels take no more memory than its entries do. A shape such as `[0, 1 << 60]` costs
+    /// nothing to make up, and a file may have one.
+    #[error("dim: expected at most {limit} channels where they have no entries, found shape {shape:?}")]
+    TooManyChannels {
+        /// The largest number of channels without entries.
+        limit: usize,
+        /// The shape of the tensor.
+        shape: Vec<usize>,
+    },
     /// The nuclear norm of channels that are not matrices, or of a half-precision tensor.
     #[error("n: the nuclear norm expects a 3-dimensional tensor of f32 or f64, found {dtype} of shape {shape:?}")]
     NuclearNorm {

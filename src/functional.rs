@@ -70,8 +70,8 @@ pub fn l1_unstructured<M: Module + ?Sized>(
 ///
 /// # Errors
 ///
-/// As [`apply`], [`PruneError::InvalidFraction`], [`PruneError::AmountTooLarge`], [`PruneError::TooFewDimensions`] and
-/// [`PruneError::AxisOutOfRange`].
+/// As [`apply`], [`PruneError::InvalidFraction`], [`PruneError::AmountTooLarge`], [`PruneError::TooFewDimensions`],
+/// [`PruneError::AxisOutOfRange`] and [`PruneError::TooManyChannels`].
 pub fn random_structured<M: Module + ?Sized>(
     module: &mut M,
     name: &str,

@@ -56,8 +56,9 @@ impl From<i32> for Norm {
 /// # Errors
 ///
 /// [`PruneError::TooFewDimensions`] and [`PruneError::AxisOutOfRange`] where there are no such channels,
-/// [`PruneError::InvalidNorm`] for n = NaN, [`PruneError::EmptyChannels`] for n = ±infinity or n < 0 of channels without
-/// entries, [`PruneError::NuclearNorm`] and [`PruneError::FeatureDisabled`] as at [`Norm::Nuclear`].
+/// [`PruneError::TooManyChannels`] where they are many and empty, [`PruneError::InvalidNorm`] for n = NaN,
+/// [`PruneError::EmptyChannels`] for n = ±infinity or n < 0 of channels without entries, [`PruneError::NuclearNorm`] and
+/// [`PruneError::FeatureDisabled`] as at [`Norm::Nuclear`].
 pub fn channel_norms<A: Element>(
     tensor: ArrayViewD<'_, A>,
     norm: impl Into<Norm>,

@@ -97,6 +97,30 @@ fn a_norm_of_nothing() {
     }
 }
 
+/// A shape that takes no memory, whose channels would take more than there is.
+#[test]
+fn channels_of_nothing_without_number() {
+    let expected = PruneError::TooManyChannels { limit: 1 << 24, shape: vec![0, 1 << 60] };
+    let message =
+        "dim: expected at most 16777216 channels where they have no entries, found shape [0, 1152921504606846976]";
+    let mut store = Store::from_iter([("weight", Array2::<f32>::zeros((0, 1 << 60)))]);
+    let before = picture(&store);
+    let refused = [
+        prune::ln_structured(&mut store, "weight", 0, 2, 1),
+        prune::random_structured(&mut store, "weight", 0.5, -1, 42),
+        prune::random_structured(&mut store, "weight", 1, 1, Generator::manual_seed(888)),
+        channel_norms(store["weight"].value().view(), 2, 1).map(drop),
+    ];
+    for error in refused.map(Result::unwrap_err) {
+        assert_says(error, expected.clone(), message);
+    }
+    assert_eq!(picture(&store), before);
+    // Along the other axis there are no channels, and of the entries there are none.
+    prune::ln_structured(&mut store, "weight", 0.5, 2, 0).unwrap();
+    prune::l1_unstructured(&mut store, "weight", 0.5).unwrap();
+    prune::random_unstructured(&mut store, "weight", 0.5, 42).unwrap();
+}
+
 #[cfg(feature = "nuclear")]
 #[test]
 fn the_nuclear_norm_of_what_is_no_matrix() {

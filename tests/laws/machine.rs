@@ -1,10 +1,11 @@
 //! Any calls in any order, followed by a naive model.
 
 use proptest::prelude::*;
-use proptest::sample::Index;
 use prune::{Module, ParameterStore, PruneError, Target};
 
 use crate::dtype::{Dtype, assert_same, for_each_dtype};
+#[cfg(feature = "safetensors")]
+use crate::files;
 use crate::inputs::{Fill, layout, shape, spec, unstructured, values};
 use crate::layout::Layout;
 use crate::model::{Model, Picture};
@@ -13,10 +14,13 @@ use crate::spec::Spec;
 
 for_each_dtype!(every_sequence_of_calls_agrees_with_the_model);
 
-const NAMES: [&str; 3] = ["conv.weight", "conv.bias", "fc.weight"];
+pub const NAMES: [&str; 3] = ["conv.weight", "conv.bias", "fc.weight"];
+
+/// Parameters, and what is done to them.
+pub type Sequence<A> = ([(Vec<usize>, Fill<A>); NAMES.len()], Vec<Step<A>>);
 
 #[derive(Debug, Clone)]
-enum Step<A> {
+pub enum Step<A> {
     Prune {
         at: usize,
         spec: Spec,
@@ -35,10 +39,11 @@ enum Step<A> {
         scores: Fill<A>,
         misshapen: bool,
     },
+    /// From some entry on, counted modulo their number.
     Update {
         at: usize,
         orig: Fill<A>,
-        from: Index,
+        from: usize,
     },
     MaskGradient {
         at: usize,
@@ -51,6 +56,8 @@ enum Step<A> {
     Remove {
         at: usize,
     },
+    #[cfg(feature = "safetensors")]
+    File(files::Step),
 }
 
 fn step<A: Dtype>() -> BoxedStrategy<Step<A>> {
@@ -58,49 +65,66 @@ fn step<A: Dtype>() -> BoxedStrategy<Step<A>> {
     let global = prop_oneof![9 => unstructured().boxed(), 1 => spec().boxed()];
     // Scores or gradients of another shape, now and then.
     let slip = || prop::bool::weighted(0.1);
-    prop_oneof![
+    let calls = prop_oneof![
         4 => (at(), spec()).prop_map(|(at, spec)| Step::Prune { at, spec }),
         2 => (at(), spec(), values(), layout(), slip())
             .prop_map(|(at, spec, scores, layout, misshapen)| Step::PruneByScores { at, spec, scores, layout, misshapen }),
         3 => (prop::sample::subsequence(&NAMES, 0..=3).prop_shuffle(), global, values(), slip())
             .prop_map(|(names, spec, scores, misshapen)| Step::Global { names, spec, scores, misshapen }),
-        2 => (at(), values(), any::<Index>()).prop_map(|(at, orig, from)| Step::Update { at, orig, from }),
+        2 => (at(), values(), any::<usize>()).prop_map(|(at, orig, from)| Step::Update { at, orig, from }),
         1 => (at(), values(), layout(), slip())
             .prop_map(|(at, gradient, layout, misshapen)| Step::MaskGradient { at, gradient, layout, misshapen }),
         1 => Just(Step::Clone),
         1 => at().prop_map(|at| Step::Remove { at }),
-    ].boxed()
+    ];
+    #[cfg(feature = "safetensors")]
+    let calls = prop_oneof![5 => calls, 1 => files::step().prop_map(Step::File)];
+    calls.boxed()
+}
+
+pub fn sequence<A: Dtype>() -> BoxedStrategy<Sequence<A>> {
+    let tensors = [(); NAMES.len()].map(|()| (shape(), values::<A>()));
+    (tensors, prop::collection::vec(step::<A>(), 1..16)).boxed()
 }
 
 fn every_sequence_of_calls_agrees_with_the_model<A: Dtype>() {
-    let tensors = [(); NAMES.len()].map(|()| (shape(), values::<A>()));
-    holds((tensors, prop::collection::vec(step::<A>(), 1..16)), |(tensors, steps)| {
-        let arrays = tensors.map(|(shape, values)| values.array(&shape));
-        let mut models = arrays.each_ref().map(|array| Model::new(array.shape(), array));
-        let mut store = ParameterStore::from_iter(NAMES.into_iter().zip(arrays));
-        let mut originals = Vec::new();
-        for step in &steps {
-            let before = pictures(&store);
-            if let Step::Clone = step {
+    holds(sequence::<A>(), agrees_with_the_model);
+}
+
+/// Panics at the first step after which anything is not as the model says.
+pub fn agrees_with_the_model<A: Dtype>((tensors, steps): Sequence<A>) {
+    let arrays = tensors.map(|(shape, values)| values.array(&shape));
+    let mut models = arrays.each_ref().map(|array| Model::new(array.shape(), array));
+    let mut store = ParameterStore::from_iter(NAMES.into_iter().zip(arrays));
+    let mut originals = Vec::new();
+    #[cfg(feature = "safetensors")]
+    let mut saved = None;
+    for step in &steps {
+        let before = pictures(&store);
+        match step {
+            Step::Clone => {
                 let clone = store.clone();
                 originals.push((std::mem::replace(&mut store, clone), before));
-                continue;
             }
-            let valid = in_model(step, &mut models);
-            let result = in_crate(step, &mut store, &models);
-            assert_eq!(result.is_ok(), valid, "{step:?}: {result:?}");
-            if result.is_err() {
-                assert_eq!(pictures(&store), before);
+            #[cfg(feature = "safetensors")]
+            Step::File(step) => files::follow(*step, &mut store, &mut models, &mut saved),
+            step => {
+                let valid = in_model(step, &mut models);
+                let result = in_crate(step, &mut store, &models);
+                assert_eq!(result.is_ok(), valid, "{step:?}: {result:?}");
+                if result.is_err() {
+                    assert_eq!(pictures(&store), before);
+                }
             }
-            for (model, name) in models.iter().zip(NAMES) {
-                model.assert_is(&store[name]);
-            }
-            assert_eq!(prune::is_pruned(&store), models.iter().any(|model| model.mask.is_some()));
         }
-        for (original, picture) in originals {
-            assert_eq!(pictures(&original), picture);
+        for (model, name) in models.iter().zip(NAMES) {
+            model.assert_is(&store[name]);
         }
-    });
+        assert_eq!(prune::is_pruned(&store), models.iter().any(|model| model.mask.is_some()));
+    }
+    for (original, picture) in originals {
+        assert_eq!(pictures(&original), picture);
+    }
 }
 
 fn pictures<A: Dtype>(store: &ParameterStore<A>) -> Vec<Picture> {
@@ -134,13 +158,15 @@ fn in_model<A: Dtype>(step: &Step<A>, models: &mut [Model<A>; NAMES.len()]) -> b
         Step::Update { at, orig, from } => {
             let model = &mut models[*at];
             let changed = orig.array(&model.shape);
-            let from = if model.orig.is_empty() { 0 } else { from.index(model.orig.len()) };
+            let from = from % model.orig.len().max(1);
             model.orig.iter_mut().zip(&changed).skip(from).for_each(|(x, changed)| *x = *changed);
             true
         }
         Step::MaskGradient { misshapen, .. } => !misshapen,
         Step::Remove { at } => models[*at].mask.is_some() && models[*at].remove(),
         Step::Clone => true,
+        #[cfg(feature = "safetensors")]
+        Step::File(_) => true,
     }
 }
 
@@ -169,7 +195,7 @@ fn in_crate<A: Dtype>(
         Step::Update { at, orig, from } => {
             let changed = orig.array(&models[*at].shape);
             store[NAMES[*at]].update(|mut orig| {
-                let from = if orig.is_empty() { 0 } else { from.index(orig.len()) };
+                let from = from % orig.len().max(1);
                 orig.iter_mut().zip(&changed).skip(from).for_each(|(x, changed)| *x = *changed);
             });
             Ok(())
@@ -185,5 +211,7 @@ fn in_crate<A: Dtype>(
         }
         Step::Remove { at } => prune::remove(store, NAMES[*at]),
         Step::Clone => Ok(()),
+        #[cfg(feature = "safetensors")]
+        Step::File(_) => Ok(()),
     }
 }

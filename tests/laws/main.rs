@@ -3,8 +3,12 @@
 //! What the crate does is compared with an [`oracle`] that is slow and obvious: it sorts, it loops, and it shares no code
 //! with the crate.
 
+#[cfg(feature = "safetensors")]
+mod bytes;
 mod drawn;
 mod dtype;
+#[cfg(feature = "safetensors")]
+mod files;
 mod global;
 mod inputs;
 mod large;
@@ -13,6 +17,9 @@ mod machine;
 mod model;
 mod norms;
 mod oracle;
+#[cfg(feature = "safetensors")]
+#[path = "../fuzz/replay.rs"]
+mod replay;
 mod runner;
 mod selection;
 mod single;

@@ -1,0 +1,211 @@
+//! Any bytes, as the files of a checkpoint that is opened, inspected and pruned.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use half::{bf16, f16};
+use prune::checkpoint::{
+    Checkpoint, CheckpointError, Format, Inspection, Method, Outcome, Output, Prune, PruneReport, Scope, diff, inspect,
+    tensor_seed,
+};
+use prune::safetensors::{load_file, load_masks};
+use prune::{Element, L1Unstructured, LnStructured, Parameter, PruneError, RandomStructured, RandomUnstructured};
+
+use crate::file;
+
+/// What is pruned how, by the first three bytes.
+struct Options {
+    method: u8,
+    amount: f64,
+    scope: Scope,
+    format: Format,
+    index: bool,
+}
+
+const SEED: u64 = 888;
+
+impl Options {
+    fn of(bytes: [u8; 3]) -> Self {
+        let [method, amount, others] = bytes;
+        Self {
+            method: method % 4,
+            amount: f64::from(amount) / 255.0,
+            scope: if others & 1 == 0 { Scope::Tensor } else { Scope::Global },
+            format: [Format::Weights, Format::PyTorch, Format::Masks][usize::from(others >> 1) % 3],
+            index: others & 0x80 != 0,
+        }
+    }
+
+    fn prune(&self) -> Prune {
+        let amount = self.amount.into();
+        let method = match self.method {
+            0 => Method::L1 { amount },
+            1 => Method::Random { amount, seed: SEED },
+            2 => Method::Ln { amount, norm: 2.into(), dim: -1 },
+            _ => Method::RandomStructured { amount, dim: 0, seed: SEED },
+        };
+        Prune::new(method).expect("a valid amount").scope(self.scope).format(self.format)
+    }
+
+    /// The same in memory, for a tensor of this name.
+    fn prune_in_memory<A: Element>(&self, name: &str, parameter: &mut Parameter<A>) -> Result<(), PruneError> {
+        let seed = tensor_seed(SEED, name);
+        match self.method {
+            0 => parameter.prune(L1Unstructured::new(self.amount)?),
+            1 => parameter.prune(RandomUnstructured::new(self.amount, seed)?),
+            2 => parameter.prune(LnStructured::new(self.amount, 2, -1)?),
+            _ => parameter.prune(RandomStructured::new(self.amount, 0, seed)?),
+        }
+    }
+}
+
+/// A file after the other, each behind its length: an index if the options say so, then up to three shards.
+fn write_files(folder: &Path, options: &Options, mut rest: &[u8]) -> Vec<PathBuf> {
+    let mut next = || {
+        let (length, bytes) = rest.split_first_chunk()?;
+        let length = usize::from(u16::from_le_bytes(*length));
+        let (bytes, others) = bytes.split_at(length.min(bytes.len()));
+        rest = others;
+        Some(bytes)
+    };
+    let index = if options.index { next() } else { None };
+    let mut paths = Vec::new();
+    for name in ["a.safetensors", "b.safetensors", "c.safetensors"] {
+        let Some(bytes) = next() else { break };
+        paths.push(folder.join(name));
+        fs::write(folder.join(name), file::of(bytes)).expect("a scratch file");
+    }
+    if let Some(index) = index {
+        paths = vec![folder.join("model.safetensors.index.json")];
+        fs::write(&paths[0], index).expect("a scratch file");
+    }
+    paths
+}
+
+/// A checkpoint is refused, or what is written is what the report says, what the methods do in memory, the same bytes every
+/// time, and a checkpoint again.
+pub fn check(bytes: &[u8]) {
+    let Some((options, files)) = bytes.split_first_chunk::<3>() else { return };
+    let options = Options::of(*options);
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    let paths = write_files(folder.path(), &options, files);
+    let before = contents(folder.path());
+    let checkpoint = match Checkpoint::open(&paths) {
+        Ok(checkpoint) => checkpoint,
+        Err(error) => return check_message(&error),
+    };
+
+    let names: Vec<&str> = checkpoint.tensors().iter().map(|tensor| tensor.name.as_str()).collect();
+    assert_eq!(names.len(), names.iter().collect::<BTreeSet<_>>().len());
+    let inspection = match inspect(&checkpoint, true, &()) {
+        Ok(inspection) => inspection,
+        Err(error) => return check_message(&error),
+    };
+
+    let (tried, output) = (options.prune().dry_run(&checkpoint, &()), folder.path().join("output"));
+    let report = match options.prune().run(&checkpoint, &Output::new(&output), &()) {
+        Ok(report) => report,
+        Err(error) => {
+            assert!(!output.is_file(), "an error, and yet an output");
+            return check_message(&error);
+        }
+    };
+    assert_eq!(tried.expect("it can be done"), report);
+    let again = folder.path().join("again");
+    let second = options.prune().run(&checkpoint, &Output::new(&again), &()).expect("it could be done");
+    assert_eq!((second, contents(&again)), (report.clone(), contents(&output)));
+    let now = contents(folder.path());
+    assert!(before.iter().all(|(path, bytes)| now.get(path) == Some(bytes)), "an input has changed");
+
+    match options.format {
+        Format::Masks => check_masks(&output, &report),
+        _ => check_output(&checkpoint, &output, &options, &report, &inspection),
+    }
+    if options.scope == Scope::Tensor && !checkpoint.is_sharded() && options.format == Format::PyTorch {
+        check_in_memory::<f32>(&paths[0], &output, &options, &report);
+        check_in_memory::<f64>(&paths[0], &output, &options, &report);
+        check_in_memory::<f16>(&paths[0], &output, &options, &report);
+        check_in_memory::<bf16>(&paths[0], &output, &options, &report);
+    }
+}
+
+fn check_message(error: &CheckpointError) {
+    let sources = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
+    for message in sources.map(ToString::to_string) {
+        assert!(!message.contains(char::is_control), "{message:?}");
+    }
+}
+
+/// The files in a folder and below, or the only file.
+fn contents(path: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    if path.is_file() {
+        return BTreeMap::from([(PathBuf::new(), fs::read(path).expect("a file"))]);
+    }
+    let entries = fs::read_dir(path).expect("a folder").map(|entry| entry.expect("an entry").path());
+    let files = entries.filter(|path| path.is_file());
+    files.map(|file| (file.strip_prefix(path).expect("below").to_owned(), fs::read(&file).expect("a file"))).collect()
+}
+
+/// Names, and how many entries were pruned before and are now.
+fn pruned(report: &PruneReport) -> BTreeMap<&str, (usize, usize)> {
+    let pruned = |outcome: &Outcome| match *outcome {
+        Outcome::Pruned { before, after, .. } => Some((before, after)),
+        Outcome::Skipped(_) => None,
+    };
+    report.tensors.iter().filter_map(|tensor| Some((tensor.name.as_str(), pruned(&tensor.outcome)?))).collect()
+}
+
+fn check_masks(output: &Path, report: &PruneReport) {
+    let pruned = pruned(report);
+    let masks = load_masks(output).expect("a mask file");
+    assert_eq!(masks.len(), pruned.len());
+    for (name, mask) in masks {
+        assert_eq!(mask.iter().filter(|kept| !**kept).count(), pruned[&*name].1, "{name}");
+    }
+}
+
+fn check_output(checkpoint: &Checkpoint, output: &Path, options: &Options, report: &PruneReport, before: &Inspection) {
+    let pruned = pruned(report);
+    let paths = if checkpoint.index().is_some() {
+        vec![output.join("model.safetensors.index.json")]
+    } else if checkpoint.is_sharded() {
+        checkpoint.shards().iter().map(|shard| output.join(shard.name())).collect()
+    } else {
+        vec![output.to_owned()]
+    };
+    let written = Checkpoint::open(&paths).expect("what was written is a checkpoint");
+    let difference = diff(checkpoint, &written, &()).expect("what was written is a checkpoint");
+    assert!(difference.only_a.is_empty() && difference.only_b.is_empty());
+    for tensor in &difference.common {
+        assert_eq!(tensor.a, tensor.b, "{}", tensor.name);
+        let Some((before, after)) = pruned.get(tensor.name.as_str()) else {
+            assert!(tensor.is_equal(), "{} was not to be pruned", tensor.name);
+            continue;
+        };
+        let entries = tensor.entries.expect("floats of one shape");
+        assert!(before <= after && *after <= entries.entries, "{}", tensor.name);
+        // A pruned infinity is a NaN, and not a zero.
+        assert!(entries.became_nonzero == 0 && entries.became_zero <= after - before, "{}", tensor.name);
+    }
+    let after = inspect(&written, false, &()).expect("what was written is a checkpoint");
+    assert_eq!(after.tensors.len(), before.tensors.len());
+    if options.format == Format::PyTorch {
+        for tensor in after.tensors.iter().filter(|tensor| pruned.contains_key(tensor.name.as_str())) {
+            assert_eq!(tensor.masked, Some(pruned[tensor.name.as_str()].1), "{}", tensor.name);
+        }
+    }
+}
+
+/// The parameters of type `A` are bit for bit those that the methods of the crate leave in memory.
+fn check_in_memory<A: Element>(input: &Path, output: &Path, options: &Options, report: &PruneReport) {
+    let (mut expected, _) = load_file::<A>(input).expect("it was opened as a checkpoint");
+    let (found, _) = load_file::<A>(output).expect("what was written is a state dict");
+    let pruned = pruned(report);
+    for (name, parameter) in expected.iter_mut().filter(|(name, _)| pruned.contains_key(*name)) {
+        options.prune_in_memory(name, parameter).expect("it could be done");
+        assert_eq!(found[name].mask(), parameter.mask(), "{name}");
+        let values = found[name].value().iter().zip(parameter.value());
+        assert!({ values }.all(|(a, b)| a == b || a.is_nan() && b.is_nan()), "{name}");
+    }
+}
