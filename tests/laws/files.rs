@@ -59,7 +59,7 @@ pub fn follow<A: Dtype>(
             let (read, report) = from_bytes::<A>(&written.state).expect("it was just written");
             assert!(report.is_complete(), "{report}");
             *store = read;
-            models.iter_mut().for_each(Model::forget_history);
+            models.iter_mut().for_each(forget_history);
             let again = Saved::of(store, models);
             assert!(
                 again.state == written.state && again.masks == written.masks,
@@ -72,7 +72,7 @@ pub fn follow<A: Dtype>(
             for ((model, saved), name) in models.iter_mut().zip(&saved.models).zip(names) {
                 if saved.mask.is_some() || model.mask.is_none() {
                     *model = saved.clone();
-                    model.forget_history();
+                    forget_history(model);
                 } else {
                     kept.push(name);
                 }
@@ -93,4 +93,9 @@ pub fn follow<A: Dtype>(
         }
         (Step::Load | Step::ApplyMasks, None) => {}
     }
+}
+
+/// A file says what is pruned, but not how that came about.
+fn forget_history<A>(model: &mut Model<A>) {
+    model.history = model.mask.iter().map(|_| "CustomFromMask").collect();
 }

@@ -71,11 +71,6 @@ impl<A: Dtype> Model<A> {
         self.mask.take().is_some()
     }
 
-    /// What a file does: it says what is pruned, but not how that came about.
-    pub fn forget_history(&mut self) {
-        self.history = self.mask.iter().map(|_| "CustomFromMask").collect();
-    }
-
     /// Above all: `value == orig * mask`.
     #[track_caller]
     pub fn assert_is(&self, parameter: &Parameter<A>) {
