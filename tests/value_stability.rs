@@ -1,15 +1,18 @@
-//! The masks of seeds, pinned: they are the same on every platform, for any number of threads, in every build, and change
-//! only with a major version.
+//! Masks, pinned: they are the same on every platform, for any number of threads, in every build, and change only with a
+//! major version.
 //!
-//! Every number here was also computed by a ChaCha8 written from its description alone. A change that makes these tests fail
-//! breaks the promise; it belongs under "Value-breaking" in the changelog.
+//! Every number of the masks of seeds was also computed by a ChaCha8 written from its description alone; those of the
+//! methods that rank, by sorting. A change that makes these tests fail breaks the promise; it belongs under "Value-breaking"
+//! in the changelog.
 
 #[path = "laws/drawn.rs"]
 mod drawn;
 
 use half::{bf16, f16};
 use ndarray::{Array, ArrayD, Axis, IntoDimension, IxDyn};
-use prune::{Element, Mask, Parameter, RandomStructured, RandomUnstructured, global_unstructured};
+use prune::{
+    Element, L1Unstructured, LnStructured, Mask, Parameter, RandomStructured, RandomUnstructured, global_unstructured,
+};
 
 use drawn::drawn;
 
@@ -147,4 +150,78 @@ fn only_what_is_left_draws() {
     assert!(whole.mask() == Some(&expected));
     global_unstructured(&mut parts, RandomUnstructured::new(10_000, seed).unwrap()).unwrap();
     assert!(parts.iter().flat_map(|part| part.mask().into_iter().flatten()).eq(&expected));
+}
+
+/// Numbers of both signs, of which hardly any two have one magnitude in `f64`, and many do in the halves.
+fn numbers<A: Element>(n: usize) -> Vec<A> {
+    let number = |i: usize| ((i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as f64 / (1 << 22) as f64 - 2.0;
+    (0..n).map(|i| A::from(number(i)).expect("a finite number")).collect()
+}
+
+fn ranked<A: Element>(shape: &[usize]) -> Parameter<A> {
+    Parameter::new(ArrayD::from_shape_vec(IxDyn(shape), numbers(shape.iter().product())).expect("as many"))
+}
+
+/// The masks of L1, few and many entries, first and again, and of three tensors together.
+fn by_magnitude<A: Element>() -> [u64; 5] {
+    let mut few = ranked::<A>(&[5, 7]);
+    few.prune(L1Unstructured::new(0.4).unwrap()).unwrap();
+    let mut many = ranked::<A>(&[601, 503]);
+    many.prune(L1Unstructured::new(0.3).unwrap()).unwrap();
+    let first = hash(many.mask());
+    many.prune(L1Unstructured::new(0.5).unwrap()).unwrap();
+    let again = hash(many.mask());
+    let mut other = ranked::<A>(&[70_001]);
+    global_unstructured([&mut few, &mut many, &mut other], L1Unstructured::new(0.6).unwrap()).unwrap();
+    [first, again, hash(few.mask()), hash(many.mask()), hash(other.mask())]
+}
+
+/// The masks of Ln, along either axis, of sums, squares, maxima and powers.
+fn by_norm<A: Element>() -> [u64; 4] {
+    let mask = |n: f64, dim| {
+        let mut weight = ranked::<A>(&[400, 3, 250]);
+        weight.prune(LnStructured::new(0.3, n, dim).unwrap()).unwrap();
+        weight.prune(LnStructured::new(0.5, n, dim).unwrap()).unwrap();
+        hash(weight.mask())
+    };
+    [mask(1.0, 0), mask(2.0, -1), mask(f64::INFINITY, 0), mask(2.0, 0)]
+}
+
+#[test]
+fn masks_by_magnitude() {
+    // Of f32, every one of these numbers is exact, and so of f64.
+    let exact = [
+        0xfaa2_3c82_bdb9_e8fd,
+        0xc23e_d02e_542b_b13b,
+        0xc75a_a999_cd85_f687,
+        0x1a71_52ed_ef5a_9efc,
+        0x6cbc_33a0_c0e7_3367,
+    ];
+    assert_eq!([by_magnitude::<f32>(), by_magnitude::<f64>()], [exact; 2]);
+    let halves = [
+        0xa7f0_9e01_a9c4_ca19,
+        0x0733_985d_86fe_5469,
+        0xc75a_a999_cd85_f687,
+        0x9de8_296f_3257_f223,
+        0x0a4b_095a_2e59_b22e,
+    ];
+    assert_eq!(by_magnitude::<f16>(), halves);
+    let halves = [
+        0xa80b_9241_06a5_136b,
+        0xb6bd_3a89_5d3f_b5bd,
+        0xc75a_a999_cd85_f687,
+        0x46ce_868f_0518_1cd0,
+        0xf831_8cda_e992_ec0d,
+    ];
+    assert_eq!(by_magnitude::<bf16>(), halves);
+}
+
+#[test]
+fn masks_by_norm() {
+    let wide = [0x9d67_98b6_a1e3_806d, 0xb13c_d6d5_0030_4ee5, 0x8355_04fa_f77a_c49d, 0x9d67_98b6_a1e3_806d];
+    assert_eq!([by_norm::<f32>(), by_norm::<f64>()], [wide; 2]);
+    let halves = [0xc2e4_76ce_3b1b_88bd, 0xc7f9_3234_d381_6265, 0xc274_f0cc_16d5_fd0d, 0x7554_3554_bc1c_f52d];
+    assert_eq!(by_norm::<f16>(), halves);
+    let halves = [0x55d7_6a07_9596_a38d, 0x8789_5f08_ecc2_01e5, 0xc0c8_e01d_afeb_484d, 0xc0c8_e01d_afeb_484d];
+    assert_eq!(by_norm::<bf16>(), halves);
 }
