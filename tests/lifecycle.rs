@@ -187,6 +187,18 @@ mod history {
         Ok(())
     }
 
+    /// What a global pruning leaves in the history has no mask of its own, and says so.
+    #[test]
+    fn a_global_pruning_cannot_be_run_again_by_itself() -> Tested {
+        let mut weight = Parameter::new(Array2::<f64>::ones((2, 2)));
+        prune::global_unstructured([&mut weight], L1Unstructured::new(1)?)?;
+        let mask = weight.mask().cloned().expect("it is pruned");
+        let error = weight.methods()[0].compute_mask(weight.value().view(), mask.view()).unwrap_err();
+        assert!(matches!(&error, PruneError::Method { method, .. } if method == "CustomFromMask"), "{error}");
+        assert!(error.to_string().contains("only the parameter's mask is kept"), "{error}");
+        Ok(())
+    }
+
     #[test]
     fn a_method_that_prunes_nothing_is_kept_too() -> Tested {
         let mut weights = [Parameter::new(arr1(&[1.0_f32])), Parameter::new(arr1(&[2.0]))];

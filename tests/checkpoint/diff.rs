@@ -19,6 +19,7 @@ fn what_differs() {
         Raw::of("narrow", &w),
         Raw::of("shape", &w),
         Raw::new("ints", "I32", &[2], vec![1, 0, 0, 0, 0, 0, 0, 0]),
+        Raw::new("short", "I16", &[2], vec![0, 0, 0, 0]),
         Raw::new("f4", "F4", &[4], vec![1, 2]),
         Raw::of("only a", &w),
     ];
@@ -31,6 +32,7 @@ fn what_differs() {
         Raw::of("narrow", &w.mapv(bf16::from_f32)),
         Raw::of("shape", &w.clone().into_shape_with_order(ndarray::IxDyn(&[3, 2])).unwrap()),
         Raw::new("ints", "I32", &[2], vec![0, 0, 0, 0, 5, 0, 0, 0]),
+        Raw::new("short", "I16", &[2], vec![0, 1, 0, 0]),
         Raw::new("f4", "F4", &[4], vec![1, 3]),
     ];
     let a = Checkpoint::open([write(&folder.path().join("a.safetensors"), &[], &a)]).unwrap();
@@ -53,12 +55,13 @@ fn what_differs() {
             ("narrow", of(6, 0, 0, 0, 2)),
             ("shape", None),
             ("ints", of(2, 2, 1, 1, 0)),
+            ("short", of(2, 1, 0, 1, 1)),
             ("f4", of(4, 1, 0, 0, 0)),
         ]
     );
     let containment: Vec<_> = entries.iter().filter_map(|(_, entries)| Some((*entries)?.containment())).collect();
-    use Containment::{AInB, Equal, Neither};
-    assert_eq!(containment, [Equal, AInB, AInB, Equal, Neither, Equal]);
+    use Containment::{AInB, BInA, Equal, Neither};
+    assert_eq!(containment, [Equal, AInB, AInB, Equal, Neither, BInA, Equal]);
     assert!(found.common[0].is_equal() && !found.common[3].is_equal(), "another dtype is a difference");
     assert!(!found.is_equal());
     assert!(diff(&a, &a, &()).unwrap().is_equal());

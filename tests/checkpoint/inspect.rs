@@ -17,6 +17,8 @@ fn zeros_of_every_dtype() {
         Raw::mask::<bf16>("pair_mask", &alive),
         Raw::new("bytes", "U8", &[4], vec![0, 1, 0x80, 0]),
         Raw::new("ints", "I64", &[2], [[0; 8], [0, 0, 0, 0, 0, 0, 0, 0x80]].concat()),
+        Raw::new("short", "I16", &[3], vec![0, 0, 0, 1, 0, 0]),
+        Raw::new("words", "U32", &[2], vec![0, 0, 0, 0, 0, 0, 1, 0]),
         Raw::new("f8", "F8_E4M3", &[4], vec![0, 1, 0x80, 0]),
         Raw::new("fnuz", "F8_E4M3FNUZ", &[4], vec![0, 1, 0x80, 0]),
         Raw::new("complex", "C64", &[2], vec![0, 0, 0, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0]),
@@ -34,6 +36,8 @@ fn zeros_of_every_dtype() {
             ("pair", Some(3), Some(3), 24 + 12),
             ("bytes", Some(2), None, 4),
             ("ints", Some(1), None, 16),
+            ("short", Some(2), None, 6),
+            ("words", Some(1), None, 8),
             ("f8", Some(3), None, 4),
             ("fnuz", Some(2), None, 4),
             ("complex", Some(1), None, 16),
@@ -47,8 +51,8 @@ fn zeros_of_every_dtype() {
     assert_eq!(inspection.tensors[1].magnitudes.as_ref().unwrap().nan, 2);
     assert!(inspection.tensors[2].magnitudes.is_none());
     assert_eq!(inspection.tensors[0].packed, Some(Packed { dense: 24, bitmask: 17, csr: 16 + 16 + 12 }));
-    assert_eq!(inspection.tensors[7].packed, None);
-    assert_eq!(inspection.tensors[8].packed, Some(Packed { dense: 0, bitmask: 0, csr: 4 }));
+    assert_eq!(inspection.tensors[9].packed, None);
+    assert_eq!(inspection.tensors[10].packed, Some(Packed { dense: 0, bitmask: 0, csr: 4 }));
 }
 
 #[test]
@@ -59,6 +63,39 @@ fn exponents_of_subnormal_numbers() {
     let inspection = inspect(&Checkpoint::open([&input]).unwrap(), true, &()).unwrap();
     let log2 = &inspection.tensors[0].magnitudes.as_ref().unwrap().log2;
     assert_eq!(log2, &[(-1074, 1), (-1073, 1), (-1023, 1), (-1022, 1), (-1, 1), (1023, 1)]);
+}
+
+/// PyTorch's masks have the dtype of the scores, which may be any.
+#[test]
+fn masks_of_every_dtype() {
+    let folder = tempfile::tempdir().unwrap();
+    let weight = array![1.0_f32, 2.0, 3.0].into_dyn();
+    for (dtype, one, wrong) in [
+        ("BOOL", vec![1], vec![2]),
+        ("U8", vec![1], vec![0xff]),
+        ("I8", vec![1], vec![0xff]),
+        ("U16", vec![1, 0], vec![0, 1]),
+        ("I16", vec![1, 0], vec![0xff, 0xff]),
+        ("U32", vec![1, 0, 0, 0], vec![0, 0, 0, 1]),
+        ("I32", vec![1, 0, 0, 0], vec![0xff; 4]),
+        ("U64", vec![1, 0, 0, 0, 0, 0, 0, 0], vec![0, 0, 0, 0, 0, 0, 0, 1]),
+        ("I64", vec![1, 0, 0, 0, 0, 0, 0, 0], vec![0xff; 8]),
+        ("F16", vec![0, 0x3c], vec![1, 0x3c]),
+        ("BF16", vec![0x80, 0x3f], vec![0x81, 0x3f]),
+        ("F32", vec![0, 0, 0x80, 0x3f], vec![0, 0, 0x80, 0xbf]),
+        ("F64", vec![0, 0, 0, 0, 0, 0, 0xf0, 0x3f], vec![1, 0, 0, 0, 0, 0, 0, 0]),
+    ] {
+        let path = folder.path().join(dtype);
+        let zero = vec![0; one.len()];
+        let mask = |last: &[u8]| Raw::new("w_mask", dtype, &[3], [&zero, &one, last].concat());
+        write(&path, &[], &[Raw::of("w_orig", &weight), mask(&zero)]);
+        let inspection = inspect(&Checkpoint::open([&path]).unwrap(), false, &()).unwrap();
+        assert_eq!((inspection.tensors[0].masked, inspection.tensors[0].zeros), (Some(2), Some(2)), "{dtype}");
+
+        write(&path, &[], &[Raw::of("w_orig", &weight), mask(&wrong)]);
+        let error = inspect(&Checkpoint::open([&path]).unwrap(), false, &()).unwrap_err();
+        assert!(matches!(&error, CheckpointError::MaskValue { index, .. } if index == &[2]), "{dtype}: {error}");
+    }
 }
 
 #[test]
