@@ -3,7 +3,7 @@
 use crate::PruneError;
 
 /// How many channels without entries are looked at, each of which takes some bytes.
-const MOST_EMPTY: usize = 1 << 24;
+const MOST_EMPTY: usize = 1 << 20;
 
 /// A row-major tensor as `outer` x `len` x `inner`, where `len` is the size of the axis that is pruned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -133,20 +133,6 @@ impl Draw {
             }
         }
     }
-
-    /// Whether even the second draws are equal at the boundary.
-    pub fn tie(&self) -> bool {
-        self.cut.tie
-    }
-
-    /// What the first `count` candidates drew, in an order that ranks them.
-    pub fn keys(&self, count: usize) -> Vec<u64> {
-        let mut bytes = vec![0; count];
-        self.bytes.clone().fill_bytes(&mut bytes);
-        let mut words = self.words.starting_at(0);
-        let mut word = |byte| if byte == self.boundary { words.next().unwrap_or_default() } else { 0 };
-        bytes.into_iter().map(|byte| u64::from(byte) << 32 | u64::from(word(byte))).collect()
-    }
 }
 
 /// The first words of a keystream: up to a chunk of them is kept, more are made when they are looked at.
@@ -235,4 +221,59 @@ fn count(stream: &ChaCha8Rng, start: usize, len: usize, first: u8) -> [usize; WI
         totals.iter_mut().zip(counts).for_each(|(total, count)| *total += usize::from(count));
     }
     totals
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stream() -> ChaCha8Rng {
+        ChaCha8Rng::seed_from_u64(888)
+    }
+
+    /// Kept or made anew, in one chunk or in many, the words are those of the stream, and the lowest of them go.
+    #[test]
+    fn words_are_the_same_wherever_they_are_entered() {
+        for count in [0, 1, 63, 64, 65, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 7] {
+            let mut plain = stream();
+            let all: Vec<u32> = (0..count).map(|_| plain.next_u32()).collect();
+            let words = Words::new(stream(), count);
+            assert_eq!(words.kept.is_empty(), count == 0 || count > CHUNK);
+            for first in
+                [0, 1, 16, 17, CHUNK - 1, CHUNK, 2 * CHUNK + 5, count].into_iter().filter(|&first| first <= count)
+            {
+                assert!(words.starting_at(first).eq(all[first..].iter().copied()), "{count} words from {first} on");
+            }
+            assert_eq!((0..words.pieces()).map(|piece| words.len(piece)).sum::<usize>(), count);
+            for piece in 0..words.pieces() {
+                let expected = &all[piece * CHUNK..][..words.len(piece)];
+                assert!(infallible(words.with(piece, |chunk| chunk.scores == expected)));
+                for entry in [0, 1, words.len(piece) - 1] {
+                    let mut keys = Vec::new();
+                    infallible(words.peek(piece, entry, &mut keys));
+                    assert_eq!(keys, expected[entry..][..Words::RUN.min(expected.len() - entry)]);
+                }
+            }
+            let mut order: Vec<usize> = (0..count).collect();
+            order.sort_by_key(|&i| all[i]);
+            for k in [1, count / 3, count].into_iter().filter(|&k| 0 < k && k <= count) {
+                let cut = infallible(lowest_of(&words, k));
+                let mut pruned = order[..k].to_vec();
+                pruned.sort_unstable();
+                let cut = |&i: &usize| cut.prunes(all[i], Position { segment: 0, offset: i });
+                assert!((0..count).filter(cut).eq(pruned), "{k} of {count}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_keystream_is_entered_anywhere() {
+        let mut bytes = vec![0; CHUNK + 100];
+        stream().fill_bytes(&mut bytes);
+        for start in [0, 1, 2, 3, 4, 5, 63, 64, 97] {
+            for len in [0, 1, 3, 4, CHUNK] {
+                assert_eq!(keystream(&stream(), start, len, &mut [0; CHUNK + 4]), &bytes[start..start + len]);
+            }
+        }
+    }
 }

@@ -178,6 +178,7 @@ mod history {
         let methods = weight.methods();
         assert_eq!(names(&weight), ["Identity", "LnStructured", "CustomFromMask", "RandomUnstructured"]);
         assert_eq!(methods.len(), methods.iter().len());
+        assert!(!methods.is_empty());
         assert_eq!(methods[1].pruning_type(), PruningType::Structured { dim: -1 });
         assert_eq!(methods[2].pruning_type(), PruningType::Global);
         assert_eq!(methods.get(3).map(|method| method.name()), Some("RandomUnstructured"));

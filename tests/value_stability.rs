@@ -129,6 +129,20 @@ fn masks_follow_the_documented_rule() {
     }
 }
 
+/// Few candidates can all draw high or low, far from where the search for the boundary begins.
+#[test]
+fn masks_follow_the_rule_wherever_the_boundary_is() {
+    for seed in 0..3000 {
+        for (n, count) in [(1, 1), (2, 1), (2, 2), (3, 1), (3, 2)] {
+            let mut entries = parameter::<f32, _>(n);
+            entries.prune(RandomUnstructured::new(count, seed).unwrap()).unwrap();
+            let pruned = drawn(seed, n, count);
+            let expected = (0..n).map(|i| !pruned.contains(&i));
+            assert!(entries.mask().into_iter().flatten().copied().eq(expected), "{count} of {n}, seed {seed}");
+        }
+    }
+}
+
 /// A later call draws for what is left, a global one for what is left of all targets in their order.
 #[test]
 fn only_what_is_left_draws() {

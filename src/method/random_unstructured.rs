@@ -27,7 +27,7 @@ use crate::{Amount, Element, Mask, PruneError, RandomSource, TieBreak, select, t
 pub struct RandomUnstructured {
     amount: Amount,
     source: RandomSource,
-    tie_break: Option<TieBreak>,
+    tie_break: TieBreak,
 }
 
 impl RandomUnstructured {
@@ -37,13 +37,18 @@ impl RandomUnstructured {
     ///
     /// [`PruneError::InvalidFraction`].
     pub fn new(amount: impl Into<Amount>, source: impl Into<RandomSource>) -> Result<Self, PruneError> {
-        Ok(Self { amount: PruneError::check_amount(amount.into())?, source: source.into(), tie_break: None })
+        Ok(Self {
+            amount: PruneError::check_amount(amount.into())?,
+            source: source.into(),
+            tie_break: TieBreak::PyTorch,
+        })
     }
 
-    /// Sets which of several equal random numbers goes first. Without it, the source decides: the lowest index for a
-    /// seed, PyTorch's order for PyTorch's generator.
+    /// Sets which of several equal numbers of PyTorch's generator goes first. Without it, PyTorch's order decides.
+    ///
+    /// What a seed draws is hardly ever equal, and then the lowest index goes first.
     pub fn tie_break(self, tie_break: TieBreak) -> Self {
-        Self { tie_break: Some(tie_break), ..self }
+        Self { tie_break, ..self }
     }
 }
 
@@ -72,20 +77,13 @@ impl<A: Element> BuiltIn<A> for RandomUnstructured {
             return Ok(Decision::Keep);
         }
         match &self.source {
-            RandomSource::Seed(seed) => {
-                let draw = Draw::new(*seed, &candidates.segments(), count);
-                if draw.tie() && self.tie_break == Some(TieBreak::PyTorch) {
-                    let pruned = torch::first_k(&draw.keys(candidates.count), count);
-                    return Ok(Decision::Candidates(Chosen::new(pruned, candidates)));
-                }
-                Ok(Decision::Draw(Arc::new(draw)))
-            }
+            RandomSource::Seed(seed) => Ok(Decision::Draw(Arc::new(Draw::new(*seed, &candidates.segments(), count)))),
             RandomSource::Torch(generator) => {
                 // PyTorch prunes the largest of its numbers, drawn in the type of the tensor.
                 let draws = generator.draw::<A>(candidates.count);
                 let keys: Vec<A::Key> = draws.into_iter().map(|u| u.key().reversed()).collect();
                 let (mut pruned, tie) = select::lowest_keys(&keys, count);
-                if tie && self.tie_break != Some(TieBreak::LowestIndex) {
+                if tie && self.tie_break == TieBreak::PyTorch {
                     pruned = torch::first_k(&keys, count);
                 }
                 Ok(Decision::Candidates(Chosen::new(pruned, candidates)))
