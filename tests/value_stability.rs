@@ -11,7 +11,8 @@ mod drawn;
 use half::{bf16, f16};
 use ndarray::{Array, ArrayD, Axis, IntoDimension, IxDyn};
 use prune::{
-    Element, L1Unstructured, LnStructured, Mask, Parameter, RandomStructured, RandomUnstructured, global_unstructured,
+    Element, L1Unstructured, LnStructured, Mask, Parameter, PruningMethod, RandomStructured, RandomUnstructured,
+    global_unstructured,
 };
 
 use drawn::drawn;
@@ -127,6 +128,24 @@ fn masks_follow_the_documented_rule() {
             }
         }
     }
+}
+
+/// Called without a parameter, over several chunks, the methods give the same masks.
+#[test]
+fn masks_of_direct_calls() {
+    let (n, all) = (50_002, Mask::from_elem(IxDyn(&[50_002]), true));
+    let mut scores = ranked::<f32>(&[n]);
+    let direct = |method: &dyn PruningMethod<f32>, scores: &Parameter<f32>| {
+        method.compute_mask(scores.value().view(), all.view()).expect("a half is there")
+    };
+    let random = RandomUnstructured::new(0.5, 42).unwrap();
+    let expected = direct(&random, &scores);
+    assert_eq!(drawn(42, n, n / 2).into_iter().filter(|&place| expected[place]).count(), 0);
+    assert_eq!(expected.iter().filter(|kept| !**kept).count(), n / 2);
+    let l1 = L1Unstructured::new(0.5).unwrap();
+    let by_magnitude = direct(&l1, &scores);
+    scores.prune(l1).unwrap();
+    assert!(scores.mask() == Some(&by_magnitude));
 }
 
 /// Few candidates can all draw high or low, far from where the search for the boundary begins.
