@@ -20,6 +20,7 @@ fn what_differs() {
         Raw::of("shape", &w),
         Raw::new("ints", "I32", &[2], vec![1, 0, 0, 0, 0, 0, 0, 0]),
         Raw::new("short", "I16", &[2], vec![0, 0, 0, 0]),
+        Raw::new("long", "I64", &[3], [[0; 8], [1; 8], [0; 8]].concat()),
         Raw::new("f4", "F4", &[4], vec![1, 2]),
         Raw::of("only a", &w),
     ];
@@ -33,6 +34,7 @@ fn what_differs() {
         Raw::of("shape", &w.clone().into_shape_with_order(ndarray::IxDyn(&[3, 2])).unwrap()),
         Raw::new("ints", "I32", &[2], vec![0, 0, 0, 0, 5, 0, 0, 0]),
         Raw::new("short", "I16", &[2], vec![0, 1, 0, 0]),
+        Raw::new("long", "I64", &[3], [[2; 8], [0; 8], [0; 8]].concat()),
         Raw::new("f4", "F4", &[4], vec![1, 3]),
     ];
     let a = Checkpoint::open([write(&folder.path().join("a.safetensors"), &[], &a)]).unwrap();
@@ -56,13 +58,37 @@ fn what_differs() {
             ("shape", None),
             ("ints", of(2, 2, 1, 1, 0)),
             ("short", of(2, 1, 0, 1, 1)),
+            ("long", of(3, 2, 1, 1, 1)),
             ("f4", of(4, 1, 0, 0, 0)),
         ]
     );
     let containment: Vec<_> = entries.iter().filter_map(|(_, entries)| Some((*entries)?.containment())).collect();
     use Containment::{AInB, BInA, Equal, Neither};
-    assert_eq!(containment, [Equal, AInB, AInB, Equal, Neither, BInA, Equal]);
+    assert_eq!(containment, [Equal, AInB, AInB, Equal, Neither, BInA, Neither, Equal]);
     assert!(found.common[0].is_equal() && !found.common[3].is_equal(), "another dtype is a difference");
     assert!(!found.is_equal());
     assert!(diff(&a, &a, &()).unwrap().is_equal());
+}
+
+/// More entries than are compared at a time, of which every kind is in every part.
+#[test]
+fn what_differs_in_a_large_tensor() {
+    const ENTRIES: usize = 1_000_000;
+    let folder = tempfile::tempdir().unwrap();
+    let numbers = |a: [f32; 8]| (0..ENTRIES).map(|i| a[i % 8]).collect::<ndarray::Array1<f32>>().into_dyn();
+    let file = |name: &str, numbers| {
+        Checkpoint::open([write(&folder.path().join(name), &[], &[Raw::of("w", &numbers)])]).unwrap()
+    };
+    let a = file("a.safetensors", numbers([0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0]));
+    let b = file("b.safetensors", numbers([0.0, 0.0, 0.0, 2.0, 0.0, 0.0, 1.0, 3.0]));
+    let found = diff(&a, &b, &()).unwrap().common[0].entries.unwrap();
+    let eighth = ENTRIES / 8;
+    let expected = EntryDifference {
+        entries: ENTRIES,
+        differing: 4 * eighth,
+        became_zero: 2 * eighth,
+        became_nonzero: eighth,
+        zero_in_both: 3 * eighth,
+    };
+    assert_eq!(found, expected);
 }
