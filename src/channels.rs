@@ -44,10 +44,9 @@ impl Channels {
         self.outer * self.inner
     }
 
-    /// The stretch of contiguous entries of a channel in the `outer`-th slab.
-    pub fn run(&self, outer: usize, channel: usize) -> std::ops::Range<usize> {
-        let start = (outer * self.len + channel) * self.inner;
-        start..start + self.inner
+    /// Whether the entries of each channel lie next to each other.
+    pub fn are_contiguous(&self) -> bool {
+        self.outer == 1 || self.len == 1
     }
 
     /// The channels with an entry that is not pruned, or all of them where nothing is.

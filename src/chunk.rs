@@ -102,3 +102,27 @@ pub(crate) fn count_true(mask: &[bool]) -> usize {
     const SHORT: usize = 128;
     mask.chunks(SHORT).map(|part| usize::from(part.iter().map(|&alive| u8::from(alive)).sum::<u8>())).sum()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Entry by entry, parts are where the whole has them.
+    #[test]
+    fn parts_are_in_place() {
+        let scores: Vec<u32> = (0..2 * CHUNK as u32 + 5).collect();
+        let alive: Vec<bool> = scores.iter().map(|score| score % 3 > 0).collect();
+        for alive in [None, Some(&alive[7..])] {
+            let whole = Chunk { start: Position { segment: 3, offset: 7 }, scores: &scores[7..], alive };
+            let mut at = 7;
+            for part in whole.parts() {
+                assert_eq!(part.start, Position { segment: 3, offset: at });
+                assert_eq!(part.scores, &scores[at..][..part.scores.len()]);
+                assert_eq!(part.alive, alive.map(|alive| &alive[at - 7..][..part.scores.len()]));
+                assert!(part.scores.len() == CHUNK || at + part.scores.len() == scores.len());
+                at += part.scores.len();
+            }
+            assert_eq!(at, scores.len());
+        }
+    }
+}

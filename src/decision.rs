@@ -53,8 +53,8 @@ impl<A: Element> Decision<'_, A> {
                 keep_from(cut.key + A::Key::ONE, before, mask_before);
                 keep_from(cut.key, behind, mask_behind);
             }
-            Self::Draw(draw) => draw.clear(place, mask),
-            Self::Candidates(chosen) => chosen.clear(place, mask),
+            Self::Draw(draw) => draw.clear(place.index, mask),
+            Self::Candidates(chosen) => chosen.clear(place.index, mask),
             Self::Channels(channels, pruned) => channels.clear(pruned, place.start.offset, mask),
             Self::Mask(keep) => {
                 let keep = &flat(keep)[place.start.offset..];
@@ -89,9 +89,9 @@ impl Chosen {
         Self { pruned, starts: running_sum(&living).collect() }
     }
 
-    fn clear(&self, place: Place, mask: &mut [bool]) {
+    fn clear(&self, index: usize, mask: &mut [bool]) {
         let living = mask.iter_mut().filter(|kept| **kept);
-        living.zip(&self.pruned[self.starts[place.index]..]).for_each(|(kept, pruned)| *kept = !pruned);
+        living.zip(&self.pruned[self.starts[index]..]).for_each(|(kept, pruned)| *kept = !pruned);
     }
 }
 

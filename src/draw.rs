@@ -12,7 +12,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use crate::chunk::{CHUNK, Chunk, Position, Segment, chunks, count_true};
-use crate::decision::{Place, running_sum};
+use crate::decision::running_sum;
 use crate::parallel;
 use crate::select::{Cut, lowest_of};
 use crate::source::{Source, infallible};
@@ -96,15 +96,15 @@ impl Draw {
         let draw = Self::new(seed, &[Segment { scores: &nothing, alive: None }], k);
         let mut kept = vec![true; count];
         for (index, kept) in kept.chunks_mut(CHUNK).enumerate() {
-            draw.clear(Place { index, start: Position { segment: 0, offset: index * CHUNK } }, kept);
+            draw.clear(index, kept);
         }
         kept.into_iter().map(|kept| !kept).collect()
     }
 
-    /// Clears what is pruned in one chunk of a mask, which comes as it was when the draw was made.
-    pub fn clear(&self, place: Place, mask: &mut [bool]) {
+    /// Clears what is pruned in the chunk of this number of a mask, which comes as it was when the draw was made.
+    pub fn clear(&self, index: usize, mask: &mut [bool]) {
         let mut buffer = [0; CHUNK + 4];
-        let Start { living, ties } = self.starts[place.index];
+        let Start { living, ties } = self.starts[index];
         let mut ties = self
             .words
             .starting_at(ties)
@@ -238,6 +238,7 @@ mod tests {
             let mut plain = stream();
             let all: Vec<u32> = (0..count).map(|_| plain.next_u32()).collect();
             let words = Words::new(stream(), count);
+            assert_eq!(words.entries(), count);
             assert_eq!(words.kept.is_empty(), count == 0 || count > CHUNK);
             for first in
                 [0, 1, 16, 17, CHUNK - 1, CHUNK, 2 * CHUNK + 5, count].into_iter().filter(|&first| first <= count)
@@ -266,10 +267,53 @@ mod tests {
         }
     }
 
+    /// The largest key is that of pruned entries. This word of the stream was searched for.
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn no_word_is_the_largest_key() {
+        const PLACE: usize = 5_018_689_932;
+        let mut plain = stream();
+        plain.set_word_pos(PLACE as u128);
+        assert_eq!(plain.next_u32(), u32::MAX);
+        assert_eq!(Words::new(stream(), PLACE + 1).starting_at(PLACE).next(), Some(u32::MAX - 1));
+    }
+
+    #[test]
+    fn nobody_goes_or_everybody() {
+        for count in [0, 1, 1000, CHUNK + 1] {
+            assert_eq!(Draw::among(888, count, 0), vec![false; count]);
+            assert_eq!(Draw::among(888, count, count), vec![true; count]);
+        }
+    }
+
+    /// Two draws of one word are rare; who goes is then decided by the order of the entries.
+    #[test]
+    fn equal_words_at_the_cut_are_told_apart_by_their_order() {
+        let (count, k) = (CHUNK + 3000, CHUNK / 2);
+        let nothing = vec![(); count];
+        let mut draw = Draw::new(888, &[Segment { scores: &nothing, alive: None }], k);
+        let bytes = keystream_of(count);
+        let ties: Vec<usize> = (0..count).filter(|&i| bytes[i] == draw.boundary).collect();
+        for last in [0, 1, ties.len() - 1] {
+            let word = draw.words.starting_at(last).next().unwrap();
+            for (end, pruned) in [(last, false), (last + 1, true)] {
+                draw.cut = Cut { key: word, end: Position { segment: 0, offset: end }, tie: true };
+                let mut kept = vec![true; count];
+                kept.chunks_mut(CHUNK).enumerate().for_each(|(index, kept)| draw.clear(index, kept));
+                assert_eq!(kept[ties[last]], !pruned, "tie {last}, cut before {end}");
+            }
+        }
+    }
+
+    fn keystream_of(len: usize) -> Vec<u8> {
+        let mut bytes = vec![0; len];
+        stream().fill_bytes(&mut bytes);
+        bytes
+    }
+
     #[test]
     fn a_keystream_is_entered_anywhere() {
-        let mut bytes = vec![0; CHUNK + 100];
-        stream().fill_bytes(&mut bytes);
+        let bytes = keystream_of(CHUNK + 100);
         for start in [0, 1, 2, 3, 4, 5, 63, 64, 97] {
             for len in [0, 1, 3, 4, CHUNK] {
                 assert_eq!(keystream(&stream(), start, len, &mut [0; CHUNK + 4]), &bytes[start..start + len]);

@@ -98,8 +98,7 @@ impl Norm {
     }
 }
 
-/// The norms of the `living` channels of a tensor in standard layout, as if the others were not there. The norm was
-/// [checked](Norm::check).
+/// The norms of the `living` channels of a tensor in standard layout. The norm was [checked](Norm::check).
 pub(crate) fn norms<A: Element>(
     tensor: ArrayViewD<'_, A>,
     channels: &Channels,
@@ -123,10 +122,8 @@ pub(crate) fn norms<A: Element>(
     } else if n == f64::NEG_INFINITY {
         sweep.fold(A::Accumulator::infinity(), |min, x| if x < min || x.is_nan() { x } else { min })
     } else if n == 2.0 {
-        let sums = match (A::SQUARES, living) {
-            (Some(blocks), _) if channels.outer == 1 => sweep.square_sums(blocks),
-            // With a single channel left, its entries would lie next to each other if the others were not there.
-            (Some(blocks), &[channel]) => return vec![A::narrow(sweep.square_sum_of(channel, blocks).sqrt())],
+        let sums = match A::SQUARES {
+            Some(blocks) if channels.are_contiguous() => sweep.square_sums(blocks),
             _ => sweep.fold(zero, |sum, x| sum + x * x),
         };
         sums.into_iter().map(Float::sqrt).collect()

@@ -59,22 +59,16 @@ impl<A: Element> Sweep<'_, A> {
         sums.concat()
     }
 
-    /// The sums of squares of channels that are single stretches of memory.
+    /// The sums of squares of [contiguous](Channels::are_contiguous) channels.
     pub fn square_sums(&self, blocks: SquareSum) -> Vec<A::Accumulator> {
-        let &Self { tensor, channels: &Channels { len, inner, .. } } = self;
+        let &Self { tensor, channels } = self;
         if tensor.is_empty() {
-            return vec![A::Accumulator::zero(); len];
+            return vec![A::Accumulator::zero(); channels.len];
         }
-        let groups: Vec<_> = tensor.chunks(inner * (JOB / inner).max(1)).collect();
-        let sums = |group: &&[A]| group.chunks(inner).map(|channel| square_sum(channel, blocks)).collect::<Vec<_>>();
+        let size = channels.size();
+        let groups: Vec<_> = tensor.chunks(size * (JOB / size).max(1)).collect();
+        let sums = |group: &&[A]| group.chunks(size).map(|channel| square_sum(channel, blocks)).collect::<Vec<_>>();
         parallel::map(&groups, tensor.len(), sums).concat()
-    }
-
-    /// The sum of squares of one channel, as if its entries lay next to each other.
-    pub fn square_sum_of(&self, channel: usize, blocks: SquareSum) -> A::Accumulator {
-        let runs: Vec<_> =
-            (0..self.channels.outer).map(|outer| &self.tensor[self.channels.run(outer, channel)]).collect();
-        square_sum(&runs.concat(), blocks)
     }
 }
 
