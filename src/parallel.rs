@@ -161,3 +161,99 @@ pub(crate) fn try_fold<R: Send, E: Send>(
 pub(crate) fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
+
+#[cfg(all(test, feature = "rayon"))]
+mod tests {
+    use std::sync::{Arc, Mutex};
+    use std::thread::ThreadId;
+
+    use super::*;
+
+    fn in_a_pool<R: Send>(threads: usize, f: impl FnOnce() -> R + Send) -> R {
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads can be started").install(f)
+    }
+
+    #[test]
+    fn other_threads_help_with_much_where_there_are_any() {
+        assert!(in_a_pool(2, || pays(FROM) && !pays(FROM - 1) && !pays(0)));
+        assert!(in_a_pool(1, || !pays(FROM) && !pays(usize::MAX)));
+    }
+
+    /// Whether two jobs run at the same time: one waits for the other.
+    fn meet(count: usize, entries: usize) -> bool {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let receiver = Mutex::new(receiver);
+        let run = |number: usize| match number {
+            0 => lock(&receiver).recv_timeout(std::time::Duration::from_secs(60)).map_err(drop),
+            _ => sender.send(()).map_err(drop),
+        };
+        in_a_pool(2, || try_each(count, entries, run)).is_ok()
+    }
+
+    #[test]
+    fn jobs_of_much_work_run_side_by_side() {
+        assert!(meet(2, FROM));
+        assert!(meet(9, usize::MAX));
+    }
+
+    #[test]
+    fn jobs_of_little_work_run_one_after_the_other() {
+        let order = Mutex::new(Vec::new());
+        let run = |number| -> Result<(), ()> {
+            lock(&order).push((number, std::thread::current().id()));
+            Ok(())
+        };
+        assert_eq!(try_each(100, FROM - 1, run), Ok(()));
+        let here = std::thread::current().id();
+        assert!(lock(&order).iter().copied().eq((0..100).map(|number| (number, here))));
+    }
+
+    #[test]
+    fn of_several_errors_the_first_one_counts_and_nothing_begins_after_it() {
+        for entries in [0, usize::MAX] {
+            let begun = Mutex::new(Vec::new());
+            let run = |number: usize| {
+                lock(&begun).push(number);
+                if number < 3 { Ok(()) } else { Err(number) }
+            };
+            assert_eq!(in_a_pool(2, || try_each(1000, entries, run)), Err(3));
+            // The other thread may be at work already.
+            assert!(lock(&begun).iter().all(|&number| number <= 4));
+        }
+    }
+
+    #[test]
+    fn results_come_in_order_and_sums_are_complete() {
+        for entries in [0, usize::MAX] {
+            let squares: Result<Vec<usize>, ()> = in_a_pool(2, || try_map(1000, entries, |number| Ok(number * number)));
+            assert_eq!(squares, Ok((0..1000).map(|number| number * number).collect()));
+            let sum: Result<usize, ()> =
+                in_a_pool(2, || try_fold(1000, entries, || 0, |sum, number| Ok(sum + number), |a, b| a + b));
+            assert_eq!(sum, Ok(499_500));
+        }
+    }
+
+    /// Remembers which thread dropped it.
+    struct Dropped(Arc<Mutex<Option<ThreadId>>>);
+
+    impl Drop for Dropped {
+        fn drop(&mut self) {
+            *lock(&self.0) = Some(std::thread::current().id());
+        }
+    }
+
+    #[test]
+    fn only_what_is_large_is_dropped_elsewhere() {
+        for (bytes, elsewhere) in [(0, false), ((1 << 22) - 1, false), (1 << 22, true), (usize::MAX, true)] {
+            let dropped = Arc::new(Mutex::new(None));
+            drop_in_background(Dropped(Arc::clone(&dropped)), bytes);
+            let thread = loop {
+                if let Some(thread) = *lock(&dropped) {
+                    break thread;
+                }
+                std::thread::yield_now();
+            };
+            assert_eq!(thread != std::thread::current().id(), elsewhere, "{bytes} bytes");
+        }
+    }
+}

@@ -1,6 +1,9 @@
-//! What only the inside can set up: inputs that defeat the sample, and the radix search by itself.
+//! What only the inside can set up or see: inputs that defeat the sample, the radix search by itself, and how much is looked
+//! at on the way, which no result tells.
 
-use super::{Cut, FEW, bracket, lowest, lowest_of, places, radix, stride};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::{BLOCK, Cut, DEVIATIONS, FEW, Scan, bracket, deviation_of_runs, lowest, lowest_of, places, radix, stride};
 use crate::chunk::{CHUNK, Chunk, Position, Segment, chunks};
 use crate::key::Ranked;
 use crate::source::{Source, infallible};
@@ -80,6 +83,14 @@ struct Slow<'d> {
     room: usize,
     /// A piece that cannot be read.
     broken: Option<usize>,
+    /// How often a piece was looked at.
+    looks: AtomicUsize,
+}
+
+impl<'d> Slow<'d> {
+    fn new(data: &'d [f32], room: usize) -> Self {
+        Self { data, room, broken: None, looks: AtomicUsize::new(0) }
+    }
 }
 
 const PIECE: usize = 3 * CHUNK;
@@ -102,6 +113,7 @@ impl Source for Slow<'_> {
         if self.broken.is_some_and(|broken| piece >= broken) {
             return Err(piece);
         }
+        self.looks.fetch_add(1, Ordering::Relaxed);
         let offset = piece * PIECE;
         let scores = &self.data[offset..][..self.len(piece)];
         Ok(look(&Chunk { start: Position { segment: 0, offset }, scores, alive: None }))
@@ -133,7 +145,7 @@ fn a_slow_source_gives_the_same_cut() {
         for k in [1, len / 100, len / 3, len - 5, len] {
             let expected = lowest(&[Segment { scores: data, alive: None }], k);
             for room in [0, 1000, len] {
-                assert_eq!(lowest_of(&Slow { data, room, broken: None }, k), Ok(expected), "{k} in room of {room}");
+                assert_eq!(lowest_of(&Slow::new(data, room), k), Ok(expected), "{k} in room of {room}");
             }
         }
     }
@@ -144,10 +156,158 @@ fn what_cannot_be_read_is_an_error() {
     let data: Vec<f32> = (0..10 * PIECE).map(|i| (i * 7919 % 100_003) as f32).collect();
     for broken in [0, 3, 9] {
         // Of several pieces that are broken, the first is told of, on any number of threads.
-        let source = Slow { data: &data, room: data.len(), broken: Some(broken) };
+        let source = Slow { broken: Some(broken), ..Slow::new(&data, data.len()) };
         assert_eq!(lowest_of(&source, data.len() / 2), Err(broken));
     }
-    let few = Slow { data: &data[..100], room: 0, broken: Some(0) };
+    let few = Slow { broken: Some(0), ..Slow::new(&data[..100], 0) };
     assert_eq!(lowest_of(&few, 50), Err(0));
     assert_eq!(lowest_of(&few, 0), Ok(Cut::NOTHING));
+}
+
+/// How often each piece is looked at, on the average, until the k-th lowest is found; and what is found.
+fn looks(data: &[f32], room: usize, k: usize) -> (f64, Cut<u32>) {
+    let source = Slow::new(data, room);
+    let cut = lowest_of(&source, k).expect("nothing is broken");
+    (source.looks.load(Ordering::Relaxed) as f64 / source.pieces() as f64, cut)
+}
+
+const PRIME: usize = 999_983;
+
+/// The numbers below the prime, each once. Neighbours are far apart, and any few of them are spread over all.
+fn shuffled() -> Vec<f32> {
+    (0..PRIME as u64).map(|i| (i * 618_023 % PRIME as u64) as f32).collect()
+}
+
+#[test]
+fn typical_data_are_looked_at_once() {
+    let data = shuffled();
+    for k in [1, PRIME / 100, PRIME / 2, PRIME - 5, PRIME] {
+        assert_eq!(looks(&data, PRIME, k).0, 1.0, "{k}");
+        // Hardly any keys are held.
+        assert_eq!(looks(&data, PRIME / 10, k).0, 1.0, "{k} with little room");
+    }
+    // Without room for them, the radix search looks again, once for each digit.
+    for k in [PRIME / 100, PRIME / 2, PRIME - 5] {
+        let looks = looks(&data, 0, k).0;
+        assert!((2.0..=4.0).contains(&looks), "{k} without room: {looks}");
+    }
+}
+
+#[test]
+fn a_tie_takes_one_more_look_at_one_piece() {
+    // At the lower end of the bracket, inside, and at the upper end.
+    let constant = vec![5.0; PRIME];
+    let pairs: Vec<f32> = shuffled().into_iter().map(|x| (x / 2.0).floor()).collect();
+    let most = |high: f32, low: f32| shuffled().iter().map(|&x| if x < 600_000.0 { low } else { high }).collect();
+    let (upper, lower): (Vec<f32>, Vec<f32>) = (most(5.0, 1.0), most(1.0, 5.0));
+    for (data, k) in [(&constant, PRIME / 3), (&pairs, PRIME / 2), (&upper, 400_000), (&lower, 450_000)] {
+        let (looks, cut) = looks(data, PRIME, k);
+        assert!(cut.tie);
+        assert_eq!(looks, 1.0 + 1.0 / data.len().div_ceil(PIECE) as f64);
+    }
+}
+
+#[test]
+fn a_bracket_of_most_entries_is_not_searched_like_a_new_source() {
+    // Every look of the sample sees the extremes only. Collecting the rest, again and again, would not be linear.
+    let mut data: Vec<f32> = shuffled().into_iter().map(|x| x + 10.0).collect();
+    for (i, place) in places(PRIME, stride(PRIME, Slow::RUN)).enumerate() {
+        let end = (place + Slow::RUN).min(PRIME);
+        data[place..end].fill(if i % 2 == 0 { 0.0 } else { 2e6 });
+    }
+    assert!(looks(&data, PRIME, PRIME / 2).0 >= 2.0);
+}
+
+#[test]
+fn strides_of_samples() {
+    for (entries, run, expected) in [
+        (1_000_001, 1, 50),
+        (8_000_001, 1, 100),
+        (FEW + 1, 1, 6),
+        // Runs are sampled of a 32nd of the entries, and of less when that is too much.
+        (1 << 20, 64, 32 * 64),
+        (1 << 22, 64, 32 * 64),
+        (1 << 25, 64, 256 * 64),
+        (1 << 31, 64, 4096 * 64),
+    ] {
+        assert_eq!(stride(entries, run), expected, "{entries} in runs of {run}");
+    }
+    #[cfg(target_pointer_width = "64")]
+    assert_eq!(stride(1 << 40, 64), (1 << 20) * 64);
+}
+
+#[test]
+fn the_places_of_a_sample_are_spread() {
+    let (stride, strata) = (100, 10_000);
+    let places: Vec<usize> = places(stride * strata + stride - 1, stride).collect();
+    assert_eq!(places.len(), strata);
+    let mut tenths = [0; 10];
+    for (stratum, place) in places.iter().enumerate() {
+        assert_eq!(place / stride, stratum);
+        tenths[place % stride / 10] += 1;
+    }
+    assert!(tenths.iter().all(|tenth| (900..1100).contains(tenth)), "{tenths:?}");
+}
+
+/// The bracket is where the theory of samples expects it: four deviations wide to both sides, and not more.
+#[test]
+fn brackets_are_as_wide_as_they_must_be() {
+    let data = shuffled();
+    let whole = [Segment { scores: &data[..], alive: None }];
+    let n = PRIME as f64;
+    let size = (PRIME / stride(PRIME, 1)) as f64;
+    for share in [0.01, 0.1, 0.5, 0.9, 0.99] {
+        let k = (share * n) as usize;
+        let (lo, hi) = infallible(bracket(&chunks(&whole)[..], PRIME, k));
+        let (lo, hi) = (f64::from(f32::from_bits(lo)), f64::from(f32::from_bits(hi)));
+        // In entries of the sample, of which each stands for n / size of the data.
+        let deviation = (size * share * (1.0 - share)).sqrt();
+        for (found, expected) in [(lo, -1.0), (hi, 1.0)] {
+            let found = (found - k as f64) * size / n;
+            let expected = expected * DEVIATIONS * (deviation + 1.0);
+            assert!((found - expected).abs() < 1.5 * deviation, "{share}: {found} and not {expected}");
+        }
+    }
+    // Near the ends the bracket is open.
+    assert_eq!(infallible(bracket(&chunks(&whole)[..], PRIME, 1)).0, 0);
+    assert_eq!(infallible(bracket(&chunks(&whole)[..], PRIME, PRIME)).1, u32::MAX);
+}
+
+#[test]
+fn runs_that_differ_have_a_larger_deviation() {
+    // Of the half below the quantile, each run has its share: as many as expected, all of them, none.
+    for (runs, share, squares) in [
+        (&[&[0_u32, 3][..], &[1, 2]][..], 0.5, 0.0),
+        (&[&[0, 1], &[2, 3]], 0.5, 1.0 + 1.0),
+        (&[&[0, 1], &[2, 3]], 0.25, 0.25 + 0.25),
+        (&[&[5, 5], &[5, 5]], 0.5, 1.0 + 1.0),
+        (&[&[0, 1, 2], &[3]], 0.75, 0.75 * 0.75 + 0.75 * 0.75),
+    ] {
+        let mut ends = Vec::new();
+        runs.iter().fold(0, |start, run| {
+            ends.push(start + run.len());
+            start + run.len()
+        });
+        let found = deviation_of_runs(&runs.concat(), &ends, share);
+        assert!((found - f64::sqrt(squares)).abs() < 1e-12, "{runs:?}: {found}");
+    }
+    assert_eq!(deviation_of_runs(&[1_u32, 2], &[], 0.5), 0.0);
+    assert_eq!(deviation_of_runs(&[1_u32, 2], &[1, 2], 1.0), 0.0);
+}
+
+#[test]
+fn a_scan_tells_what_it_has_counted_and_collected() {
+    let scores: Vec<u32> = (0..10).cycle().take(20 * BLOCK + 3).collect();
+    let count = |key: u32| scores.iter().filter(|&&score| score == key).count();
+    let chunk = Chunk { start: Position::START, scores: &scores, alive: None };
+    for room in [0, scores.len()] {
+        let scan = Scan::new(&chunk, 3, 6, &AtomicUsize::new(room));
+        assert_eq!(scan.below, (0..3).map(count).sum::<usize>());
+        assert_eq!((scan.at_lo, scan.at_hi, scan.inside), (count(3), count(6), count(4) + count(5)));
+        let known: Vec<u32> = (0..10).filter(|&key| scan.knows(key)).collect();
+        assert_eq!(known, if room == 0 { vec![3, 6] } else { vec![3, 4, 5, 6] });
+        for key in known {
+            assert_eq!(scan.ties(key), count(key));
+        }
+    }
 }

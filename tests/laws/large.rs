@@ -1,7 +1,7 @@
-//! Tensors of several chunks, of which no axis divides the length of a chunk.
+//! Tensors of several chunks, of which no axis divides the length of a chunk, and large enough for several threads.
 
 use ndarray::{ArrayD, IxDyn};
-use prune::{Amount, Norm, Parameter, PruningType};
+use prune::{Amount, Mask, Norm, Parameter, PruningMethod, PruningType};
 
 use crate::dtype::{Dtype, assert_same, for_each_dtype};
 use crate::inputs::Fill;
@@ -11,7 +11,7 @@ use crate::spec::Spec;
 
 for_each_dtype!(calls_in_a_row_agree_with_the_model);
 
-const SHAPE: [usize; 3] = [5, 37, 211];
+const SHAPE: [usize; 3] = [5, 137, 211];
 
 fn specs() -> Vec<Spec> {
     let amount = Amount::Fraction(0.4);
@@ -48,7 +48,15 @@ fn calls_in_a_row_agree_with_the_model<A: Dtype>() {
     for (spec, layout) in specs().into_iter().zip(Layout::ALL.into_iter().cycle()) {
         let mut parameter = Parameter::new(layout.of(&tensor));
         let mut model = Model::new(&SHAPE, &tensor);
-        for spec in [&spec, &Spec::L1 { amount: Amount::Fraction(0.3) }, &spec] {
+        let method = || spec.method::<A>(&SHAPE).expect("it is valid");
+        let ones = Mask::from_elem(tensor.raw_dim(), true);
+        let alone = method().compute_mask(layout.of(&tensor).view(), layout.of(&ones).view());
+        parameter.prune(method()).expect("enough is left");
+        assert_eq!(alone.as_ref().ok(), parameter.mask(), "called directly");
+        assert!(model.prune(&spec, None));
+        model.assert_is(&parameter);
+
+        for spec in [&Spec::L1 { amount: Amount::Fraction(0.3) }, &spec] {
             parameter.prune(spec.method::<A>(&SHAPE).expect("it is valid")).expect("enough is left");
             assert!(model.prune(spec, None));
             model.assert_is(&parameter);
