@@ -264,7 +264,9 @@ fn masks() -> Tested {
     let positive = module.weight.value().mapv(|x| x > 0.0).into_shared();
     prune::custom_from_mask(&mut module, "weight", &positive)?;
     assert_eq!(mask(&module.weight), [0, 0, 0, 1, 0, 1, 0, 1]);
-    prune::apply(&mut module, "bias", CustomFromMask::new(arr1(&[false, true]).into_dyn()))?;
+    let second = CustomFromMask::new(arr1(&[false, true]).into_dyn());
+    assert_eq!(second.mask(), &arr1(&[false, true]).into_dyn());
+    prune::apply(&mut module, "bias", second)?;
     assert_eq!(mask(&module.bias), [0, 1]);
     Ok(())
 }
@@ -282,8 +284,10 @@ fn methods_on_a_parameter() -> Tested {
 #[test]
 fn a_store() -> Tested {
     let mut layer = ParameterStore::new();
+    assert!(layer.is_empty());
     layer.insert("weight", array![[1.0_f32, -2.0], [3.0, -4.0]]);
     layer.insert(String::from("bias"), Array1::zeros(2));
+    assert_eq!((layer.len(), layer.is_empty()), (2, false));
     prune::l1_unstructured(&mut layer, "weight", 0.5)?;
     layer["weight"].update(|mut w| w += 1.0);
     assert_eq!(layer["weight"].value(), &array![[0.0, 0.0], [4.0, -3.0]].into_dyn());

@@ -110,11 +110,12 @@ pub trait IntoMask {
 impl<T: MaskElement, S: Data<Elem = T>, D: Dimension> IntoMask for ArrayBase<S, D> {
     fn into_mask(self) -> Result<Mask, PruneError> {
         let array = self.view().into_dyn();
-        let invalid = array.indexed_iter().find(|(_, value)| value.kept().is_none());
-        if let Some((index, value)) = invalid {
-            return Err(PruneError::MaskValue { index: index.slice().to_vec(), found: value.number() });
+        for (index, value) in array.indexed_iter() {
+            if let Err(found) = value.kept() {
+                return Err(PruneError::MaskValue { index: index.slice().to_vec(), found });
+            }
         }
-        Ok(array.map(|value| value.kept() == Some(true)))
+        Ok(array.map(|value| value.kept() == Ok(true)))
     }
 }
 
@@ -126,33 +127,25 @@ impl<T: MaskElement, S: Data<Elem = T>, D: Dimension> IntoMask for &ArrayBase<S,
 
 /// The elements that a mask can be made of. Cannot be named outside.
 pub trait MaskElement: Copy {
-    /// Whether it stands for a kept entry, or `None` when it stands for nothing.
-    fn kept(self) -> Option<bool>;
-    /// For messages.
-    fn number(self) -> f64;
+    /// Whether it stands for a kept entry, or the number that stands for nothing.
+    fn kept(self) -> Result<bool, f64>;
 }
 
 impl MaskElement for bool {
-    fn kept(self) -> Option<bool> {
-        Some(self)
-    }
-    fn number(self) -> f64 {
-        u8::from(self).into()
+    fn kept(self) -> Result<bool, f64> {
+        Ok(self)
     }
 }
 
 macro_rules! mask_of_numbers {
     ($($number:ty => $to_f64:expr),*) => {$(
         impl MaskElement for $number {
-            fn kept(self) -> Option<bool> {
-                match self.number() {
-                    0.0 => Some(false),
-                    1.0 => Some(true),
-                    _ => None,
+            fn kept(self) -> Result<bool, f64> {
+                match $to_f64(self) {
+                    0.0 => Ok(false),
+                    1.0 => Ok(true),
+                    found => Err(found),
                 }
-            }
-            fn number(self) -> f64 {
-                $to_f64(self)
             }
         }
     )*};

@@ -118,6 +118,7 @@ fn new_file_beside(destination: &Path) -> io::Result<NamedTempFile> {
     builder.tempfile_in(folder_of(destination))
 }
 
+/// Whether the mode has to be set at all, which some file systems do not let anybody do.
 fn has_other(file: &NamedTempFile, wanted: &fs::Permissions) -> bool {
     file.as_file().metadata().map_or(true, |found| found.permissions() != *wanted)
 }
@@ -135,12 +136,36 @@ mod tests {
                 fs::write(&path, before).unwrap();
             }
             let mut file = AtomicFile::create(&path).unwrap();
-            file.write_all(&[0; 100_000]).unwrap();
+            file.write_all(&[0; 100]).unwrap();
+            assert_eq!(file.file().metadata().unwrap().len(), 0, "it waits for more");
+            file.flush().unwrap();
+            assert_eq!(file.file().metadata().unwrap().len(), 100);
             assert_eq!(fs::read_to_string(&path).ok().as_deref(), before);
             drop(file);
             assert_eq!(fs::read_to_string(&path).ok().as_deref(), before);
             assert_eq!(fs::read_dir(folder.path()).unwrap().count(), usize::from(before.is_some()));
         }
+    }
+
+    #[test]
+    fn a_name_that_no_file_can_have_is_refused_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(AtomicFile::create(&folder.path().join("x".repeat(300))).is_err());
+    }
+
+    #[test]
+    fn only_leftovers_are_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let kept = [format!("{PREFIX}a"), format!("a{SUFFIX}"), format!("a{PREFIX}{SUFFIX}a"), "model".to_owned()];
+        for name in kept.iter().map(String::as_str).chain([&*format!("{PREFIX}b{SUFFIX}")]) {
+            fs::write(path(name), "").unwrap();
+        }
+        fs::create_dir(path(&format!("{PREFIX}folder{SUFFIX}"))).unwrap();
+        remove_leftovers(folder.path()).unwrap();
+        assert!(!path(&format!("{PREFIX}b{SUFFIX}")).exists());
+        assert!(kept.iter().all(|name| path(name).exists()));
+        assert!(path(&format!("{PREFIX}folder{SUFFIX}")).exists());
     }
 
     #[test]

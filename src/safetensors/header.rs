@@ -144,3 +144,36 @@ impl<'de> Deserialize<'de> for Entries {
         deserializer.deserialize_map(Object)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metadata_comes_first_before_any_number_of_tensors() {
+        let notes = Notes::from([("format".to_owned(), "pt".to_owned())]);
+        for count in 0..3 {
+            let names: Vec<String> = (0..count).map(|i| i.to_string()).collect();
+            let tensors = || names.iter().map(|name| (name.as_str(), Dtype::U8, [1_usize]));
+            for metadata in [None, Some(&notes)] {
+                let header = Header::encode_with(metadata, tensors()).unwrap();
+                let (prefix, json) = header.split_at(PREFIX);
+                assert_eq!(prefix, (json.len() as u64).to_le_bytes());
+                assert_eq!(json.len() % PREFIX, 0);
+                assert_eq!(json.starts_with(br#"{"__metadata__":{"format":"pt"}"#), metadata.is_some());
+                let parsed = Header::parse(json, (header.len() + count) as u64).unwrap();
+                assert_eq!(parsed.metadata.as_ref(), metadata);
+                assert!(parsed.tensors.iter().map(|(name, _)| name).eq(&names));
+            }
+        }
+    }
+
+    #[test]
+    fn the_longest_header_is_written() {
+        let rest = r#"{"":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}"#.len();
+        let encode = |len: usize| Header::encode([("x".repeat(len - rest).as_str(), Dtype::U8, [1_usize])]);
+        assert_eq!(encode(LIMIT as usize).unwrap().len(), PREFIX + LIMIT as usize);
+        let longer = encode(LIMIT as usize + 1).unwrap_err();
+        assert!(matches!(longer, StateDictError::HeaderTooLarge { limit: LIMIT, found } if found == LIMIT + 8));
+    }
+}

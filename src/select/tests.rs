@@ -237,6 +237,16 @@ fn strides_of_samples() {
 }
 
 #[test]
+fn a_64th_of_the_keys_may_be_held_and_those_of_four_chunks() {
+    for len in [1, 64 * CHUNK, 200 * CHUNK + 63] {
+        let data = vec![0_u32; len];
+        let chunks = chunks(&[Segment { scores: &data, alive: None }]);
+        assert_eq!(chunks[..].entries(), len);
+        assert_eq!(chunks[..].room(), len / 64 + 4 * CHUNK);
+    }
+}
+
+#[test]
 fn the_places_of_a_sample_are_spread() {
     let (stride, strata) = (100, 10_000);
     let places: Vec<usize> = places(stride * strata + stride - 1, stride).collect();

@@ -141,6 +141,11 @@ mod tests {
     }
 
     #[test]
+    fn its_state_is_not_shown() {
+        assert_eq!(format!("{:?}", Generator::manual_seed(1)), "Generator { .. }");
+    }
+
+    #[test]
     fn clones_share_the_stream() {
         let generator = Generator::manual_seed(1);
         let clone = generator.clone();

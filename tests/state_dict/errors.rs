@@ -195,6 +195,13 @@ fn mask_value() {
     assert_eq!(case("I8", &[0xff, 0, 1, 1, 1, 1]).2, "`w_mask`: expected only 0 and 1, found -1 at [0, 0]");
     assert!(case("F16", &[0, 0x7e, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]).1.is_nan());
 
+    let in_three = file_of(&[
+        ("w_orig", "F32", "[2,3,5]", &bytes_of(&[1.0; 30])),
+        ("w_mask", "U8", "[2,3,5]", &std::array::from_fn::<_, 30, _>(|i| if i == 27 { 9 } else { 1 })),
+    ]);
+    let message = from_bytes::<f32>(&in_three).unwrap_err().to_string();
+    assert_eq!(message, "`w_mask`: expected only 0 and 1, found 9 at [1, 2, 2]");
+
     let mut module = layer();
     let before = snapshot(&module);
     let file = file_of(&[

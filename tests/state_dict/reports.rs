@@ -98,6 +98,33 @@ fn an_unpruned_state_does_not_touch_a_pruned_parameter() {
 }
 
 #[test]
+fn a_pair_stands_where_its_original_does() {
+    let one = bytes_of(&[1.0]);
+    let part = |name| (name, "F32", "[1]", &one[..]);
+    for (parts, expected) in [
+        (["w_orig", "b", "w_mask"], ["w", "b"]),
+        (["w_mask", "b", "w_orig"], ["b", "w"]),
+        (["b", "w_mask", "w_orig"], ["b", "w"]),
+    ] {
+        let (store, report) = from_bytes::<f32>(&file_of(&parts.map(part))).unwrap();
+        assert_eq!(store.iter().map(|(name, _)| name).collect::<Vec<_>>(), expected);
+        assert!(report.is_complete());
+    }
+}
+
+#[test]
+fn complete_is_what_lacks_nothing_and_has_nothing_more() {
+    let complete = LoadReport::default();
+    let names = || vec!["w".to_owned()];
+    assert!(complete.is_complete());
+    assert!(!LoadReport { missing: names(), ..complete.clone() }.is_complete());
+    assert!(!LoadReport { unexpected: names(), ..complete.clone() }.is_complete());
+    let skipped = vec![skipped("w", SkipReason::Counterpart { tensor: "v".to_owned() })];
+    assert!(!LoadReport { skipped, ..complete.clone() }.is_complete());
+    assert!(LoadReport { applied: names(), ..complete }.is_complete());
+}
+
+#[test]
 fn half_a_pair_is_an_ordinary_tensor() {
     for name in ["weight_orig", "weight_mask"] {
         // Of any value, since it is no mask.
