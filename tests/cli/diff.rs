@@ -37,6 +37,28 @@ fn what_became_zero() {
     assert_eq!(last[0], "all zeros together: B has all of A's and more");
 }
 
+/// All zeros together are told of wherever there are any.
+#[test]
+fn zeros_on_one_side_only() {
+    let folder = Folder::new();
+    for (name, numbers) in [("none", [1.0, 2.0]), ("first", [0.0, 2.0]), ("second", [1.0, 0.0]), ("less", [3.0, 2.0])] {
+        folder.write(name, file_of(&[("w", "F32", &[2], &bytes_of(&numbers))]));
+    }
+    folder.write("other", file_of(&[("w", "F32", &[2], &bytes_of(&[0.0, 5.0]))]));
+    for (a, b, expected) in [
+        ("none", "less", None),
+        ("none", "first", Some("B has all of A's and more")),
+        ("first", "none", Some("A has all of B's and more")),
+        ("first", "other", Some("the same")),
+        ("first", "second", Some("each has some of its own")),
+    ] {
+        let run = folder.run(&format!("diff {a} {b}"));
+        assert_eq!(run.code, Some(3));
+        let last = run.out.lines().next_back().unwrap();
+        assert_eq!(last.strip_prefix("all zeros together: "), expected, "{a} and {b}");
+    }
+}
+
 #[test]
 fn other_tensors() {
     let folder = Folder::new();

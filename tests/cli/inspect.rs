@@ -37,7 +37,17 @@ fn counts_by_tensor_and_by_dtype() {
     assert_eq!((&tensors[1]["dense"], &tensors[1]["bitmask"], &tensors[1]["csr"]), (&16.into(), &5.into(), &20.into()));
     let total = &report["total"];
     assert_eq!((&total["weights"], &total["zeros"], &total["bytes"]), (&14.into(), &7.into(), &60.into()));
-    assert_eq!(report["by_dtype"].as_array().unwrap().len(), 2);
+    let totals = |dtype: &str, [tensors, weights, zeros, bytes, dense, bitmask, csr, smallest]: [u64; 8]| {
+        serde_json::json!({
+            "dtype": dtype, "tensors": tensors, "weights": weights, "zeros": zeros, "bytes": bytes,
+            "dense": dense, "bitmask": bitmask, "csr": csr, "smallest": smallest,
+        })
+    };
+    // A vector is one row: three columns, two offsets and three bytes.
+    let (f32, u8) = ([2, 10, 6, 56, 40, 18, 56, 18], [1, 4, 1, 4, 4, 4, 23, 4]);
+    let all = std::array::from_fn(|i| f32[i] + u8[i]);
+    assert_eq!(report["by_dtype"], serde_json::json!([totals("F32", f32), totals("U8", u8)]));
+    assert_eq!(*total, totals("all", all));
 
     let printed = folder.run("inspect in").ok();
     let lines: Vec<String> =
@@ -48,6 +58,14 @@ fn counts_by_tensor_and_by_dtype() {
             "a.weight F32 [2, 3] 6 3 50.00 % no mask",
             "b.weight F32 [2, 2] 4 3 75.00 % 2 by its mask",
             "c.ids U8 [4] 4 1 25.00 % no mask",
+        ]
+    );
+    assert_eq!(
+        lines[8..11],
+        [
+            "F32 2 10 6 60.00 % 56 B 40 B 18 B 56 B 18 B",
+            "U8 1 4 1 25.00 % 4 B 4 B 4 B 23 B 4 B",
+            "all 3 14 7 50.00 % 60 B 44 B 22 B 79 B 22 B",
         ]
     );
     assert!(printed.contains("zeros do not shrink a file") && !printed.contains("ratio"), "{printed}");
@@ -63,38 +81,4 @@ fn shards_and_folders() {
         assert_eq!(many["shards"].as_array().unwrap().len(), 2);
         assert_eq!(many["total"], one["total"]);
     }
-}
-
-#[test]
-fn a_picture() {
-    let folder = folder_with_model();
-    folder.run("prune model.safetensors -o half --method l1 --amount 0.5").ok();
-    folder.run("inspect half -q --plot half.svg").ok();
-    let svg = String::from_utf8(folder.read("half.svg")).unwrap();
-    assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"));
-    for text in ["encoder.0.conv.weight", "50.00 %", "50.79 %", "thresholds: ", "3 layers with 1 % of zeros"] {
-        assert!(svg.contains(text), "{text}");
-    }
-    let message = "error: plot: expected nothing to be there, found `half.svg`";
-    folder.run("inspect half --plot half.svg").fails(1, message);
-    let message = "error: plot: expected a path that is not part of the input, found `half`";
-    folder.run("inspect half --plot half --force").fails(1, message);
-    folder.run("inspect model.safetensors -q --plot half.svg --force").ok();
-    let svg = String::from_utf8(folder.read("half.svg")).unwrap();
-    assert!(!svg.contains("threshold"));
-    assert_eq!(folder.files(), ["half", "half.svg", "model.safetensors"]);
-}
-
-#[test]
-fn a_picture_of_nothing() {
-    let folder = Folder::new();
-    folder.write("in", file_of(&[]));
-    folder.run("inspect in --plot out.svg").ok();
-    folder.write("in", file_of(&[("w", "F32", &[1, 2], &[0; 8]), ("v", "F32", &[0, 2], &[])]));
-    folder.run("inspect in --plot out.svg --force").ok();
-    let strange = [f32::NAN, f32::INFINITY, f32::MAX, f32::from_bits(1), -0.0, 0.0];
-    folder.write("in", file_of(&[("<&\">\u{1b}", "F32", &[2, 3], &bytes_of(&strange))]));
-    folder.run("inspect in --plot out.svg --force").ok();
-    let svg = String::from_utf8(folder.read("out.svg")).unwrap();
-    assert!(svg.contains("&lt;&amp;") && !svg.contains('\u{1b}'));
 }

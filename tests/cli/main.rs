@@ -13,6 +13,7 @@ mod masks;
 #[cfg(unix)]
 mod memory;
 mod output;
+mod picture;
 mod reproducible;
 mod usage;
 

@@ -1,6 +1,6 @@
 //! What `prune` prints and writes.
 
-use crate::{Folder, INDEX, SHARDS, bytes_of, file_of, folder_with_model, write_shards};
+use crate::{Folder, INDEX, Run, SHARDS, bytes_of, file_of, folder_with_model, program, write_shards};
 
 #[test]
 fn a_table_that_accounts_for_every_tensor() {
@@ -124,4 +124,45 @@ fn a_finished_run_can_be_run_again() {
     assert_eq!(SHARDS.map(|shard| folder.read(&format!("out/{shard}"))), first);
     assert_eq!(folder.files(), files);
     assert!(files.contains(&format!("out/{INDEX}")));
+}
+
+#[test]
+fn errors_say_which_option_helps() {
+    let folder = folder_with_model();
+    write_shards(&folder.path("in"));
+    folder.write("out/.nn-prune-run.json", "{}");
+    let vector = file_of(&[("bias", "F32", &[2], &bytes_of(&[1.0, 2.0]))]);
+    folder.write("vector", vector);
+    for (arguments, hint) in [
+        ("in -o out", "--resume goes on with it, --force starts again"),
+        ("in -o out --resume", "--force instead of --resume starts again"),
+        ("vector -o none", "--include selects tensors by name, '*' all of them"),
+        ("model.safetensors -o none --exclude nobody", ""),
+    ] {
+        let run = folder.run(&format!("prune {arguments} --method l1 --amount 1"));
+        assert_eq!(run.code, Some(1), "{arguments}");
+        let found = run.err.lines().find_map(|line| line.strip_prefix("  hint: "));
+        assert_eq!(found.unwrap_or_default(), hint, "{}", run.err);
+    }
+}
+
+#[test]
+fn nobody_has_to_read_to_the_end() {
+    let folder = folder_with_model();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let run = Run::of(program().args(["inspect", "model.safetensors"]).current_dir(folder.path("")).stdout(writer));
+    assert_eq!((run.code, run.err.as_str()), (Some(0), ""));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn output_that_cannot_be_written_is_an_error() {
+    let folder = folder_with_model();
+    let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    for arguments in ["inspect model.safetensors", "diff model.safetensors model.safetensors --json"] {
+        let run = Run::of(program().args(arguments.split(' ')).current_dir(folder.path("")).stdout(full()));
+        assert_eq!(run.code, Some(1));
+        assert!(run.err.starts_with("error: output: cannot print\n  caused by: "), "{}", run.err);
+    }
 }

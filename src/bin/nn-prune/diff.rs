@@ -85,12 +85,10 @@ fn zeros(containment: Containment) -> &'static str {
     }
 }
 
-/// The entries of all tensors that could be compared.
+/// The zeros of all tensors that could be compared.
 fn sum(difference: &Difference) -> EntryDifference {
     let mut sum = EntryDifference::default();
     for entries in difference.common.iter().filter_map(|tensor| tensor.entries) {
-        sum.entries += entries.entries;
-        sum.differing += entries.differing;
         sum.became_zero += entries.became_zero;
         sum.became_nonzero += entries.became_nonzero;
         sum.zero_in_both += entries.zero_in_both;

@@ -84,7 +84,6 @@ fn is_input(path: &Path, checkpoint: &Checkpoint) -> bool {
 
 /// Renames, so that whatever else the path is a link to stays as it is.
 fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();
     builder.prefix(".nn-prune-").suffix(".tmp");
     #[cfg(unix)]
@@ -92,7 +91,7 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
         use std::os::unix::fs::PermissionsExt;
         builder.permissions(fs::Permissions::from_mode(0o666)); // less the umask
     }
-    let file = builder.tempfile_in(folder)?;
+    let file = builder.tempfile_in(path.parent().unwrap_or(Path::new("")))?;
     fs::write(file.path(), text)?;
     file.persist(path).map_err(|error| error.error)?;
     Ok(())

@@ -74,3 +74,44 @@ impl Drop for Watch {
         self.bar.finish_and_clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use indicatif::ProgressDrawTarget;
+
+    use super::*;
+
+    fn shown(watch: &Watch) -> (String, u64, Option<u64>) {
+        (watch.bar.message(), watch.bar.position(), watch.bar.length())
+    }
+
+    #[test]
+    fn each_phase_starts_anew_and_none_goes_back() {
+        let watch = Watch::new("pruning", true);
+        for (phase, message) in
+            [(Phase::Counting, "counting"), (Phase::Ranking, "ranking"), (Phase::Processing, "pruning")]
+        {
+            for (done, expected) in [(0, 0), (7, 7), (3, 7), (10, 10)] {
+                watch.show(Progress { phase, done, total: 10 });
+                assert_eq!(shown(&watch), (message.to_owned(), expected, Some(10)));
+            }
+        }
+    }
+
+    #[test]
+    fn without_a_terminal_nothing_is_shown() {
+        let watch = Watch::new("pruning", true);
+        assert_eq!(watch.progress(Progress { phase: Phase::Ranking, done: 5, total: 10 }), ControlFlow::Continue(()));
+        assert_eq!(shown(&watch), (String::new(), 0, None));
+    }
+
+    #[test]
+    fn the_bar_goes_when_the_run_ends() {
+        let watch = Watch::new("pruning", false);
+        watch.bar.set_draw_target(ProgressDrawTarget::hidden());
+        let bar = watch.bar.clone();
+        assert!(!bar.is_finished());
+        drop(watch);
+        assert!(bar.is_finished());
+    }
+}

@@ -145,6 +145,14 @@ mod tests {
     }
 
     #[test]
+    fn names_are_to_the_left_and_numbers_to_the_right() {
+        let rows = [["a", "1"], ["long", "1,000"]].map(|row| row.map(str::to_owned));
+        let table = table([("name", '<'), ("count", '>')], rows);
+        let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
+        assert_eq!(lines, [" name   count", "--------------", " a          1", " long   1,000"]);
+    }
+
+    #[test]
     fn shares_are_not_rounded_to_all_or_nothing() {
         for (part, whole, expected) in [
             (0, 0, "-"),

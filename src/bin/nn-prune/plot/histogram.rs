@@ -166,6 +166,32 @@ mod tests {
     use super::*;
 
     #[test]
+    fn counts_are_short() {
+        for (count, expected) in [
+            (0.0, "0"),
+            (999.0, "999"),
+            (1e3, "1k"),
+            (1_500.0, "1.5k"),
+            (999_999.0, "999.999k"),
+            (1e6, "1M"),
+            (2.5e6, "2.5M"),
+            (1e9, "1G"),
+            (4e10, "40G"),
+        ] {
+            assert_eq!(short(count), expected);
+        }
+    }
+
+    #[test]
+    fn tails_of_one_in_5000_are_not_shown() {
+        for (tail, shown) in [(1, (0, 1)), (2, (0, 1)), (3, (-9, 8))] {
+            let counts = BTreeMap::from([(-9, [tail, 0]), (0, [6_000, 4_000]), (7, [0, tail])]);
+            assert_eq!(Bins { counts, ..Bins::default() }.range(), Some(shown), "{tail}");
+        }
+        assert_eq!(Bins::default().range(), None);
+    }
+
+    #[test]
     fn steps_are_round() {
         for (highest, expected) in [(1, 1.0), (5, 1.0), (6, 2.0), (11, 5.0), (34, 10.0), (1_234_567, 500_000.0)] {
             assert_eq!(step(highest), expected, "{highest}");
