@@ -278,6 +278,31 @@ mod tests {
         assert_eq!(Words::new(stream(), PLACE + 1).starting_at(PLACE).next(), Some(u32::MAX - 1));
     }
 
+    /// With few entries the boundary may be far from where it is looked for first, up to either end.
+    #[test]
+    fn the_lowest_go_whatever_was_drawn() {
+        for seed in 0..400 {
+            let mut stream = ChaCha8Rng::seed_from_u64(seed);
+            let count = 1 + seed as usize % 90;
+            let mut bytes = vec![0; count];
+            stream.clone().fill_bytes(&mut bytes);
+            stream.set_stream(1);
+            for k in 0..=count {
+                let mut order: Vec<usize> = (0..count).collect();
+                order.sort_by_key(|&i| bytes[i]);
+                let boundary = bytes[order[k.saturating_sub(1)]];
+                // Those at the boundary draw again, in their order.
+                let mut again = stream.clone();
+                let words: Vec<u32> =
+                    bytes.iter().map(|&byte| if byte == boundary { again.next_u32() } else { 0 }).collect();
+                order.sort_by_key(|&i| (bytes[i], words[i]));
+                let mut expected = vec![false; count];
+                order[..k].iter().for_each(|&i| expected[i] = true);
+                assert_eq!(Draw::among(seed, count, k), expected, "seed {seed}, {k} of {count}");
+            }
+        }
+    }
+
     #[test]
     fn nobody_goes_or_everybody() {
         for count in [0, 1, 1000, CHUNK + 1] {

@@ -193,6 +193,15 @@ fn typical_data_are_looked_at_once() {
     }
 }
 
+/// Neighbours that are alike say less about the whole, which the width of the bracket takes into account.
+#[test]
+fn sorted_data_are_looked_at_once() {
+    let data: Vec<f32> = (0..PRIME).map(|i| i as f32).collect();
+    for k in [PRIME / 100, PRIME / 3, PRIME / 2, PRIME - 1000] {
+        assert_eq!(looks(&data, PRIME, k).0, 1.0, "{k}");
+    }
+}
+
 #[test]
 fn a_tie_takes_one_more_look_at_one_piece() {
     // At the lower end of the bracket, inside, and at the upper end.

@@ -85,6 +85,19 @@ fn every_bar_line_and_text_is_in_its_place() {
     assert_eq!(found, expected, "\n{}\n", found.join("\n"));
 }
 
+/// What there is none of is not in the legend.
+#[test]
+fn legends() {
+    let legend = |entries: [f32; 4]| {
+        let found = picture_of(&[("w", "F32", &[2, 2], &bytes_of(&entries))]);
+        let words = ["zeros and more", "fewer zeros", "threshold:", "infinite"];
+        words.map(|word| found.iter().any(|element| element.starts_with("text") && element.contains(word)))
+    };
+    assert_eq!(legend([1.0, 2.0, 3.0, 4.0]), [false, true, false, false]);
+    assert_eq!(legend([1.0, 0.0, 3.0, 4.0]), [true, false, true, false]);
+    assert_eq!(legend([1.0, f32::NAN, 3.0, 4.0]), [false, true, false, true]);
+}
+
 /// Too many layers for names: their bars fill the height that there is, without gaps.
 #[test]
 fn many_layers() {
