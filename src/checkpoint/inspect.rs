@@ -281,3 +281,34 @@ impl Packed {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Packed;
+
+    const MOST: usize = i32::MAX as usize;
+
+    /// Indices of 4 bytes as long as they suffice, of columns and of entries.
+    #[test]
+    fn sparse_rows_of_large_tensors() {
+        let csr = |shape: &[usize], nonzero: usize| {
+            let entries = shape.iter().product();
+            Packed::of(shape, entries, entries - nonzero, 1).csr
+        };
+        // The nonzero entries, a column for each, and 3 offsets.
+        assert_eq!(csr(&[2, MOST], 5), 5 + 5 * 4 + 3 * 4);
+        assert_eq!(csr(&[2, MOST + 1], 5), 5 + 5 * 8 + 3 * 4);
+        let most = MOST as u64;
+        assert_eq!(csr(&[2, MOST], MOST), most + most * 4 + 3 * 4);
+        assert_eq!(csr(&[2, MOST], MOST + 1), (most + 1) + (most + 1) * 4 + 3 * 8);
+    }
+
+    #[test]
+    fn rows_are_the_first_dimension_if_there_are_others() {
+        let csr = |shape: &[usize]| Packed::of(shape, shape.iter().product(), 0, 2).csr;
+        assert_eq!(csr(&[]), 2 + 4 + 2 * 4);
+        assert_eq!(csr(&[6]), 6 * (2 + 4) + 2 * 4);
+        assert_eq!(csr(&[3, 2]), 6 * (2 + 4) + 4 * 4);
+        assert_eq!(csr(&[3, 1, 2]), 6 * (2 + 4) + 4 * 4);
+    }
+}

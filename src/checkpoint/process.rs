@@ -328,3 +328,45 @@ fn as_numbers<'b>(kept: &[bool], dtype: Dtype, out: &'b mut Buffer) -> &'b [u8] 
         _ => write!(u8),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Phase;
+    use super::*;
+
+    /// What nothing is made of is not read: of a mask at random, say, the weights.
+    #[test]
+    fn weights_are_read_where_they_are_needed() {
+        let file = tempfile::tempfile().unwrap();
+        let sink = Sink { file: &file, path: Path::new("") };
+        let parameter = Parameter {
+            name: String::new(),
+            dtype: Dtype(::safetensors::Dtype::F32),
+            shape: vec![1],
+            entries: 1,
+            weights: 0,
+            mask: None,
+        };
+        let checkpoint = Checkpoint { shards: vec![], tensors: vec![], parameters: vec![], index: None };
+        let needs = |rule: &Rule, made: &Made, sink: Option<Sink<'_>>| {
+            let (pool, meter) = (&Pool::default(), &Meter::new(&(), Phase::Processing, 0));
+            let (checkpoint, parameter) = (&checkpoint, &parameter);
+            Process { checkpoint, pool, meter, parameter, rule, made, sink }.needs_weights()
+        };
+        let bits = Made { bits: Some(0), ..Made::default() };
+        let mask = Made { mask: Some((0, parameter.dtype)), ..Made::default() };
+        let value = Made { value: Some(0), ..Made::default() };
+        let orig = Made { orig: Some(0), ..Made::default() };
+        for made in [&bits, &mask] {
+            assert!(!needs(&Rule::Keep, made, Some(sink)) && !needs(&Rule::Keep, made, None));
+        }
+        for made in [&value, &orig] {
+            assert!(needs(&Rule::Keep, made, Some(sink)) && !needs(&Rule::Keep, made, None));
+        }
+        for made in [&bits, &value] {
+            for rule in [Rule::L1 { count: 1 }, Rule::Zeros] {
+                assert!(needs(&rule, made, Some(sink)) && needs(&rule, made, None));
+            }
+        }
+    }
+}

@@ -165,10 +165,8 @@ impl<'c> Reading<'c, '_> {
                 let (channels, living) = self.channels(parameter, dim)?;
                 let count = amount.count_of(living.len(), "channels").map_err(refused)?;
                 let mut pruned = vec![false; channels.len];
-                if count > 0 {
-                    let lowest = Draw::among(tensor_seed(seed, &parameter.name), living.len(), count);
-                    living.iter().zip(lowest).for_each(|(&channel, lowest)| pruned[channel] = lowest);
-                }
+                let lowest = Draw::among(tensor_seed(seed, &parameter.name), living.len(), count);
+                living.iter().zip(lowest).for_each(|(&channel, lowest)| pruned[channel] = lowest);
                 (Rule::Channels { channels, pruned }, count)
             }
             // Has no amount, and does not come here.
@@ -284,5 +282,39 @@ impl Generic for CheckNorm<'_> {
 
     fn run<A: Element>(self) -> Self::Output {
         self.norm.check::<A>(&self.parameter.shape, self.channels)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ::safetensors::Dtype::{self as D, BF16, F16, F32, F64};
+
+    use super::*;
+
+    /// What is exact, and no wider than that: keys of 64 bits take longer, and twice the memory.
+    #[test]
+    fn tensors_are_ranked_in_the_narrowest_type_for_all() {
+        let ranked_in = |dtypes: &[D]| {
+            let parameter = |&dtype: &D| Parameter {
+                name: String::new(),
+                dtype: Dtype(dtype),
+                shape: vec![1],
+                entries: 1,
+                weights: 0,
+                mask: None,
+            };
+            let parameters: Vec<_> = dtypes.iter().map(parameter).collect();
+            common_dtype(&parameters.iter().collect::<Vec<_>>()).0
+        };
+        for dtype in [F16, BF16, F32, F64] {
+            assert_eq!(ranked_in(&[dtype]), dtype);
+            assert_eq!(ranked_in(&[dtype; 3]), dtype);
+        }
+        for mixed in [&[F16, BF16][..], &[F16, F16, F32], &[F32, BF16], &[BF16, F16, F16]] {
+            assert_eq!(ranked_in(mixed), F32, "{mixed:?}");
+        }
+        for mixed in [&[F64, F16][..], &[BF16, F64], &[F32, F32, F64], &[F16, BF16, F64, F32]] {
+            assert_eq!(ranked_in(mixed), F64, "{mixed:?}");
+        }
     }
 }

@@ -147,7 +147,64 @@ pub(super) fn narrow_key<A: Element>(wide: u64) -> (A::Key, bool) {
 mod tests {
     use half::{bf16, f16};
 
+    use super::super::Phase;
     use super::*;
+
+    /// A look at the sample is at some neighbours, up to the end of a piece; it gives the keys that the whole piece has.
+    #[test]
+    fn a_look_is_at_a_run_of_neighbours() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("in.safetensors");
+        let numbers: ndarray::Array1<f32> = (0..300_000).map(|i| i as f32).collect();
+        let tensors = [("a", ndarray::arr1(&[1.0, -2.0])), ("b", numbers)];
+        crate::safetensors::save_file(&crate::ParameterStore::from_iter(tensors), &path).unwrap();
+        let checkpoint = Checkpoint::open([&path]).unwrap();
+        let parameters: Vec<&Parameter> = checkpoint.parameters.iter().collect();
+        let (pool, meter) = (Pool::default(), Meter::new(&(), Phase::Ranking, 0));
+        let narrow = Scores::<f32>::new(&checkpoint, &parameters, &pool, &meter);
+        let wide = Scores::<f64>::new(&checkpoint, &parameters, &pool, &meter);
+
+        assert_eq!((narrow.entries(), wide.entries()), (300_002, 300_002));
+        let lengths = |pieces: usize, len: &dyn Fn(usize) -> usize| (0..pieces).map(len).collect::<Vec<_>>();
+        let block = 1 << 18;
+        assert_eq!(lengths(narrow.pieces(), &|piece| narrow.len(piece)), [2, block, 300_000 - block]);
+        let half = block / 2;
+        assert_eq!(lengths(wide.pieces(), &|piece| wide.len(piece)), [2, half, half, 300_000 - block]);
+
+        let last = 300_000 - block;
+        for (piece, entry, expected) in [
+            (0, 0, vec![1, 2]),
+            (0, 1, vec![2]),
+            (1, 0, (0..64).collect()),
+            (1, 1000, (1000..1064).collect()),
+            (1, block - 3, (block - 3..block).collect()),
+            (2, 5, (block + 5..block + 69).collect()),
+            (2, last - 1, vec![299_999]),
+        ] {
+            let mut keys = vec![7];
+            narrow.peek(piece, entry, &mut keys).unwrap();
+            let expected = expected.into_iter().map(|x: usize| (x as f32).key());
+            assert_eq!(keys, [7].into_iter().chain(expected).collect::<Vec<_>>(), "{piece} {entry}");
+        }
+    }
+
+    /// A sixty-fourth of the entries, and some; never more than some megabytes.
+    #[test]
+    fn keys_that_are_held() {
+        let checkpoint = Checkpoint { shards: vec![], tensors: vec![], parameters: vec![], index: None };
+        let (pool, meter) = (Pool::default(), Meter::new(&(), Phase::Ranking, 0));
+        let room = |entries: usize| {
+            let dtype = Dtype(::safetensors::Dtype::F32);
+            let parameter =
+                Parameter { name: String::new(), dtype, shape: vec![entries], entries, weights: 0, mask: None };
+            let narrow = Scores::<f32>::new(&checkpoint, &[&parameter], &pool, &meter).room();
+            let wide = Scores::<f64>::new(&checkpoint, &[&parameter], &pool, &meter).room();
+            (narrow, wide)
+        };
+        assert_eq!(room(0), (CHUNK, CHUNK));
+        assert_eq!(room(64_000), (CHUNK + 1000, CHUNK + 1000));
+        assert_eq!(room(1 << 31), (8 << 20, 4 << 20));
+    }
 
     fn round_trip<A: Element>(keys: impl IntoIterator<Item = A::Key>) {
         for key in keys {

@@ -28,7 +28,8 @@ pub(super) struct Making<'m, 'o> {
 }
 
 impl Making<'_, '_> {
-    /// Writes a file. It appears at its path when it is complete and the input has not changed.
+    /// Writes a file. It appears at its path when it is complete and the input has not changed; where it is the whole output,
+    /// not before the observer was told of the end.
     pub fn write(&self, out: &OutFile, path: &Path, after: &mut [Option<usize>]) -> Result<(), CheckpointError> {
         let failed = |source| CheckpointError::Write { path: path.to_owned(), source };
         let file = AtomicFile::create(path).map_err(failed)?;
@@ -39,6 +40,10 @@ impl Making<'_, '_> {
             self.item(item, Some(sink), after)?;
         }
         self.check_unchanged()?;
+        if out.name.is_none() {
+            // A run that is stopped even now leaves nothing, since nothing could be resumed.
+            self.meter.finish()?;
+        }
         if self.durable { file.commit() } else { file.commit_unsynced() }.map_err(failed)
     }
 

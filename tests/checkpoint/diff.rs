@@ -92,3 +92,76 @@ fn what_differs_in_a_large_tensor() {
     };
     assert_eq!(found, expected);
 }
+
+/// Of integers of each size; -0 is a zero of floats only.
+#[test]
+fn zeros_of_other_dtypes() {
+    let folder = tempfile::tempdir().unwrap();
+    for (dtype, size) in [
+        ("BOOL", 1),
+        ("U8", 1),
+        ("I8", 1),
+        ("F8_E4M3", 1),
+        ("U16", 2),
+        ("I16", 2),
+        ("U32", 4),
+        ("I32", 4),
+        ("U64", 8),
+        ("I64", 8),
+    ] {
+        // Of each number the last byte tells, which also has its sign.
+        let open = |name: &str, last: [u8; 7]| {
+            let data = last.iter().flat_map(|&last| [vec![0; size - 1], vec![last]].concat()).collect();
+            Checkpoint::open([write(&folder.path().join(name), &[], &[Raw::new("w", dtype, &[7], data)])]).unwrap()
+        };
+        let a = open("a", [0, 0, 0, 1, 1, 0xff, 0x80]);
+        let b = open("b", [0, 0, 1, 1, 0, 0, 0]);
+        let entries = diff(&a, &b, &()).unwrap().common[0].entries.unwrap();
+        let float = usize::from(dtype == "F8_E4M3");
+        let expected = EntryDifference {
+            entries: 7,
+            differing: 4,
+            became_zero: 3 - float,
+            became_nonzero: 1,
+            zero_in_both: 2 + float,
+        };
+        assert_eq!(entries, expected, "{dtype}");
+    }
+}
+
+#[test]
+fn tensors_that_only_one_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let w = Raw::of("w", &weights::<f32>(&[2, 2], 1));
+    let more = [w.clone(), Raw::new("v", "U8", &[1], vec![0])];
+    let less = Checkpoint::open([write(&folder.path().join("less"), &[], &[w])]).unwrap();
+    let more = Checkpoint::open([write(&folder.path().join("more"), &[], &more)]).unwrap();
+    assert!(!diff(&less, &more, &()).unwrap().is_equal());
+    assert!(!diff(&more, &less, &()).unwrap().is_equal());
+    assert!(diff(&more, &more, &()).unwrap().is_equal());
+}
+
+/// Floats are compared with floats only; a NaN is equal to other NaNs only.
+#[test]
+fn values_of_two_dtypes() {
+    let folder = tempfile::tempdir().unwrap();
+    let a = [
+        Raw::of("floats", &array![f32::NAN, f32::NAN, 1.0, 1.0, 2.0].into_dyn()),
+        Raw::of("float", &array![1.0_f32].into_dyn()),
+        Raw::new("int", "I32", &[1], vec![0; 4]),
+        Raw::new("ints", "I32", &[1], vec![0; 4]),
+    ];
+    let b = [
+        Raw::of("floats", &array![bf16::NAN, bf16::ONE, bf16::NAN, bf16::ONE, bf16::ONE].into_dyn()),
+        Raw::new("float", "I32", &[1], vec![0; 4]),
+        Raw::of("int", &array![1.0_f32].into_dyn()),
+        Raw::new("ints", "U32", &[1], vec![0; 4]),
+    ];
+    let a = Checkpoint::open([write(&folder.path().join("a"), &[], &a)]).unwrap();
+    let b = Checkpoint::open([write(&folder.path().join("b"), &[], &b)]).unwrap();
+    let found = diff(&a, &b, &()).unwrap();
+    let floats = EntryDifference { entries: 5, differing: 3, ..EntryDifference::default() };
+    let entries: Vec<_> = found.common.iter().map(|tensor| tensor.entries).collect();
+    assert_eq!(entries, [Some(floats), None, None, None]);
+    assert!(found.common.iter().all(|tensor| !tensor.is_equal()));
+}

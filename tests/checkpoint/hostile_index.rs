@@ -100,6 +100,23 @@ fn keys_that_are_there_twice_are_refused() {
 }
 
 #[test]
+fn what_was_found_in_place_of_an_object() {
+    let (_folder, index) = model();
+    for (text, expected) in [
+        ("[]", "invalid type: sequence, expected an object with a `weight_map` at line 1 column 0"),
+        ("{}", "missing field `weight_map` at line 1 column 2"),
+        (
+            r#"{"weight_map":1}"#,
+            "invalid type: integer `1`, expected an object with a shard for each tensor at line 1 column 15",
+        ),
+    ] {
+        fs::write(&index, text).unwrap();
+        let error = Checkpoint::open([&index]).unwrap_err();
+        assert_eq!(std::error::Error::source(&error).unwrap().to_string(), expected);
+    }
+}
+
+#[test]
 fn json_of_other_types() {
     let (_folder, index) = model();
     let deep = |depth| "[".repeat(depth) + &"]".repeat(depth);
@@ -134,6 +151,10 @@ fn an_index_that_is_too_long_is_not_read() {
     assert!(matches!(&error, CheckpointError::IndexTooLarge { limit: 100_000_000, found: 100_000_001, .. }));
     let expected = format!("index: expected `{}` to have at most 100000000 bytes, found 100000001", index.display());
     assert_eq!(error.to_string(), expected);
+
+    fs::File::create(&index).unwrap().set_len(100_000_000).unwrap();
+    let error = Checkpoint::open([&index]).unwrap_err();
+    assert!(matches!(&error, CheckpointError::InvalidIndex { .. }), "{error}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use half::bf16;
 use ndarray::array;
-use prune::checkpoint::{Checkpoint, CheckpointError, Packed, inspect};
+use prune::checkpoint::{Checkpoint, CheckpointError, Magnitudes, Packed, Progress, inspect};
 
 use crate::support::*;
 
@@ -65,6 +65,56 @@ fn exponents_of_subnormal_numbers() {
     assert_eq!(log2, &[(-1074, 1), (-1073, 1), (-1023, 1), (-1022, 1), (-1, 1), (1023, 1)]);
 }
 
+/// Each of them in a file of its own, where nothing follows.
+#[test]
+fn integers_of_every_size() {
+    let folder = tempfile::tempdir().unwrap();
+    for (dtype, size) in [("I8", 1), ("U16", 2), ("I16", 2), ("U32", 4), ("I32", 4), ("U64", 8), ("I64", 8)] {
+        let numbers = [0_u8, 0, 1, 0x80, 0xff].map(|last| [vec![0; size - 1], vec![last]].concat());
+        let input = write(&folder.path().join(dtype), &[], &[Raw::new("w", dtype, &[5], numbers.concat())]);
+        let tensor = inspect(&Checkpoint::open([&input]).unwrap(), true, &()).unwrap().tensors.remove(0);
+        assert_eq!((tensor.zeros, tensor.masked, tensor.magnitudes), (Some(2), None, None), "{dtype}");
+        let size = size as u64;
+        // A bit for each of the five; columns, and the offsets of one row.
+        let packed = Packed { dense: 5 * size, bitmask: 3 * size + 1, csr: 3 * size + 3 * 4 + 2 * 4 };
+        assert_eq!(tensor.packed, Some(packed), "{dtype}");
+    }
+}
+
+/// Of a tensor of several blocks, what the threads find is added up.
+#[test]
+fn a_large_tensor() {
+    const ROWS: usize = 250_000;
+    let folder = tempfile::tempdir().unwrap();
+    let rows = |row: [f32; 8]| ndarray::Array2::from_shape_fn((ROWS, 8), |(_, j)| row[j]).into_dyn();
+    let mut weight = rows([0.0, -0.0, 1.0, -3.0, 1.5, f32::NAN, f32::NEG_INFINITY, 2.0]);
+    // The smallest and the largest are in the middle, and at the end.
+    weight[[ROWS / 2, 2]] = 0.25;
+    weight[[ROWS - 1, 3]] = 100.0;
+    let mask = rows([1.0, 1.0, 1.0, 1.0, 0.0, 1.0, 1.0, 0.0]);
+    let input = write(
+        &folder.path().join("in"),
+        &[],
+        &[Raw::of("w_orig", &weight), Raw::of("w_mask", &mask.mapv(bf16::from_f32))],
+    );
+    // Whoever reads first waits for the others, so that several threads take part if there are any.
+    let slow = |_: Progress| {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        std::ops::ControlFlow::Continue(())
+    };
+    let found = inspect(&Checkpoint::open([&input]).unwrap(), true, &slow).unwrap().tensors.remove(0);
+    assert_eq!((found.entries, found.zeros, found.masked), (8 * ROWS, Some(4 * ROWS), Some(2 * ROWS)));
+    let each = ROWS as u64;
+    let magnitudes = Magnitudes {
+        smallest: Some(0.25),
+        largest: Some(f64::INFINITY),
+        log2: vec![(-2, 1), (0, each - 1), (1, each - 1), (6, 1)],
+        infinite: each,
+        nan: each,
+    };
+    assert_eq!(found.magnitudes, Some(magnitudes));
+}
+
 /// PyTorch's masks have the dtype of the scores, which may be any.
 #[test]
 fn masks_of_every_dtype() {
@@ -95,6 +145,8 @@ fn masks_of_every_dtype() {
         write(&path, &[], &[Raw::of("w_orig", &weight), mask(&wrong)]);
         let error = inspect(&Checkpoint::open([&path]).unwrap(), false, &()).unwrap_err();
         assert!(matches!(&error, CheckpointError::MaskValue { index, .. } if index == &[2]), "{dtype}: {error}");
+        let is_negative = error.to_string().contains("found -1 at");
+        assert_eq!(is_negative, matches!(dtype, "I8" | "I16" | "I32" | "I64" | "F32"), "{dtype}: {error}");
     }
 }
 
@@ -109,4 +161,31 @@ fn a_mask_with_something_else() {
         matches!(&error, CheckpointError::MaskValue { tensor, index, found: 0.5 } if tensor == "w_mask" && index == &[0, 1])
     );
     assert_eq!(error.to_string(), "`w_mask`: expected only 0 and 1, found 0.5 at [0, 1]");
+}
+
+/// What cannot be an original, or a mask, makes no pair: they are two tensors.
+#[test]
+fn halves_that_are_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let mask = |dtype, size: usize| Raw::new("w_mask", dtype, &[2], vec![0; 2 * size]);
+    let orig = Raw::of("w_orig", &array![1.0_f32, 2.0].into_dyn());
+    for (orig, mask, pair) in [
+        (orig.clone(), mask("U8", 1), true),
+        (orig.clone(), mask("F8_E4M3", 1), false),
+        (orig, mask("C64", 8), false),
+        (Raw::new("w_orig", "I32", &[2], vec![0; 8]), mask("U8", 1), false),
+    ] {
+        let input = write(&folder.path().join("in"), &[], &[orig, mask]);
+        let inspection = inspect(&Checkpoint::open([&input]).unwrap(), false, &()).unwrap();
+        let names: Vec<_> = inspection.tensors.iter().map(|tensor| tensor.name.as_str()).collect();
+        assert_eq!(names, if pair { &["w"][..] } else { &["w_orig", "w_mask"] });
+    }
+}
+
+#[test]
+fn shards_have_a_length() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = write(&folder.path().join("in"), &[], &[Raw::new("w", "U8", &[1000], vec![0; 1000])]);
+    let checkpoint = Checkpoint::open([&input]).unwrap();
+    assert_eq!(checkpoint.shards()[0].bytes(), std::fs::metadata(&input).unwrap().len());
 }

@@ -11,4 +11,5 @@ mod inspect;
 mod masks;
 mod output;
 mod passing;
+mod progress;
 mod support;

@@ -2,9 +2,10 @@
 
 use half::{bf16, f16};
 use ndarray::ArrayD;
-use prune::checkpoint::{Checkpoint, Format, Method, Output, Prune, Scope, Selection, tensor_seed};
+use prune::checkpoint::{Checkpoint, Format, Method, Output, Progress, Prune, Scope, Selection, Unit, tensor_seed};
 use prune::{
-    L1Unstructured, LnStructured, Norm, Parameter, ParameterStore, RandomStructured, RandomUnstructured, safetensors,
+    CustomFromMask, L1Unstructured, LnStructured, Norm, Parameter, ParameterStore, RandomStructured,
+    RandomUnstructured, safetensors,
 };
 
 use crate::support::*;
@@ -165,6 +166,74 @@ fn channels_of_tensors_that_are_partly_pruned() {
     }
 }
 
+/// A tensor of more than a block, as it is and pruned before.
+fn some_blocks(method: Method, in_memory: impl Fn(&mut Parameter<f32>)) {
+    let mut store = ParameterStore::from_iter([("t", weights::<f32>(&[700, 500], 1))]);
+    for _ in 0..2 {
+        let before = store.clone();
+        in_memory(&mut store["t"]);
+        compare(&before, &store, &prune_all(method.clone(), Scope::Tensor));
+    }
+}
+
+#[test]
+fn some_blocks_by_magnitude() {
+    some_blocks(Method::L1 { amount: 0.4.into() }, |parameter| {
+        parameter.prune(L1Unstructured::new(0.4).unwrap()).unwrap();
+    });
+}
+
+#[test]
+fn some_blocks_at_random() {
+    some_blocks(Method::Random { amount: 0.4.into(), seed: 7 }, |parameter| {
+        parameter.prune(RandomUnstructured::new(0.4, tensor_seed(7, "t")).unwrap()).unwrap();
+    });
+}
+
+#[test]
+fn some_blocks_by_channel() {
+    for dim in [0, 1] {
+        some_blocks(Method::Ln { amount: 0.4.into(), norm: Norm::L(2.0), dim }, |parameter| {
+            parameter.prune(LnStructured::new(0.4, 2, dim).unwrap()).unwrap();
+        });
+    }
+}
+
+/// Channels with an entry that the mask keeps, in any block, count; the others are pruned already.
+#[test]
+fn channels_that_are_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let weight = weights::<f32>(&[4, 300, 500], 1);
+    let is_kept = |i, channel| match i {
+        0 => channel < 100,
+        3 => (50..100).contains(&channel) || channel >= 200,
+        _ => false,
+    };
+    let alive = ndarray::Array3::from_shape_fn((4, 300, 500), |(i, j, _)| is_kept(i, j)).into_dyn();
+    let tensors = [Raw::of("t_orig", &weight), Raw::mask::<f32>("t_mask", &alive)];
+    let checkpoint = Checkpoint::open([write(&folder.path().join("in.safetensors"), &[], &tensors)]).unwrap();
+    // Whoever reads first waits for the others, so that several threads take part if there are any.
+    let slow = |_: Progress| {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        std::ops::ControlFlow::Continue(())
+    };
+    let mut before = Parameter::new(weight);
+    before.prune(CustomFromMask::new(alive)).unwrap();
+    let mut by_norm = before.clone();
+    by_norm.prune(LnStructured::new(0.5, 1, 1).unwrap()).unwrap();
+    let mut at_random = before.clone();
+    at_random.prune(RandomStructured::new(0.5, 1, tensor_seed(3, "t")).unwrap()).unwrap();
+    for (method, expected) in [
+        (Method::Ln { amount: 0.5.into(), norm: Norm::L(1.0), dim: 1 }, by_norm),
+        (Method::RandomStructured { amount: 0.5.into(), dim: 1, seed: 3 }, at_random),
+    ] {
+        let output = Output::new(folder.path().join("out.safetensors")).force(true);
+        let report = prune_all(method, Scope::Tensor).run(&checkpoint, &output, &slow).unwrap();
+        assert_eq!((report.unit, report.asked), (Unit::Channels, Some(100)));
+        assert!(read(output.path())[0].data == bits(expected.value()));
+    }
+}
+
 /// A tensor that is too large to be kept, so that it is read twice and sampled.
 #[test]
 fn a_tensor_of_many_blocks() {
@@ -291,6 +360,47 @@ fn masks_from_a_file() {
     expected.prune(prune::CustomFromMask::new(teacher["t1"].mask().unwrap().clone())).unwrap();
     assert!(found[0].data == bits(expected.value()));
     assert_eq!(prune.dry_run(&Checkpoint::open([&input]).unwrap(), &()).unwrap(), report);
+}
+
+#[test]
+fn masks_from_a_file_of_some_blocks() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = ParameterStore::from_iter([("t", weights::<f32>(&[700, 501], 1))]);
+    let input = written(&store, folder.path());
+    store["t"].prune(L1Unstructured::new(0.4).unwrap()).unwrap();
+    let masks = folder.path().join("masks.safetensors");
+    safetensors::save_masks(&store, &masks).unwrap();
+    let output = folder.path().join("out.safetensors");
+    let report = run(&Prune::new(Method::Masks { path: masks }).unwrap(), [&input], &output).unwrap();
+    assert_eq!((report.unit, after(&report, "t")), (Unit::Entries, 140_280));
+    assert!(read(&output)[0].data == bits(store["t"].value()));
+}
+
+/// Ranked in the type of either, two of these would be one.
+#[test]
+fn magnitudes_that_only_the_wider_dtype_tells_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let near = 1.0 + f64::EPSILON;
+    for (narrow, wide) in [
+        (
+            Raw::of("a", &ndarray::arr1(&[1.0_f32, 2.0]).into_dyn()),
+            Raw::of("b", &ndarray::arr1(&[near, 0.5]).into_dyn()),
+        ),
+        (
+            Raw::of("b", &ndarray::arr1(&[near, 0.5]).into_dyn()),
+            Raw::of("a", &ndarray::arr1(&[1.0_f32, 2.0]).into_dyn()),
+        ),
+    ] {
+        let input = write(&folder.path().join("in.safetensors"), &[], &[narrow, wide]);
+        let checkpoint = Checkpoint::open([&input]).unwrap();
+        let report = |count: usize| {
+            let prune = prune_all(Method::L1 { amount: count.into() }, Scope::Global);
+            let report = prune.dry_run(&checkpoint, &()).unwrap();
+            (report.threshold, after(&report, "a"), after(&report, "b"))
+        };
+        assert_eq!(report(2), (Some(1.0), 1, 1));
+        assert_eq!(report(3), (Some(near), 1, 2));
+    }
 }
 
 #[test]

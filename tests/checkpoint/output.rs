@@ -235,6 +235,20 @@ fn an_input_that_changes_is_noticed() {
     }
 }
 
+/// A power failure cannot be had in a test: what can be seen is that it is another output, with the same files.
+#[test]
+fn durable_files_are_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let index = model(folder.path());
+    let (one, two) = (Output::new(folder.path().join("one")), Output::new(folder.path().join("two")).durable(true));
+    assert_ne!(two, two.clone().durable(false));
+    assert_eq!(Output::new(two.path()), two.clone().durable(false));
+    for output in [&one, &two] {
+        drop(l1(0.5).run(&Checkpoint::open([&index]).unwrap(), output, &()).unwrap());
+    }
+    assert!(contents(one.path()) == contents(two.path()));
+}
+
 #[test]
 fn progress_reaches_its_total() {
     let folder = tempfile::tempdir().unwrap();

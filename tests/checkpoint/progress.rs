@@ -1,0 +1,309 @@
+//! What observers are told: steps of at most some megabytes, which add up to the total, no more and no less.
+
+use std::ops::ControlFlow;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use prune::checkpoint::{
+    Checkpoint, CheckpointError, Format, MaskSource, Method, Observer, Output, Phase, Progress, Prune, Scope,
+    Selection, diff, extract_masks, inspect, remove,
+};
+
+use crate::support::*;
+
+/// A phase, and the bytes of its steps, the largest first: threads take them in any order.
+type Steps = (Phase, Vec<u64>);
+
+/// The steps of a run, of which each phase is to end exactly where it was said to, and to say so once more.
+#[track_caller]
+fn steps<T>(run: impl FnOnce(&dyn Observer) -> Result<T, CheckpointError>) -> Vec<Steps> {
+    let told = Mutex::new(Vec::<Progress>::new());
+    let observer = |progress: Progress| {
+        told.lock().unwrap().push(progress);
+        ControlFlow::Continue(())
+    };
+    drop(run(&observer).unwrap());
+    let told = told.into_inner().unwrap();
+    let phases = told.chunk_by(|a, b| (a.phase, a.total) == (b.phase, b.total)).map(|told| {
+        let Progress { phase, total, .. } = told[0];
+        let mut done: Vec<_> = told.iter().map(|progress| progress.done).collect();
+        done.sort_unstable();
+        assert!(done.len() >= 2 && done[done.len() - 2..] == [total, total], "{phase:?} of {total}: {done:?}");
+        done.pop();
+        let mut steps: Vec<_> = [0].iter().chain(&done).zip(&done).map(|(from, to)| to - from).collect();
+        assert!(!steps.contains(&0), "{phase:?} of {total}: {done:?}");
+        steps.sort_unstable_by_key(|&step| std::cmp::Reverse(step));
+        (phase, steps)
+    });
+    phases.collect()
+}
+
+/// The steps in which so many bytes are read.
+fn megabytes(bytes: u64) -> Vec<u64> {
+    const MIB: u64 = 1 << 20;
+    let whole = (bytes / MIB) as usize;
+    [vec![MIB; whole], vec![bytes % MIB]].concat()
+}
+
+/// Those of several tensors.
+fn each(bytes: &[u64]) -> Vec<u64> {
+    let mut steps: Vec<_> = bytes.iter().copied().flat_map(megabytes).collect();
+    steps.sort_unstable_by_key(|&step| std::cmp::Reverse(step));
+    steps
+}
+
+const SHAPE: [usize; 2] = [700, 500];
+/// The bytes of a tensor of that shape, and of something else.
+const WEIGHT: u64 = 1_400_000;
+const OTHER: u64 = 1_100_000;
+
+fn weight(name: &str) -> Raw {
+    Raw::of(name, &weights::<f32>(&SHAPE, 1))
+}
+
+fn other() -> Raw {
+    Raw::new("other", "U8", &[OTHER as usize], vec![1; OTHER as usize])
+}
+
+/// Rows 0 to 9 are pruned, and with them columns 0 and 499.
+fn alive() -> prune::Mask {
+    ndarray::Array2::from_shape_fn(SHAPE, |(i, j)| i >= 10 && j % 499 > 0).into_dyn()
+}
+
+fn method(method: Method) -> Prune {
+    Prune::new(method).unwrap()
+}
+
+fn l1() -> Prune {
+    method(Method::L1 { amount: 0.5.into() })
+}
+
+fn ln(dim: isize) -> Prune {
+    method(Method::Ln { amount: 0.5.into(), norm: 2.into(), dim })
+}
+
+#[test]
+fn every_byte_is_counted_when_it_is_read() {
+    use Phase::{Processing, Ranking};
+    let folder = tempfile::tempdir().unwrap();
+    let input = write(&folder.path().join("in.safetensors"), &[], &[weight("w"), other()]);
+    let checkpoint = Checkpoint::open([&input]).unwrap();
+    let output = Output::new(folder.path().join("out.safetensors")).force(true);
+
+    let once = (Processing, each(&[WEIGHT, OTHER]));
+    let random = method(Method::Random { amount: 0.5.into(), seed: 1 });
+    let channels = method(Method::RandomStructured { amount: 0.5.into(), dim: 1, seed: 1 });
+    for (prune, written, looked_at) in [
+        (l1(), vec![once.clone()], vec![]),
+        (
+            l1().scope(Scope::Global),
+            vec![(Ranking, each(&[WEIGHT])), once.clone()],
+            vec![(Ranking, each(&[WEIGHT])), (Processing, each(&[WEIGHT]))],
+        ),
+        (random.clone(), vec![once.clone()], vec![]),
+        (random.scope(Scope::Global), vec![once.clone()], vec![(Processing, each(&[WEIGHT]))]),
+        // Norms of rows are taken of many rows at a time, before they are read once more.
+        (ln(0), vec![(Processing, [vec![WEIGHT], each(&[WEIGHT, OTHER])].concat())], vec![]),
+        (ln(1), vec![once.clone()], vec![]),
+        (channels, vec![once.clone()], vec![]),
+        (method(Method::L1 { amount: 0.into() }), vec![once.clone()], vec![]),
+        (method(Method::RandomStructured { amount: 0.into(), dim: 0, seed: 1 }), vec![once.clone()], vec![]),
+    ] {
+        assert_eq!(steps(|observer| prune.run(&checkpoint, &output, observer)), written, "{prune:?}");
+        assert_eq!(steps(|observer| prune.dry_run(&checkpoint, observer)), looked_at, "{prune:?}");
+    }
+    let once = [once];
+    assert_eq!(steps(|observer| inspect(&checkpoint, true, observer)), once);
+    assert_eq!(steps(|observer| diff(&checkpoint, &checkpoint, observer)), once);
+    let zeros = MaskSource::Zeros(Selection::new());
+    let looked_at = (Processing, each(&[WEIGHT]));
+    assert_eq!(steps(|observer| extract_masks(&checkpoint, &zeros, &output, observer)), [looked_at]);
+}
+
+#[test]
+fn masks_are_counted_before_anything_else() {
+    use Phase::{Counting, Processing};
+    let folder = tempfile::tempdir().unwrap();
+    let kept = alive();
+    let small = Raw::new("v_mask", "U8", &SHAPE, kept.iter().map(|&kept| kept.into()).collect());
+    let tensors = [weight("w_orig"), Raw::mask::<f32>("w_mask", &kept), weight("v_orig"), small];
+    let input = write(&folder.path().join("in.safetensors"), &[], &tensors);
+    let checkpoint = Checkpoint::open([&input]).unwrap();
+    let output = Output::new(folder.path().join("out.safetensors")).force(true);
+    let bytes = WEIGHT / 4;
+
+    let counted = (Counting, each(&[WEIGHT, bytes]));
+    let processed = (Processing, each(&[WEIGHT, WEIGHT]));
+    let found = steps(|observer| l1().run(&checkpoint, &output, observer));
+    assert_eq!(found, [counted.clone(), processed.clone()]);
+    // Then the channels that are left, of each tensor.
+    let rows = (Processing, [vec![WEIGHT, WEIGHT], each(&[WEIGHT, WEIGHT])].concat());
+    for (dim, processed) in [(0, rows), (1, processed.clone())] {
+        let found = steps(|observer| ln(dim).run(&checkpoint, &output, observer));
+        let channels = [(Counting, each(&[WEIGHT])), (Counting, each(&[bytes]))];
+        assert_eq!(found, [vec![counted.clone()], channels.to_vec(), vec![processed]].concat());
+    }
+    let processed = [processed];
+    assert_eq!(steps(|observer| remove(&checkpoint, &output, observer)), processed);
+    assert_eq!(steps(|observer| inspect(&checkpoint, false, observer)), processed);
+}
+
+/// An original whose mask is elsewhere is copied; it is looked at for the mask only.
+#[test]
+fn halves_in_two_shards() {
+    let folder = tempfile::tempdir().unwrap();
+    let halves = [weight("w_orig"), Raw::mask::<f32>("w_mask", &alive())];
+    let processed = |shards: &[&[Raw]]| {
+        let index = write_sharded(folder.path(), shards);
+        let output = Output::new(folder.path().join("out")).force(true);
+        let prune = ln(0).format(Format::PyTorch);
+        steps(|observer| {
+            let processing = |progress: Progress| match progress.phase {
+                Phase::Processing => observer.progress(progress),
+                _ => ControlFlow::Continue(()),
+            };
+            prune.run(&Checkpoint::open([&index]).unwrap(), &output, &processing)
+        })
+    };
+    let pruned = [vec![WEIGHT], each(&[WEIGHT])].concat();
+    assert_eq!(processed(&[&halves]), [(Phase::Processing, pruned)]);
+    let pruned = [vec![WEIGHT], each(&[WEIGHT, WEIGHT])].concat();
+    assert_eq!(processed(&[&halves[..1], &halves[1..]]), [(Phase::Processing, pruned)]);
+}
+
+/// Norms of rows are taken of some megabytes at a time.
+#[test]
+fn rows_are_read_in_groups() {
+    const ROW: usize = 300_000;
+    let folder = tempfile::tempdir().unwrap();
+    let rows = [3.0, 1.0, 4.0, 0.5, 2.0].map(f64::to_le_bytes);
+    let data = rows.iter().flat_map(|row| row.iter().copied().cycle().take(8 * ROW)).collect();
+    let input = write(&folder.path().join("in.safetensors"), &[], &[Raw::new("w", "F64", &[5, ROW], data)]);
+    let output = folder.path().join("out.safetensors");
+    let prune = method(Method::Ln { amount: 3.into(), norm: 1.into(), dim: 0 }).format(Format::Masks);
+    let found = steps(|observer| prune.run(&Checkpoint::open([&input]).unwrap(), &Output::new(&output), observer));
+    let row = 8 * ROW as u64;
+    assert_eq!(found, [(Phase::Processing, [vec![3 * row, 2 * row], each(&[5 * row])].concat())]);
+    let (_, mask) = &prune::safetensors::load_masks(&output).unwrap()[0];
+    assert_eq!(mask.iter().step_by(ROW).copied().collect::<Vec<_>>(), [true, false, true, false, false]);
+}
+
+/// Up to 16 MiB, a tensor is kept in memory between looking for what is to go and writing it.
+#[test]
+fn a_tensor_that_is_too_large_to_be_kept_is_read_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = Output::new(folder.path().join("masks.safetensors")).force(true);
+    let prune = method(Method::L1 { amount: 1.0.into() }).format(Format::Masks);
+    for (bytes, times) in [(16 << 20, 1), ((16 << 20) + 8, 2)] {
+        let weight = Raw::new("w", "F64", &[1, bytes / 8], vec![0; bytes]);
+        let input = write(&folder.path().join("in.safetensors"), &[], &[weight]);
+        let found = steps(|observer| prune.run(&Checkpoint::open([&input]).unwrap(), &output, observer));
+        let expected: u64 = times * bytes as u64;
+        assert_eq!(found.iter().map(|(_, steps)| steps.iter().sum::<u64>()).collect::<Vec<_>>(), [expected]);
+    }
+}
+
+/// What lies together and stays as it is is copied together, however many tensors it is.
+#[test]
+fn small_tensors_are_not_told_one_by_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let small = |i: usize| Raw::new(&format!("t{i}"), "U8", &[3], vec![i as u8; 3]);
+    let pair = [Raw::of("w_orig", &weights::<f32>(&[2, 2], 1)), Raw::new("w_mask", "U8", &[2, 2], vec![1; 4])];
+    let tensors = [(0..100).map(small).collect(), pair.to_vec(), (100..300).map(small).collect()].concat();
+    let input = write(&folder.path().join("in.safetensors"), &[], &tensors);
+    let checkpoint = Checkpoint::open([&input]).unwrap();
+    let output = Output::new(folder.path().join("out.safetensors"));
+    let found = steps(|observer| remove(&checkpoint, &output, observer));
+    assert_eq!(found, [(Phase::Processing, vec![600, 300, 16])]);
+    // The mask between them is gone, and nothing else.
+    let expected = [&tensors[..100], &[Raw::new("w", "F32", &[2, 2], pair[0].data.clone())], &tensors[102..]];
+    assert!(read(output.path()) == expected.concat());
+}
+
+#[test]
+fn a_file_is_read_from_its_beginning_to_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let tensors = [
+        Raw::new("a", "U8", &[5], vec![1; 5]),
+        Raw::of("v", &weights::<f32>(&[2, 5], 1)),
+        Raw::new("b", "U8", &[7], vec![1; 7]),
+        Raw::of("w", &weights::<f32>(&[3, 5], 1)),
+        Raw::new("c", "U8", &[9], vec![1; 9]),
+    ];
+    let input = write(&folder.path().join("in.safetensors"), &[], &tensors);
+    for format in [Format::Weights, Format::PyTorch] {
+        let done = Mutex::new(Vec::new());
+        let observer = |progress: Progress| {
+            done.lock().unwrap().push(progress.done);
+            ControlFlow::Continue(())
+        };
+        let output = Output::new(folder.path().join(format!("{format:?}")));
+        drop(l1().format(format).run(&Checkpoint::open([&input]).unwrap(), &output, &observer).unwrap());
+        assert_eq!(done.into_inner().unwrap(), [5, 45, 52, 112, 121, 121]);
+    }
+}
+
+#[test]
+fn phases_without_work_are_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = write(&folder.path().join("in.safetensors"), &[], &[Raw::new("w", "F32", &[0, 3], vec![])]);
+    let checkpoint = Checkpoint::open([&input]).unwrap();
+    let output = Output::new(folder.path().join("out.safetensors"));
+    let global = l1().scope(Scope::Global);
+    assert_eq!(steps(|observer| global.run(&checkpoint, &output, observer)), []);
+    assert_eq!(steps(|observer| inspect(&checkpoint, true, observer)), []);
+    assert_eq!(steps(|observer| diff(&checkpoint, &checkpoint, observer)), []);
+}
+
+/// Also when a thread that had less to tell takes longer to do it.
+#[test]
+fn the_end_is_told_last() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = write(&folder.path().join("in.safetensors"), &[], &[weight("w")]);
+    let checkpoint = Checkpoint::open([&input]).unwrap();
+    let (begun, told) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let observer = |Progress { done, total, .. }: Progress| {
+        if begun.fetch_add(1, Ordering::Relaxed) == 0 {
+            // Until another thread has come to the end, if there is one.
+            let until = Instant::now() + Duration::from_millis(200);
+            while Instant::now() < until && !told.lock().unwrap().contains(&total) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+        told.lock().unwrap().push(done);
+        ControlFlow::Continue(())
+    };
+    drop(inspect(&checkpoint, false, &observer).unwrap());
+    assert_eq!(told.into_inner().unwrap().last(), Some(&WEIGHT));
+}
+
+/// Whenever it is, at the very end too.
+#[test]
+fn a_run_that_is_stopped_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let tensors = [Raw::of("w", &weights::<f32>(&[2, 5], 1)), Raw::new("a", "U8", &[5], vec![1; 5])];
+    let input = write(&folder.path().join("in.safetensors"), &[], &tensors);
+    let checkpoint = Checkpoint::open([&input]).unwrap();
+    let output = Output::new(folder.path().join("out.safetensors"));
+    let run = |calls: usize| {
+        let called = AtomicUsize::new(0);
+        let observer = |_: Progress| match called.fetch_add(1, Ordering::Relaxed) + 1 == calls {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        };
+        let result = l1().scope(Scope::Global).run(&checkpoint, &output, &observer);
+        (result, called.into_inner())
+    };
+    for calls in 1.. {
+        let (result, called) = run(calls);
+        if called < calls {
+            drop(result.unwrap());
+            assert!(called > 3 && output.path().exists());
+            break;
+        }
+        assert!(matches!(result, Err(CheckpointError::Stopped)), "{calls}: {result:?}");
+        let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["in.safetensors"], "{calls}");
+    }
+}
