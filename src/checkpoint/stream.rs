@@ -11,6 +11,7 @@ use super::{Checkpoint, CheckpointError, Dtype, Tensor};
 use crate::Element;
 use crate::chunk::CHUNK;
 use crate::parallel::lock;
+use crate::safetensors::file::index_of;
 
 /// What a thread reads at a time: enough to make the call worthwhile, and little enough to stay in a cache.
 const BLOCK_BYTES: usize = 1 << 20;
@@ -190,16 +191,6 @@ pub(super) fn to_file<T: Pod>(elements: &mut [T]) -> &[u8] {
     let bytes = bytemuck::cast_slice_mut(elements);
     to_native::<T>(bytes);
     bytes
-}
-
-/// The index of the entry at a row-major position.
-fn index_of(position: usize, shape: &[usize]) -> Vec<usize> {
-    let mut rest = position;
-    let mut index = vec![0; shape.len()];
-    for (index, &size) in index.iter_mut().zip(shape).rev() {
-        (rest, *index) = (rest / size, rest % size);
-    }
-    index
 }
 
 /// The length in bytes of the elements of a dtype, and which of their bits are 0 in a 0; `None` if this crate does not know.

@@ -111,7 +111,7 @@ fn read_mask<T: AnyBitPattern + Num + ToPrimitive>(tensor: &Tensor<'_>) -> Resul
 }
 
 /// The index of the entry at a row-major position.
-fn index_of(position: usize, shape: &[usize]) -> Vec<usize> {
+pub(crate) fn index_of(position: usize, shape: &[usize]) -> Vec<usize> {
     let mut rest = position;
     let mut index = vec![0; shape.len()];
     for (index, size) in index.iter_mut().zip(shape).rev() {

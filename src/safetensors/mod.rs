@@ -62,7 +62,7 @@ pub(crate) mod atomic;
 pub(crate) mod bits;
 pub(crate) mod elements;
 pub(crate) mod error;
-mod file;
+pub(crate) mod file;
 pub(crate) mod header;
 mod load;
 mod masks;
