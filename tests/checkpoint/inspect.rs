@@ -178,6 +178,32 @@ fn a_mask_with_something_else() {
     assert_eq!(error.to_string(), "`w_mask`: expected only 0 and 1, found 0.5 at [0, 1]");
 }
 
+/// The place of what is wrong is told along every axis.
+#[test]
+fn a_mask_with_something_else_far_inside() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut mask = ndarray::ArrayD::<f32>::ones(ndarray::IxDyn(&[3, 4, 5]));
+    mask[[2, 1, 3]] = 3.0;
+    let tensors = [Raw::of("w_orig", &weights::<f32>(&[3, 4, 5], 1)), Raw::of("w_mask", &mask)];
+    let input = write(&folder.path().join("in"), &[], &tensors);
+    let error = inspect(&Checkpoint::open([&input]).unwrap(), false, &()).unwrap_err();
+    assert_eq!(error.to_string(), "`w_mask`: expected only 0 and 1, found 3 at [2, 1, 3]");
+}
+
+#[test]
+fn floats_of_every_size_without_their_zeros() {
+    fn packed<A: Stored>() -> Option<Packed> {
+        let folder = tempfile::tempdir().unwrap();
+        let weight = array![[0.0, 1.0, 0.0], [2.0, -0.0, 3.0]].mapv(A::number).into_dyn();
+        let input = write(&folder.path().join("in"), &[], &[Raw::of("w", &weight)]);
+        inspect(&Checkpoint::open([&input]).unwrap(), false, &()).unwrap().tensors[0].packed
+    }
+    // Three numbers; a bit for each of six; three columns, and three offsets.
+    let of = |size: u64| Some(Packed { dense: 6 * size, bitmask: 3 * size + 1, csr: 3 * size + 3 * 4 + 3 * 4 });
+    assert_eq!((packed::<half::f16>(), packed::<bf16>()), (of(2), of(2)));
+    assert_eq!((packed::<f32>(), packed::<f64>()), (of(4), of(8)));
+}
+
 /// What cannot be an original, or a mask, makes no pair: they are two tensors.
 #[test]
 fn halves_that_are_none() {
