@@ -56,21 +56,6 @@ fn zeros_of_every_dtype() {
 }
 
 #[test]
-fn packed_sizes_of_every_float() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("in.safetensors");
-    for (dtype, size) in [("F64", 8), ("F32", 4), ("F16", 2), ("BF16", 2)] {
-        // Four of six are not zero.
-        let entries = [1, 0, 1, 1, 0, 1].map(|nonzero| vec![0x3c * nonzero; size]).concat();
-        let input = write(&path, &[], &[Raw::new("w", dtype, &[2, 3], entries)]);
-        let inspection = inspect(&Checkpoint::open([&input]).unwrap(), false, &()).unwrap();
-        let size = size as u64;
-        let expected = Packed { dense: 6 * size, bitmask: 1 + 4 * size, csr: 4 * size + 4 * 4 + 3 * 4 };
-        assert_eq!(inspection.tensors[0].packed, Some(expected), "{dtype}");
-    }
-}
-
-#[test]
 fn exponents_of_subnormal_numbers() {
     let folder = tempfile::tempdir().unwrap();
     let numbers = [f64::from_bits(1), f64::from_bits(3), f64::MIN_POSITIVE / 2.0, f64::MIN_POSITIVE, 0.75, f64::MAX];
