@@ -87,10 +87,13 @@ impl<'c> Reading<'c, '_> {
         parameters: &[&'c Parameter],
         masks: Option<&Arc<PackedMasks>>,
     ) -> Result<Rules, CheckpointError> {
-        let standings = self.standings(parameters)?;
+        let meter = self.counting(&prune.method, parameters);
+        let standing = |parameter: &&Parameter| Standing::of(self.checkpoint, parameter, self.pool, &meter);
+        let standings = parameters.iter().map(standing).collect::<Result<Vec<_>, _>>()?;
         let before = |standing: &Standing, parameter: &Parameter| parameter.entries - standing.living;
         let amount = match (&prune.method, prune.scope) {
             (Method::Masks { .. }, _) => {
+                meter.finish()?;
                 let masks =
                     masks.into_iter().flat_map(|masks| std::iter::repeat(masks).zip(parameters)).zip(&standings);
                 let tasks = masks.map(|((masks, parameter), standing)| Task {
@@ -106,6 +109,7 @@ impl<'c> Reading<'c, '_> {
                 return Err(CheckpointError::NotUnstructured { method: "RandomStructured" });
             }
             (Method::L1 { amount } | Method::Random { amount, .. }, Scope::Global) => {
+                meter.finish()?;
                 return self.global(prune, *amount, parameters, &standings);
             }
             (
@@ -118,21 +122,20 @@ impl<'c> Reading<'c, '_> {
         };
         let tasks = parameters.iter().zip(standings).map(|(parameter, standing)| {
             let before = before(&standing, parameter);
-            self.task(&prune.method, amount, parameter, standing, before)
+            self.task(&prune.method, amount, parameter, standing, before, &meter)
         });
         let tasks = tasks.collect::<Result<Vec<_>, _>>()?;
+        meter.finish()?;
         let asked = tasks.iter().map(|task| task.asked).sum();
         Ok(Rules { tasks, asked, threshold: None })
     }
 
-    fn standings(&self, parameters: &[&Parameter]) -> Result<Vec<Standing>, CheckpointError> {
+    /// For the masks that are read to count what is left: entries, and then channels if those are pruned.
+    fn counting(&self, method: &Method, parameters: &[&Parameter]) -> Meter<'_> {
         let masks = parameters.iter().filter_map(|parameter| parameter.mask);
-        let total = masks.map(|mask| self.checkpoint.tensors[mask].bytes).sum();
-        let meter = Meter::new(self.observer, Phase::Counting, total);
-        let standing = |parameter: &&Parameter| Standing::of(self.checkpoint, parameter, self.pool, &meter);
-        let standings = parameters.iter().map(standing).collect::<Result<_, _>>()?;
-        meter.finish()?;
-        Ok(standings)
+        let bytes: u64 = masks.map(|mask| self.checkpoint.tensors[mask].bytes).sum();
+        let looks = if matches!(method, Method::Ln { .. } | Method::RandomStructured { .. }) { 2 } else { 1 };
+        Meter::new(self.observer, Phase::Counting, looks * bytes)
     }
 
     /// The rule for a parameter by itself.
@@ -143,6 +146,7 @@ impl<'c> Reading<'c, '_> {
         parameter: &Parameter,
         standing: Standing,
         before: usize,
+        meter: &Meter<'_>,
     ) -> Result<Task, CheckpointError> {
         let refused = |source| CheckpointError::Tensor { tensor: parameter.name.clone(), source };
         let (rule, count) = match *method {
@@ -155,14 +159,14 @@ impl<'c> Reading<'c, '_> {
                 (Rule::Random { seed: tensor_seed(seed, &parameter.name), count, standing }, count)
             }
             Method::Ln { norm, dim, .. } => {
-                let (channels, living) = self.channels(parameter, dim)?;
+                let (channels, living) = self.channels(parameter, dim, meter)?;
                 let count = amount.count_of(living.len(), "channels").map_err(refused)?;
                 // A norm that is not defined here is an error for every amount.
                 dispatch(parameter.dtype, CheckNorm { norm, parameter, channels: &channels }).map_err(refused)?;
                 (Rule::Ln { norm, channels, living, count }, count)
             }
             Method::RandomStructured { dim, seed, .. } => {
-                let (channels, living) = self.channels(parameter, dim)?;
+                let (channels, living) = self.channels(parameter, dim, meter)?;
                 let count = amount.count_of(living.len(), "channels").map_err(refused)?;
                 let mut pruned = vec![false; channels.len];
                 let lowest = Draw::among(tensor_seed(seed, &parameter.name), living.len(), count);
@@ -183,7 +187,12 @@ impl<'c> Reading<'c, '_> {
         Ok(Task { rule, asked: Some(count), before, after })
     }
 
-    fn channels(&self, parameter: &Parameter, dim: isize) -> Result<(Channels, Vec<usize>), CheckpointError> {
+    fn channels(
+        &self,
+        parameter: &Parameter,
+        dim: isize,
+        meter: &Meter<'_>,
+    ) -> Result<(Channels, Vec<usize>), CheckpointError> {
         let sizes = parameter.shape.iter().filter(|&&size| size > 0);
         if sizes.copied().try_fold(1, usize::checked_mul).is_none() {
             let found = parameter.shape.clone();
@@ -191,10 +200,7 @@ impl<'c> Reading<'c, '_> {
         }
         let refused = |source| CheckpointError::Tensor { tensor: parameter.name.clone(), source };
         let channels = Channels::of(&parameter.shape, dim).map_err(refused)?;
-        let total = parameter.mask.map_or(0, |mask| self.checkpoint.tensors[mask].bytes);
-        let meter = Meter::new(self.observer, Phase::Counting, total);
-        let living = living_channels(self.checkpoint, parameter, &channels, self.pool, &meter)?;
-        meter.finish()?;
+        let living = living_channels(self.checkpoint, parameter, &channels, self.pool, meter)?;
         Ok((channels, living))
     }
 
