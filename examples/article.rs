@@ -4,7 +4,7 @@
 //! mask and the signed zeros all match.
 //!
 //! ```text
-//! cargo run --release --example article
+//! cargo run --example article
 //! ```
 
 use ndarray::{ArrayD, ArrayViewD};

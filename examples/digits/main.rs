@@ -1,7 +1,7 @@
 //! Prunes a network that reads handwritten digits, in four ways, and shows what each costs.
 //!
 //! ```text
-//! cargo run --release --example digits
+//! cargo run --example digits
 //! ```
 //!
 //! A 64-128-64-10 network is trained on real data. Copies of it are pruned at random, by magnitude in each layer, by
