@@ -288,6 +288,8 @@ fn brackets_are_as_wide_as_they_must_be() {
         }
     }
     // Near the ends the bracket is open.
+    let above_0: Vec<f32> = data.iter().map(|x| x + 1.0).collect();
+    let whole = [Segment { scores: &above_0[..], alive: None }];
     assert_eq!(infallible(bracket(&chunks(&whole)[..], PRIME, 1)).0, 0);
     assert_eq!(infallible(bracket(&chunks(&whole)[..], PRIME, PRIME)).1, u32::MAX);
 }
