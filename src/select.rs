@@ -57,9 +57,6 @@ impl<K: Key> Cut<K> {
 ///
 /// `k` is at most the number of living entries.
 pub fn lowest<A: Ranked>(segments: &[Segment<'_, A>], k: usize) -> Cut<A::Key> {
-    if k == 0 {
-        return Cut::NOTHING;
-    }
     infallible(lowest_of(&chunks(segments)[..], k))
 }
 

@@ -181,6 +181,8 @@ mod history {
         assert!(!methods.is_empty());
         assert_eq!(methods[1].pruning_type(), PruningType::Structured { dim: -1 });
         assert_eq!(methods[2].pruning_type(), PruningType::Global);
+        let shown = [0, 1, 2].map(|i| methods[i].pruning_type().to_string());
+        assert_eq!(shown, ["unstructured", "structured along axis -1", "global"]);
         assert_eq!(methods.get(3).map(|method| method.name()), Some("RandomUnstructured"));
         assert_eq!(methods.iter().next_back().map(|method| method.name()), Some("RandomUnstructured"));
         assert!(methods.get(4).is_none());

@@ -242,7 +242,9 @@ fn durable_files_are_the_same() {
     let index = model(folder.path());
     let (one, two) = (Output::new(folder.path().join("one")), Output::new(folder.path().join("two")).durable(true));
     assert_ne!(two, two.clone().durable(false));
-    assert_eq!(Output::new(two.path()), two.clone().durable(false));
+    for plain in [Output::new(two.path()), two.path().into(), two.path().to_owned().into()] {
+        assert_eq!(plain, two.clone().durable(false));
+    }
     for output in [&one, &two] {
         drop(l1(0.5).run(&Checkpoint::open([&index]).unwrap(), output, &()).unwrap());
     }

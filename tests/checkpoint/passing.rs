@@ -96,6 +96,7 @@ fn pairs_and_the_index() {
     let output = folder.path().join("out");
     let report = run(&l1().selection(Selection::new().include("b")), [&index], &output).unwrap();
     assert_eq!(report.tensors[0].outcome, Outcome::Skipped(SkipReason::NotIncluded));
+    assert_eq!(SkipReason::NotIncluded.to_string(), "not included");
     let same = |name: &str| {
         let there = [folder.path().join(name), output.join(name)].map(|path| std::fs::read(path).unwrap());
         there[0] == there[1]

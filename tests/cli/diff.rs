@@ -56,6 +56,14 @@ fn zeros_on_one_side_only() {
         assert_eq!(run.code, Some(3));
         let last = run.out.lines().next_back().unwrap();
         assert_eq!(last.strip_prefix("all zeros together: "), expected, "{a} and {b}");
+        let json: serde_json::Value = serde_json::from_str(&folder.run(&format!("diff {a} {b} --json")).out).unwrap();
+        let word = match expected {
+            Some("B has all of A's and more") => "a_in_b",
+            Some("A has all of B's and more") => "b_in_a",
+            Some("each has some of its own") => "neither",
+            _ => "equal",
+        };
+        assert_eq!((&json["zeros"], &json["equal"]), (&word.into(), &false.into()));
     }
 }
 

@@ -85,6 +85,14 @@ fn every_bar_line_and_text_is_in_its_place() {
     assert_eq!(found, expected, "\n{}\n", found.join("\n"));
 }
 
+#[test]
+fn a_folder_is_no_place_for_a_picture() {
+    let folder = folder_with_model();
+    std::fs::create_dir(folder.path("folder")).unwrap();
+    let message = "error: plot: expected a file, found the folder `folder`\n";
+    folder.run("inspect model.safetensors --plot folder --force").fails(1, message);
+}
+
 /// What there is none of is not in the legend.
 #[test]
 fn legends() {
