@@ -47,8 +47,11 @@ impl Header {
 
     /// The header of a file of a certain length.
     pub(crate) fn parse(json: &[u8], file_len: u64) -> Result<Self, StateDictError> {
+        // Of what it passes over, the parser would not look at the characters.
+        let json =
+            std::str::from_utf8(json).map_err(|source| StateDictError::InvalidHeader { source: source.into() })?;
         let Entries { mut tensors, metadata, repeated } =
-            serde_json::from_slice(json).map_err(|source| StateDictError::InvalidHeader { source: escaped(source) })?;
+            serde_json::from_str(json).map_err(|source| StateDictError::InvalidHeader { source: escaped(source) })?;
         if let Some(name) = repeated {
             return Err(StateDictError::DuplicateName { name });
         }

@@ -167,9 +167,13 @@ fn json_of_other_types() {
     for header in ["null", "1", "\"\"", "true", r#"{"__metadata__":[]}"#, r#"{"__metadata__":{"a":{}}}"#, "{1:2}"] {
         refused_by_all(&file(header, &[]));
     }
-    // Not UTF-8: in a name, and half of a pair.
-    for name in [&b"\xff"[..], b"\\ud800"] {
-        let header = [b"{\"", name, br#"":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}"#].concat();
+    // Not UTF-8: in a name, and half of a pair; and where nobody asks what it says.
+    let tensor = br#"{"dtype":"F32","shape":[0],"data_offsets":[0,0]"#;
+    for header in [
+        [b"{\"\xff\":", &tensor[..], b"}}"].concat(),
+        [b"{\"\\ud800\":", &tensor[..], b"}}"].concat(),
+        [b"{\"w\":", &tensor[..], b",\"further\":\"\xff\"}}"].concat(),
+    ] {
         refused_by_all(&[&(header.len() as u64).to_le_bytes()[..], &header].concat());
     }
 }
