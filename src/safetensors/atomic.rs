@@ -140,6 +140,7 @@ mod tests {
             assert_eq!(file.file().metadata().unwrap().len(), 0, "it waits for more");
             file.flush().unwrap();
             assert_eq!(file.file().metadata().unwrap().len(), 100);
+            file.write_all(&[0; 100_000]).unwrap();
             assert_eq!(fs::read_to_string(&path).ok().as_deref(), before);
             drop(file);
             assert_eq!(fs::read_to_string(&path).ok().as_deref(), before);
