@@ -1,6 +1,6 @@
 //! How much to prune: the only rounding in the crate.
 
-use crate::PruneError;
+use crate::error::PruneError;
 
 /// How much to prune: a share of what is left, or a number of units.
 ///

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use crate::{Amount, PruningType};
+use crate::amount::Amount;
+use crate::pruning_type::PruningType;
 
 /// Why a tensor was not pruned.
 ///

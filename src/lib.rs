@@ -81,58 +81,46 @@
 //! [`torch.nn.utils.prune`]: https://docs.pytorch.org/docs/stable/nn.html#utilities
 
 mod amount;
-mod apply;
-mod candidates;
-mod channels;
 #[cfg(feature = "safetensors")]
 pub mod checkpoint;
-mod chunk;
-mod container;
-mod decision;
 pub mod doc;
-mod draw;
 mod element;
 mod error;
+#[cfg(feature = "safetensors")]
+mod file;
 mod functional;
-mod global;
 mod key;
+mod mask;
 mod method;
 mod module;
-mod norm;
-mod parallel;
 mod parameter;
-mod random;
+mod pruning_type;
 #[cfg(feature = "safetensors")]
 pub mod safetensors;
+mod score;
 mod select;
-mod source;
 mod store;
-mod sweep;
-mod tie_break;
+mod tensor;
 pub mod torch;
 
-/// Which entries of a tensor are kept: true = kept, false = pruned.
-pub type Mask = ndarray::ArrayD<bool>;
-
 pub use amount::Amount;
-pub use container::PruningContainer;
 pub use element::Element;
 pub use error::PruneError;
 pub use functional::{
-    apply, apply_with_scores, custom_from_mask, identity, is_pruned, l1_unstructured, ln_structured, parameters_mut,
-    random_structured, random_unstructured, remove,
+    Target, apply, apply_with_scores, custom_from_mask, global_unstructured, identity, is_pruned, l1_unstructured,
+    ln_structured, parameters_mut, random_structured, random_unstructured, remove,
 };
-pub use global::{Target, global_unstructured};
+pub use mask::{IntoMask, Mask};
 pub use method::{
-    CustomFromMask, Describe, Identity, IntoMask, L1Unstructured, LnStructured, PruningMethod, PruningType,
-    RandomStructured, RandomUnstructured,
+    CustomFromMask, Describe, Identity, L1Unstructured, LnStructured, PruningMethod, RandomSource, RandomStructured,
+    RandomUnstructured,
 };
 pub use module::{Module, NamedParameters, NamedParametersMut, prefixed};
-pub use norm::{Norm, channel_norms};
-pub use parameter::Parameter;
-pub use random::RandomSource;
+pub use parameter::{Parameter, PruningContainer};
+pub use pruning_type::PruningType;
+pub use score::{Norm, channel_norms};
+pub use select::TieBreak;
 pub use store::ParameterStore;
-pub use tie_break::TieBreak;
 
 /// The examples of the README are tests.
 #[cfg(doctest)]

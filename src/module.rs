@@ -1,6 +1,7 @@
 //! Names for the parameters of nested models.
 
-use crate::{Element, Parameter};
+use crate::element::Element;
+use crate::parameter::Parameter;
 
 /// The parameters of a module under their dotted paths, in the module's own order.
 pub type NamedParameters<'a, A> = Vec<(String, &'a Parameter<A>)>;

@@ -4,7 +4,9 @@ use std::ops::{Index, IndexMut};
 
 use indexmap::IndexMap;
 
-use crate::{Element, Module, NamedParameters, NamedParametersMut, Parameter};
+use crate::element::Element;
+use crate::module::{Module, NamedParameters, NamedParametersMut};
+use crate::parameter::Parameter;
 
 /// Ordered names to parameters: a whole layer, or a whole model under dotted names. It is itself a [`Module`].
 ///

@@ -1,16 +1,19 @@
-use super::choose::choose;
-use super::plan::Plan;
-use super::rule::{Rule, Task};
-use super::run::Job;
-use super::stream::Pool;
-use super::{Checkpoint, CheckpointError, Format, Observer, Output, Selection};
+use crate::checkpoint::prune::Selection;
+use crate::checkpoint::prune::plan::{Rule, Task};
+use crate::checkpoint::prune::run::Job;
+use crate::checkpoint::prune::selection::choose;
+use crate::checkpoint::read::Checkpoint;
+use crate::checkpoint::read::blocks::Pool;
+use crate::checkpoint::write::layout::Plan;
+use crate::checkpoint::write::{Format, Output};
+use crate::checkpoint::{CheckpointError, Observer};
 
 /// Bakes `w_orig * w_mask` into a plain `w` for every pruned tensor, as [`remove`](crate::remove) does; everything else
 /// passes through as it is. Returns the names of those tensors.
 ///
 /// # Errors
 ///
-/// [`CheckpointError::NothingPruned`], and those of [`Prune::run`](super::Prune::run) that concern the output and the data.
+/// [`CheckpointError::NothingPruned`], and those of [`Prune::run`](crate::checkpoint::Prune::run) that concern the output and the data.
 pub fn remove(
     checkpoint: &Checkpoint,
     output: &Output,
@@ -37,7 +40,7 @@ pub enum MaskSource {
 /// # Errors
 ///
 /// [`CheckpointError::NothingPruned`]; with [`MaskSource::Zeros`] those of a selection; those of
-/// [`Prune::run`](super::Prune::run) that concern the output and the data.
+/// [`Prune::run`](crate::checkpoint::Prune::run) that concern the output and the data.
 pub fn extract_masks(
     checkpoint: &Checkpoint,
     source: &MaskSource,

@@ -3,11 +3,13 @@ use std::ops::Range;
 
 use bytemuck::Pod;
 
-use super::meter::Meter;
-use super::parameter::Parameter;
-use super::stream::{Generic, Pool, Scratch, block_entries, blocks, dispatch, zero_bits};
-use super::{Checkpoint, CheckpointError, Dtype, Observer, Phase};
-use crate::{Element, parallel};
+use crate::checkpoint::progress::ProgressCounter;
+use crate::checkpoint::read::blocks::{Generic, Pool, Scratch, block_entries, blocks, dispatch, zero_bits};
+use crate::checkpoint::read::parameter::Parameter;
+use crate::checkpoint::read::{Checkpoint, Dtype};
+use crate::checkpoint::{CheckpointError, Observer, Phase};
+use crate::element::Element;
+use crate::tensor::parallel;
 
 /// How two checkpoints differ.
 #[derive(Debug, Clone, PartialEq)]
@@ -124,7 +126,7 @@ pub fn diff(a: &Checkpoint, b: &Checkpoint, observer: &dyn Observer) -> Result<D
     let pairs = a.parameters.iter().filter_map(|own| Some((own, &b.parameters[*names_b.get(&own.name)?])));
     let pairs: Vec<_> = pairs.collect();
     let work = |&(a, b): &(&Parameter, &Parameter)| if comparable(a, b) { bytes(a) } else { 0 };
-    let meter = Meter::new(observer, Phase::Processing, pairs.iter().map(work).sum());
+    let meter = ProgressCounter::new(observer, Phase::Processing, pairs.iter().map(work).sum());
     let look = Look { a, b, pool_a: &Pool::default(), pool_b: &Pool::default(), meter: &meter };
     let common = pairs.into_iter().map(|(a, b)| {
         let entries = if comparable(a, b) { Some(look.compare(a, b)?) } else { None };
@@ -152,7 +154,7 @@ struct Look<'l, 'o> {
     b: &'l Checkpoint,
     pool_a: &'l Pool,
     pool_b: &'l Pool,
-    meter: &'l Meter<'o>,
+    meter: &'l ProgressCounter<'o>,
 }
 
 impl Look<'_, '_> {

@@ -2,9 +2,8 @@ use std::io;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::path::PathBuf;
 
-use crate::PruneError;
-use crate::safetensors::StateDictError;
-use crate::safetensors::error::Quoted;
+use crate::error::PruneError;
+use crate::file::error::{Quoted, StateDictError};
 
 /// Why a checkpoint was not read, or its output not written.
 ///
@@ -199,7 +198,7 @@ pub enum CheckpointError {
     /// `remove` or `extract_masks` of a checkpoint in which no tensor is pruned.
     #[error("checkpoint: expected a tensor with its halves `_orig` and `_mask`, found none")]
     NothingPruned,
-    /// The arguments of the method are not valid, or ask for more than there is in all tensors together.
+    /// The arguments of the method are not valid, or request for more than there is in all tensors together.
     #[error("method: expected one that applies to the tensors, found that it does not")]
     Method {
         /// Why.
@@ -217,7 +216,7 @@ pub enum CheckpointError {
     #[error("scope: expected an unstructured method for global pruning, found {method}")]
     NotUnstructured {
         /// The method.
-        method: &'static str,
+        method: String,
     },
     /// A tensor of the output would have the name of another one.
     #[error("output: expected each name once, found {} twice", Quoted(tensor))]
@@ -271,7 +270,7 @@ pub enum CheckpointError {
         /// `a folder for shards` or `a file`.
         expected: &'static str,
     },
-    /// The [observer](super::Observer) has stopped the run.
+    /// The [observer](crate::checkpoint::Observer) has stopped the run.
     #[error("run: stopped before it was finished")]
     Stopped,
 }

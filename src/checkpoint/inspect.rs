@@ -2,11 +2,13 @@ use std::ops::Range;
 
 use bytemuck::Pod;
 
-use super::meter::Meter;
-use super::parameter::Parameter;
-use super::stream::{Generic, Pool, block_entries, blocks, dispatch, zero_bits};
-use super::{Checkpoint, CheckpointError, Dtype, Observer, Phase};
-use crate::{Element, parallel};
+use crate::checkpoint::progress::ProgressCounter;
+use crate::checkpoint::read::blocks::{Generic, Pool, block_entries, blocks, dispatch, zero_bits};
+use crate::checkpoint::read::parameter::Parameter;
+use crate::checkpoint::read::{Checkpoint, Dtype};
+use crate::checkpoint::{CheckpointError, Observer, Phase};
+use crate::element::Element;
+use crate::tensor::parallel;
 
 /// What is in a checkpoint.
 #[derive(Debug, Clone, PartialEq)]
@@ -104,7 +106,7 @@ pub fn inspect(
     observer: &dyn Observer,
 ) -> Result<Inspection, CheckpointError> {
     let total = checkpoint.parameters.iter().map(|parameter| checkpoint.tensors[parameter.weights].bytes).sum();
-    let meter = Meter::new(observer, Phase::Processing, total);
+    let meter = ProgressCounter::new(observer, Phase::Processing, total);
     let look = Look { checkpoint, pool: &Pool::default(), meter: &meter, magnitudes };
     let tensors = checkpoint.parameters.iter().map(|parameter| look.inspect(parameter));
     let tensors = tensors.collect::<Result<_, _>>()?;
@@ -116,7 +118,7 @@ pub fn inspect(
 struct Look<'l, 'o> {
     checkpoint: &'l Checkpoint,
     pool: &'l Pool,
-    meter: &'l Meter<'o>,
+    meter: &'l ProgressCounter<'o>,
     magnitudes: bool,
 }
 
@@ -217,7 +219,7 @@ impl Generic for Floats<'_, '_> {
                     }
                 }
                 if parameter.mask.is_some() {
-                    counts.masked += scratch.alive.iter().filter(|&&alive| !alive).count();
+                    counts.masked += scratch.remaining.iter().filter(|&&remaining| !remaining).count();
                 }
                 Ok(())
             })
@@ -284,7 +286,7 @@ impl Packed {
 
 #[cfg(test)]
 mod tests {
-    use super::Packed;
+    use crate::checkpoint::Packed;
 
     const MOST: usize = i32::MAX as usize;
 

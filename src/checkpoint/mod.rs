@@ -44,39 +44,22 @@
 //! panic, or an allocation that is not in proportion to its own size. The files of a checkpoint must not change
 //! while it is open: a change of size or time, or another file in its place, is noticed, and the output withheld.
 
-mod choose;
 mod convert;
-mod destination;
 mod diff;
 mod error;
-mod index;
 mod inspect;
-mod job;
-mod meter;
-mod observe;
-mod open;
-mod packed;
-mod parameter;
-mod plan;
-mod positioned;
-mod process;
+mod progress;
+mod prune;
+mod read;
 mod report;
-mod rule;
-mod run;
-mod scores;
-mod shard;
-mod standing;
-mod stream;
 mod write;
 
-pub use choose::{NOT_PRUNED_BY_DEFAULT, Selection};
 pub use convert::{MaskSource, extract_masks, remove};
 pub use diff::{Containment, Difference, EntryDifference, TensorDifference, diff};
 pub use error::CheckpointError;
 pub use inspect::{Inspection, Magnitudes, Packed, TensorInspection, inspect};
-pub use job::{Format, Method, Output, Prune, Scope};
-pub use observe::{Observer, Phase, Progress};
-pub use open::{Checkpoint, Dtype, Tensor};
+pub use progress::{Observer, Phase, Progress};
+pub use prune::{Method, NOT_PRUNED_BY_DEFAULT, Prune, Scope, Selection, tensor_seed};
+pub use read::{Checkpoint, Dtype, Shard, Tensor};
 pub use report::{Outcome, PruneReport, SkipReason, TensorReport, Unit};
-pub use rule::tensor_seed;
-pub use shard::Shard;
+pub use write::{Format, Output};

@@ -1,7 +1,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::Dtype;
+use crate::checkpoint::read::Dtype;
 
 /// What became of every tensor of a checkpoint.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,7 +38,7 @@ pub struct TensorReport {
     pub dtype: Dtype,
     /// Its shape.
     pub shape: Vec<usize>,
-    /// The shard that it is in, an index into [`Checkpoint::shards`](super::Checkpoint::shards).
+    /// The shard that it is in, an index into [`Checkpoint::shards`](crate::checkpoint::Checkpoint::shards).
     pub shard: usize,
     /// The number of its entries.
     pub entries: usize,

@@ -1,9 +1,8 @@
-use ndarray::ArrayViewD;
-
-use super::{BuiltIn, Describe, PruningMethod, PruningType, built_in_mask};
-use crate::candidates::Candidates;
-use crate::decision::Decision;
-use crate::{Element, Mask, PruneError};
+use crate::error::PruneError;
+use crate::method::candidates::Remaining;
+use crate::method::request::Request;
+use crate::method::{BuiltIn, Describe};
+use crate::pruning_type::PruningType;
 
 /// Prunes nothing, and so makes a parameter pruned with a mask of ones, as
 /// [`torch.nn.utils.prune.Identity`](https://pytorch.org/docs/stable/generated/torch.nn.utils.prune.Identity.html).
@@ -27,17 +26,8 @@ impl Describe for Identity {
     }
 }
 
-impl<A: Element> PruningMethod<A> for Identity {
-    fn compute_mask(&self, scores: ArrayViewD<'_, A>, default_mask: ArrayViewD<'_, bool>) -> Result<Mask, PruneError> {
-        built_in_mask(self, scores, default_mask)
-    }
-    fn built_in(&self) -> Option<&dyn BuiltIn<A>> {
-        Some(self)
-    }
-}
-
-impl<A: Element> BuiltIn<A> for Identity {
-    fn decide(&self, _: &Candidates<'_, A>) -> Result<Decision<'_, A>, PruneError> {
-        Ok(Decision::Keep)
+impl BuiltIn for Identity {
+    fn request(&self, _: Remaining<'_>) -> Result<Request, PruneError> {
+        Ok(Request::Nothing)
     }
 }

@@ -1,10 +1,10 @@
-use ndarray::ArrayViewD;
-
-use super::{BuiltIn, Describe, PruningMethod, PruningType, built_in_mask};
-use crate::candidates::Candidates;
-use crate::decision::{Chosen, Decision};
-use crate::key::Ranked;
-use crate::{Amount, Element, Mask, PruneError, TieBreak, select, torch};
+use crate::amount::Amount;
+use crate::error::PruneError;
+use crate::method::candidates::Remaining;
+use crate::method::request::Request;
+use crate::method::{BuiltIn, Describe};
+use crate::pruning_type::PruningType;
+use crate::select::TieBreak;
 
 /// Prunes the entries of lowest magnitude, as
 /// [`torch.nn.utils.prune.L1Unstructured`](https://pytorch.org/docs/stable/generated/torch.nn.utils.prune.L1Unstructured.html).
@@ -49,26 +49,8 @@ impl Describe for L1Unstructured {
     }
 }
 
-impl<A: Element> PruningMethod<A> for L1Unstructured {
-    fn compute_mask(&self, scores: ArrayViewD<'_, A>, default_mask: ArrayViewD<'_, bool>) -> Result<Mask, PruneError> {
-        built_in_mask(self, scores, default_mask)
-    }
-    fn built_in(&self) -> Option<&dyn BuiltIn<A>> {
-        Some(self)
-    }
-}
-
-impl<A: Element> BuiltIn<A> for L1Unstructured {
-    fn decide(&self, candidates: &Candidates<'_, A>) -> Result<Decision<'_, A>, PruneError> {
-        let count = self.amount.count(candidates.count)?;
-        if count == 0 {
-            return Ok(Decision::Keep);
-        }
-        let cut = select::lowest(&candidates.segments(), count);
-        if cut.tie && self.tie_break == TieBreak::PyTorch {
-            let keys: Vec<A::Key> = candidates.living().map(Ranked::key).collect();
-            return Ok(Decision::Candidates(Chosen::new(torch::first_k(&keys, count), candidates)));
-        }
-        Ok(Decision::Cut(cut))
+impl BuiltIn for L1Unstructured {
+    fn request(&self, left: Remaining<'_>) -> Result<Request, PruneError> {
+        Ok(Request::Lowest { count: self.amount.count(left.entries)?, tie_break: self.tie_break })
     }
 }

@@ -1,11 +1,11 @@
-use ndarray::ArrayViewD;
-
-use super::random_structured::channels_of;
-use super::{BuiltIn, Describe, PruningMethod, PruningType, built_in_mask};
-use crate::candidates::Candidates;
-use crate::decision::Decision;
-use crate::key::{Key, Ranked};
-use crate::{Amount, Element, Mask, Norm, PruneError, TieBreak, norm, select, torch};
+use crate::amount::Amount;
+use crate::error::PruneError;
+use crate::method::candidates::Remaining;
+use crate::method::request::{By, Request};
+use crate::method::{BuiltIn, Describe};
+use crate::pruning_type::PruningType;
+use crate::score::Norm;
+use crate::select::TieBreak;
 
 /// Prunes the channels of lowest norm, as
 /// [`torch.nn.utils.prune.LnStructured`](https://pytorch.org/docs/stable/generated/torch.nn.utils.prune.LnStructured.html).
@@ -56,33 +56,12 @@ impl Describe for LnStructured {
     }
 }
 
-impl<A: Element> PruningMethod<A> for LnStructured {
-    fn compute_mask(&self, scores: ArrayViewD<'_, A>, default_mask: ArrayViewD<'_, bool>) -> Result<Mask, PruneError> {
-        built_in_mask(self, scores, default_mask)
-    }
-    fn built_in(&self) -> Option<&dyn BuiltIn<A>> {
-        Some(self)
-    }
-}
-
-impl<A: Element> BuiltIn<A> for LnStructured {
-    fn decide(&self, candidates: &Candidates<'_, A>) -> Result<Decision<'_, A>, PruneError> {
-        let (channels, living) = candidates.channels(self.dim)?;
-        let count = self.amount.count_of(living.len(), "channels")?;
-        let scores = candidates.tensor().scores.view();
+impl BuiltIn for LnStructured {
+    fn request(&self, mut ask_of: Remaining<'_>) -> Result<Request, PruneError> {
+        let (channels, left) = ask_of.channels();
+        let count = self.amount.count_of(left.len(), "channels")?;
         // A norm that is not defined here is an error for every amount.
-        self.norm.check::<A>(scores.shape(), &channels)?;
-        if count == 0 {
-            return Ok(Decision::Keep);
-        }
-        let norms = norm::norms(scores, &channels, &living, self.norm);
-        let keys: Vec<A::Key> = norms.into_iter().map(Ranked::key).collect();
-        let (mut lowest, tie) = select::lowest_keys(&keys, count);
-        if tie && self.tie_break == TieBreak::PyTorch {
-            // PyTorch selects the channels that it keeps, and equal norms fall accordingly.
-            let highest: Vec<A::Key> = keys.iter().map(|key| key.reversed()).collect();
-            lowest = torch::first_k(&highest, keys.len() - count).into_iter().map(|kept| !kept).collect();
-        }
-        Ok(Decision::Channels(channels, channels_of(&channels, &living, &lowest)))
+        self.norm.check(ask_of.dtype, ask_of.shape, &channels)?;
+        Ok(Request::Channels { channels, left, count, by: By::Norm(self.norm, self.tie_break) })
     }
 }

@@ -1,12 +1,9 @@
-use ndarray::ArrayViewD;
-
-use super::{BuiltIn, Describe, PruningMethod, PruningType, built_in_mask};
-use crate::candidates::Candidates;
-use crate::channels::Channels;
-use crate::decision::Decision;
-use crate::draw::Draw;
-use crate::key::Ranked;
-use crate::{Amount, Element, Mask, PruneError, RandomSource};
+use crate::amount::Amount;
+use crate::error::PruneError;
+use crate::method::candidates::Remaining;
+use crate::method::request::{By, Request};
+use crate::method::{BuiltIn, Describe, RandomSource};
+use crate::pruning_type::PruningType;
 
 /// Prunes whole channels at random, as
 /// [`torch.nn.utils.prune.RandomStructured`](https://pytorch.org/docs/stable/generated/torch.nn.utils.prune.RandomStructured.html).
@@ -50,40 +47,10 @@ impl Describe for RandomStructured {
     }
 }
 
-impl<A: Element> PruningMethod<A> for RandomStructured {
-    fn compute_mask(&self, scores: ArrayViewD<'_, A>, default_mask: ArrayViewD<'_, bool>) -> Result<Mask, PruneError> {
-        built_in_mask(self, scores, default_mask)
+impl BuiltIn for RandomStructured {
+    fn request(&self, mut left: Remaining<'_>) -> Result<Request, PruneError> {
+        let (channels, left) = left.channels();
+        let count = self.amount.count_of(left.len(), "channels")?;
+        Ok(Request::Channels { channels, left, count, by: By::Random(self.source.clone()) })
     }
-    fn built_in(&self) -> Option<&dyn BuiltIn<A>> {
-        Some(self)
-    }
-}
-
-impl<A: Element> BuiltIn<A> for RandomStructured {
-    fn decide(&self, candidates: &Candidates<'_, A>) -> Result<Decision<'_, A>, PruneError> {
-        let (channels, living) = candidates.channels(self.dim)?;
-        let count = self.amount.count_of(living.len(), "channels")?;
-        if count == 0 {
-            return Ok(Decision::Keep);
-        }
-        let lowest = match &self.source {
-            RandomSource::Seed(seed) => Draw::among(*seed, living.len(), count),
-            RandomSource::Torch(generator) => {
-                // One f32 per channel, whatever the type of the tensor, and everything up to the threshold goes.
-                let keys: Vec<u32> = generator.draw::<f32>(living.len()).into_iter().map(f32::key).collect();
-                let threshold = *keys.clone().select_nth_unstable(count - 1).1;
-                keys.into_iter().map(|key| key <= threshold).collect()
-            }
-        };
-        Ok(Decision::Channels(channels, channels_of(&channels, &living, &lowest)))
-    }
-}
-
-/// Spreads what was chosen among the living channels over all channels.
-pub(super) fn channels_of(channels: &Channels, living: &[usize], chosen: &[bool]) -> Vec<bool> {
-    let mut pruned = vec![false; channels.len];
-    for (&channel, &chosen) in living.iter().zip(chosen) {
-        pruned[channel] = chosen;
-    }
-    pruned
 }

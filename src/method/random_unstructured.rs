@@ -1,13 +1,10 @@
-use std::sync::Arc;
-
-use ndarray::ArrayViewD;
-
-use super::{BuiltIn, Describe, PruningMethod, PruningType, built_in_mask};
-use crate::candidates::Candidates;
-use crate::decision::{Chosen, Decision};
-use crate::draw::Draw;
-use crate::key::Key;
-use crate::{Amount, Element, Mask, PruneError, RandomSource, TieBreak, select, torch};
+use crate::amount::Amount;
+use crate::error::PruneError;
+use crate::method::candidates::Remaining;
+use crate::method::request::Request;
+use crate::method::{BuiltIn, Describe, RandomSource};
+use crate::pruning_type::PruningType;
+use crate::select::TieBreak;
 
 /// Prunes entries at random, as
 /// [`torch.nn.utils.prune.RandomUnstructured`](https://pytorch.org/docs/stable/generated/torch.nn.utils.prune.RandomUnstructured.html).
@@ -61,33 +58,9 @@ impl Describe for RandomUnstructured {
     }
 }
 
-impl<A: Element> PruningMethod<A> for RandomUnstructured {
-    fn compute_mask(&self, scores: ArrayViewD<'_, A>, default_mask: ArrayViewD<'_, bool>) -> Result<Mask, PruneError> {
-        built_in_mask(self, scores, default_mask)
-    }
-    fn built_in(&self) -> Option<&dyn BuiltIn<A>> {
-        Some(self)
-    }
-}
-
-impl<A: Element> BuiltIn<A> for RandomUnstructured {
-    fn decide(&self, candidates: &Candidates<'_, A>) -> Result<Decision<'_, A>, PruneError> {
-        let count = self.amount.count(candidates.count)?;
-        if count == 0 {
-            return Ok(Decision::Keep);
-        }
-        match &self.source {
-            RandomSource::Seed(seed) => Ok(Decision::Draw(Arc::new(Draw::new(*seed, &candidates.segments(), count)))),
-            RandomSource::Torch(generator) => {
-                // PyTorch prunes the largest of its numbers, drawn in the type of the tensor.
-                let draws = generator.draw::<A>(candidates.count);
-                let keys: Vec<A::Key> = draws.into_iter().map(|u| u.key().reversed()).collect();
-                let (mut pruned, tie) = select::lowest_keys(&keys, count);
-                if tie && self.tie_break == TieBreak::PyTorch {
-                    pruned = torch::first_k(&keys, count);
-                }
-                Ok(Decision::Candidates(Chosen::new(pruned, candidates)))
-            }
-        }
+impl BuiltIn for RandomUnstructured {
+    fn request(&self, left: Remaining<'_>) -> Result<Request, PruneError> {
+        let count = self.amount.count(left.entries)?;
+        Ok(Request::Random { count, source: self.source.clone(), tie_break: self.tie_break })
     }
 }

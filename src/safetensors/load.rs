@@ -1,13 +1,15 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use super::error::StateDictError;
-use super::file::File;
-use super::regular;
-use super::report::LoadReport;
-use super::state_dict::{check_unique, names_of};
-use super::stored::{State, Stored};
-use crate::{Element, Module, ParameterStore};
+use crate::element::Element;
+use crate::file::error::StateDictError;
+use crate::file::open;
+use crate::file::tensors::File;
+use crate::module::Module;
+use crate::safetensors::report::LoadReport;
+use crate::safetensors::state_dict::{check_unique, names_of};
+use crate::safetensors::stored::{State, Stored};
+use crate::store::ParameterStore;
 
 /// The parameters of a safetensors file, in its order, and what of the file cannot be a parameter of type `A`.
 ///
@@ -112,5 +114,5 @@ pub fn load_into<M: Module + ?Sized>(module: &mut M, bytes: &[u8]) -> Result<Loa
 }
 
 pub(super) fn read_file(path: &Path) -> Result<Vec<u8>, StateDictError> {
-    regular::read(path).map_err(|source| StateDictError::Read { path: path.to_owned(), source })
+    open::read(path).map_err(|source| StateDictError::Read { path: path.to_owned(), source })
 }

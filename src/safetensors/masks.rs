@@ -5,28 +5,29 @@ use std::path::Path;
 use ::safetensors::Dtype;
 use ndarray::IxDyn;
 
-use super::bits::{pack, packed_len, unpack};
-use super::elements::{decode, encode};
-use super::error::StateDictError;
-use super::file::{File, Tensor};
-use super::header::Header;
-use super::load::read_file;
-use super::names;
-use super::report::LoadReport;
-use super::save::write_file;
-use super::state_dict::check_unique;
-use crate::apply;
-use crate::candidates::flat;
-use crate::decision::Decision;
+use crate::file::bits::{pack, packed_len, unpack};
+use crate::file::elements::{decode, encode};
+use crate::file::error::StateDictError;
+use crate::file::header::Header;
+use crate::file::names;
+use crate::file::tensors::{File, Tensor};
+use crate::mask::Mask;
 use crate::method::AppliedMask;
-use crate::{Mask, Module};
+use crate::method::decision::Decision;
+use crate::module::Module;
+use crate::parameter::commit;
+use crate::safetensors::load::read_file;
+use crate::safetensors::report::LoadReport;
+use crate::safetensors::save::write_file;
+use crate::safetensors::state_dict::check_unique;
+use crate::tensor::flat;
 
 /// Writes the masks of the pruned parameters of a module, one bit per entry.
 ///
 /// For `weight` the file has two tensors. `weight_mask_shape` is a vector of `I64`. `weight_mask_bits` is a vector of
 /// `U8`: entry `i` of the mask, in row-major order, is bit `i % 8` of byte `i / 8`, counted from the lowest, and 1 where the
 /// entry is kept; the bits after the last entry are 0. The file is written like that of
-/// [`save_file`](super::save_file). This reads it with numpy:
+/// [`save_file`](crate::safetensors::save_file). This reads it with numpy:
 ///
 /// ```python
 #[doc = include_str!("read_masks.py")]
@@ -65,7 +66,7 @@ pub fn load_masks(path: impl AsRef<Path>) -> Result<Vec<(String, Mask)>, StateDi
 ///
 /// # Errors
 ///
-/// For bytes that are not a valid file, as [`from_bytes`](super::from_bytes). For a valid file that does not have the
+/// For bytes that are not a valid file, as [`from_bytes`](crate::safetensors::from_bytes). For a valid file that does not have the
 /// layout: [`StateDictError::NotMasks`], [`StateDictError::MaskLayout`], [`StateDictError::ImpossibleShape`],
 /// [`StateDictError::MaskLength`], [`StateDictError::MaskPadding`].
 pub fn masks_from_bytes(bytes: &[u8]) -> Result<Vec<(String, Mask)>, StateDictError> {
@@ -143,7 +144,7 @@ pub fn apply_masks<M: Module + ?Sized>(
 
     for (place, mask) in checked {
         let parameter = &mut parameters[place].1;
-        apply::apply(vec![parameter.target(None)], &Decision::Mask(mask.into()));
+        commit::commit(vec![parameter.target(None)], &Decision::Mask(mask.into()));
         parameter.record(AppliedMask);
     }
     Ok(report)

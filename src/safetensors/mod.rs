@@ -58,22 +58,14 @@
 //! causes a panic, or an allocation that is not in proportion to its own size. A module is loaded as a whole or, on an
 //! error, not at all, and a file that is replaced is complete or untouched.
 
-pub(crate) mod atomic;
-pub(crate) mod bits;
-pub(crate) mod elements;
-pub(crate) mod error;
-pub(crate) mod file;
-pub(crate) mod header;
 mod load;
 mod masks;
-pub(crate) mod names;
-pub(crate) mod regular;
 mod report;
 mod save;
 mod state_dict;
 mod stored;
 
-pub use error::StateDictError;
+pub use crate::file::error::StateDictError;
 pub use load::{from_bytes, load_file, load_file_into, load_into};
 pub use masks::{apply_masks, load_masks, masks_from_bytes, masks_to_bytes, save_masks};
 pub use report::{LoadReport, SkipReason, Skipped};

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use super::error::Quoted;
+use crate::file::error::Quoted;
 
 /// What became of every tensor of a file, and of every parameter of a module.
 ///

@@ -2,12 +2,12 @@ use std::borrow::Cow;
 use std::io::{self, Write};
 use std::path::Path;
 
-use super::atomic::AtomicFile;
-use super::error::StateDictError;
-use super::header::Header;
-use super::state_dict::{StateDict, state_dict};
-use crate::element::Internals;
-use crate::{Element, Module};
+use crate::element::{Element, ElementInternals};
+use crate::file::atomic::AtomicFile;
+use crate::file::error::StateDictError;
+use crate::file::header::Header;
+use crate::module::Module;
+use crate::safetensors::state_dict::{StateDict, state_dict};
 
 /// Writes a module as a safetensors file that PyTorch loads.
 ///
@@ -49,7 +49,7 @@ pub fn to_bytes<M: Module + ?Sized>(module: &M) -> Result<Vec<u8>, StateDictErro
 }
 
 fn header<A: Element>(state: &StateDict<'_, A>) -> Result<Vec<u8>, StateDictError> {
-    Header::encode(state.iter().map(|(name, entry)| (name.as_str(), <A as Internals>::STORED, entry.shape())))
+    Header::encode(state.iter().map(|(name, entry)| (name.as_str(), <A as ElementInternals>::STORED, entry.shape())))
 }
 
 /// Writes a header and the data of its tensors, or leaves what is there as it is.

@@ -3,11 +3,13 @@ use std::collections::HashSet;
 
 use ndarray::{ArrayD, ArrayViewD};
 
-use super::elements::encode;
-use super::error::StateDictError;
-use super::names;
-use crate::candidates::flat;
-use crate::{Element, Module, NamedParameters, Parameter};
+use crate::element::Element;
+use crate::file::elements::encode;
+use crate::file::error::StateDictError;
+use crate::file::names;
+use crate::module::{Module, NamedParameters};
+use crate::parameter::Parameter;
+use crate::tensor::flat;
 
 /// The tensors of a module under the names that they have in a file, in the module's own order.
 pub type StateDict<'a, A> = Vec<(String, Entry<'a, A>)>;

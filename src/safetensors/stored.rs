@@ -5,11 +5,12 @@ use std::collections::HashSet;
 use ::safetensors::Dtype;
 use indexmap::IndexMap;
 
-use super::error::StateDictError;
-use super::file::{File, MaskReader, Tensor};
-use super::names;
-use super::report::{SkipReason, Skipped};
-use crate::{Element, Parameter};
+use crate::element::Element;
+use crate::file::error::StateDictError;
+use crate::file::names;
+use crate::file::tensors::{File, MaskReader, Tensor};
+use crate::parameter::Parameter;
+use crate::safetensors::report::{SkipReason, Skipped};
 
 /// A parameter as a file holds it.
 #[derive(Debug)]

@@ -3,10 +3,12 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::{BLOCK, Cut, DEVIATIONS, FEW, Scan, bracket, deviation_of_runs, lowest, lowest_of, places, radix, stride};
-use crate::chunk::{CHUNK, Chunk, Position, Segment, chunks};
 use crate::key::Ranked;
-use crate::source::{Source, infallible};
+use crate::select::scores::{Scores, infallible};
+use crate::select::{
+    BLOCK, DEVIATIONS, FEW, Scan, Threshold, bracket, deviation_of_runs, lowest, lowest_of, places, radix, stride,
+};
+use crate::tensor::chunk::{CHUNK, Chunk, Position, Segment, chunks};
 
 /// Big where the sample looks, small elsewhere; or the other way round.
 fn adversary(len: usize, seen: f32, unseen: f32) -> Vec<f32> {
@@ -20,7 +22,7 @@ fn adversary(len: usize, seen: f32, unseen: f32) -> Vec<f32> {
 fn assert_exact(data: &[f32], k: usize) {
     let mut keys: Vec<_> = data.iter().map(|x| x.key()).collect();
     keys.sort_unstable();
-    let cut = lowest(&[Segment { scores: data, alive: None }], k);
+    let cut = lowest(&[Segment { scores: data, remaining: None }], k);
     assert_eq!(cut.key, keys[k - 1], "key {k} of {}", data.len());
     let pruned =
         data.iter().enumerate().filter(|&(i, x)| x.key() < cut.key || (x.key() == cut.key && i < cut.end.offset));
@@ -51,7 +53,7 @@ fn a_bracket_that_holds_nearly_all_is_recovered_from() {
     for (i, place) in places(len, stride(len, 1)).enumerate() {
         data[place] = if i % 2 == 0 { 0.0 } else { 9.0 };
     }
-    let whole = [Segment { scores: &data[..], alive: None }];
+    let whole = [Segment { scores: &data[..], remaining: None }];
     let (lo, hi) = infallible(bracket(&chunks(&whole)[..], len, len / 2));
     assert!(lo < 5_f32.key() && hi > 6_f32.key());
     for k in [len / 2 - 1000, len / 2, len / 2 + 1000] {
@@ -64,7 +66,7 @@ fn the_radix_search_alone_is_exact() {
     let data: Vec<u64> = (0..40_000_u64).map(|i| i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (i % 60)).collect();
     let mut sorted = data.clone();
     sorted.sort_unstable();
-    let whole = [Segment { scores: &data[..], alive: None }];
+    let whole = [Segment { scores: &data[..], remaining: None }];
     for k in [1, 2, 1000, 20_000, 39_999, 40_000] {
         let key = sorted[k - 1];
         let found = infallible(radix(&chunks(&whole)[..], 0, u64::MAX, 0, k));
@@ -95,7 +97,7 @@ impl<'d> Slow<'d> {
 
 const PIECE: usize = 3 * CHUNK;
 
-impl Source for Slow<'_> {
+impl Scores for Slow<'_> {
     type Score = f32;
     type Error = usize;
     const RUN: usize = 64;
@@ -116,7 +118,7 @@ impl Source for Slow<'_> {
         self.looks.fetch_add(1, Ordering::Relaxed);
         let offset = piece * PIECE;
         let scores = &self.data[offset..][..self.len(piece)];
-        Ok(look(&Chunk { start: Position { segment: 0, offset }, scores, alive: None }))
+        Ok(look(&Chunk { start: Position { segment: 0, offset }, scores, remaining: None }))
     }
     fn peek(&self, piece: usize, entry: usize, keys: &mut Vec<u32>) -> Result<(), usize> {
         let run = &self.data[piece * PIECE + entry..][..Self::RUN.min(self.len(piece) - entry)];
@@ -143,7 +145,7 @@ fn a_slow_source_gives_the_same_cut() {
     let constant = vec![5.0; len];
     for data in [&typical, &sorted, &unseen, &constant] {
         for k in [1, len / 100, len / 3, len - 5, len] {
-            let expected = lowest(&[Segment { scores: data, alive: None }], k);
+            let expected = lowest(&[Segment { scores: data, remaining: None }], k);
             for room in [0, 1000, len] {
                 assert_eq!(lowest_of(&Slow::new(data, room), k), Ok(expected), "{k} in room of {room}");
             }
@@ -161,11 +163,11 @@ fn what_cannot_be_read_is_an_error() {
     }
     let few = Slow { broken: Some(0), ..Slow::new(&data[..100], 0) };
     assert_eq!(lowest_of(&few, 50), Err(0));
-    assert_eq!(lowest_of(&few, 0), Ok(Cut::NOTHING));
+    assert_eq!(lowest_of(&few, 0), Ok(Threshold::NOTHING));
 }
 
 /// How often each piece is looked at, on the average, until the k-th lowest is found; and what is found.
-fn looks(data: &[f32], room: usize, k: usize) -> (f64, Cut<u32>) {
+fn looks(data: &[f32], room: usize, k: usize) -> (f64, Threshold<u32>) {
     let source = Slow::new(data, room);
     let cut = lowest_of(&source, k).expect("nothing is broken");
     (source.looks.load(Ordering::Relaxed) as f64 / source.pieces() as f64, cut)
@@ -249,7 +251,7 @@ fn strides_of_samples() {
 fn a_64th_of_the_keys_may_be_held_and_those_of_four_chunks() {
     for len in [1, 64 * CHUNK, 200 * CHUNK + 63] {
         let data = vec![0_u32; len];
-        let chunks = chunks(&[Segment { scores: &data, alive: None }]);
+        let chunks = chunks(&[Segment { scores: &data, remaining: None }]);
         assert_eq!(chunks[..].entries(), len);
         assert_eq!(chunks[..].room(), len / 64 + 4 * CHUNK);
     }
@@ -272,7 +274,7 @@ fn the_places_of_a_sample_are_spread() {
 #[test]
 fn brackets_are_as_wide_as_they_must_be() {
     let data = shuffled();
-    let whole = [Segment { scores: &data[..], alive: None }];
+    let whole = [Segment { scores: &data[..], remaining: None }];
     let n = PRIME as f64;
     let size = (PRIME / stride(PRIME, 1)) as f64;
     for share in [0.01, 0.1, 0.5, 0.9, 0.99] {
@@ -289,7 +291,7 @@ fn brackets_are_as_wide_as_they_must_be() {
     }
     // Near the ends the bracket is open.
     let above_0: Vec<f32> = data.iter().map(|x| x + 1.0).collect();
-    let whole = [Segment { scores: &above_0[..], alive: None }];
+    let whole = [Segment { scores: &above_0[..], remaining: None }];
     assert_eq!(infallible(bracket(&chunks(&whole)[..], PRIME, 1)).0, 0);
     assert_eq!(infallible(bracket(&chunks(&whole)[..], PRIME, PRIME)).1, u32::MAX);
 }
@@ -320,7 +322,7 @@ fn runs_that_differ_have_a_larger_deviation() {
 fn a_scan_tells_what_it_has_counted_and_collected() {
     let scores: Vec<u32> = (0..10).cycle().take(20 * BLOCK + 3).collect();
     let count = |key: u32| scores.iter().filter(|&&score| score == key).count();
-    let chunk = Chunk { start: Position::START, scores: &scores, alive: None };
+    let chunk = Chunk { start: Position::START, scores: &scores, remaining: None };
     for room in [0, scores.len()] {
         let scan = Scan::new(&chunk, 3, 6, &AtomicUsize::new(room));
         assert_eq!(scan.below, (0..3).map(count).sum::<usize>());

@@ -6,8 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use ndarray::{Array, ArrayD, IntoDimension};
 use rand_mt::Mt;
 
-use super::Uniform;
-use crate::Element;
+use crate::element::{Element, Uniform};
 
 /// PyTorch's CPU generator: the same seed gives the same numbers, bit for bit.
 ///

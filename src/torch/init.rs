@@ -2,8 +2,8 @@
 
 use ndarray::{Array, Array1, Array2, ArrayD, Dimension, IntoDimension};
 
-use super::Generator;
-use crate::Element;
+use crate::element::Element;
+use crate::torch::Generator;
 
 impl Generator {
     /// The weight `(out_features, in_features)` and the bias `(out_features)` of a fresh

@@ -41,8 +41,6 @@
 mod generator;
 mod init;
 mod tie_order;
-mod uniform;
 
 pub use generator::Generator;
 pub(crate) use tie_order::first_k;
-pub(crate) use uniform::Uniform;

@@ -71,7 +71,7 @@ fn pruned<A: Dtype>(spec: &Spec, tensor: Tensor<'_, A>) -> Option<Vec<usize>> {
             let handed = match kind {
                 PruningType::Structured { dim } => sub_tensor(tensor, dim)?,
                 PruningType::Unstructured if tensor.alive.is_some() => alive,
-                PruningType::Unstructured | PruningType::Global => all(),
+                PruningType::Unstructured | PruningType::Groups | PruningType::Global => all(),
             };
             handed.into_iter().enumerate().filter(|(position, _)| position % step != 0).map(|(_, i)| i).collect()
         }

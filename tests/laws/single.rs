@@ -141,7 +141,7 @@ fn left(keep: &Mask, kind: PruningType) -> Option<ArrayD<usize>> {
     let mut next = 0..;
     let indices = ArrayD::from_shape_simple_fn(keep.raw_dim(), || next.next().unwrap_or_default());
     match kind {
-        PruningType::Global => None,
+        PruningType::Groups | PruningType::Global => None,
         PruningType::Unstructured => {
             let kept = indices.iter().zip(keep).filter(|(_, kept)| **kept);
             Some(kept.map(|(&i, _)| i).collect::<Array1<_>>().into_dyn())

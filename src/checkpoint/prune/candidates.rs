@@ -1,0 +1,311 @@
+//! Parameters as the source of a selection: read block by block, in the type in which they are ranked.
+
+use std::ops::Range;
+
+use ndarray::{ArrayViewD, IxDyn};
+use num_traits::NumCast;
+
+use crate::checkpoint::CheckpointError;
+use crate::checkpoint::progress::ProgressCounter;
+use crate::checkpoint::prune::remaining::Standing;
+use crate::checkpoint::read::blocks::{Buffer, Generic, Pool, Scratch, block_entries, blocks, dispatch};
+use crate::checkpoint::read::parameter::Parameter;
+use crate::checkpoint::read::{Checkpoint, Dtype};
+use crate::element::Element;
+use crate::key::{Key, Ranked};
+use crate::method::candidates::Candidates;
+use crate::method::decision::Decision;
+use crate::score::{Norm, norm};
+use crate::select::Threshold;
+use crate::select::scores::Scores;
+use crate::tensor::channels::Channels;
+use crate::tensor::chunk::{CHUNK, Chunk, Position};
+
+/// The bytes of keys that a selection may hold.
+const ROOM: usize = 32 << 20;
+/// Rows are read in groups of about so many bytes.
+const ROWS: usize = 8 << 20;
+
+/// The entries of some parameters, ranked as `W`: their own dtype, or one that holds the values of all of theirs.
+pub(crate) struct FileScores<'c, 'o, W> {
+    checkpoint: &'c Checkpoint,
+    pieces: Vec<Piece<'c>>,
+    entries: usize,
+    pool: &'c Pool,
+    meter: &'c ProgressCounter<'o>,
+    ranked_as: std::marker::PhantomData<W>,
+}
+
+struct Piece<'c> {
+    parameter: &'c Parameter,
+    /// The number of the parameter in the selection.
+    segment: usize,
+    range: Range<usize>,
+}
+
+impl<'c, 'o, W: Element> FileScores<'c, 'o, W> {
+    pub fn new(
+        checkpoint: &'c Checkpoint,
+        parameters: &[&'c Parameter],
+        pool: &'c Pool,
+        meter: &'c ProgressCounter<'o>,
+    ) -> Self {
+        let pieces = parameters.iter().enumerate().flat_map(|(segment, &parameter)| {
+            // Blocks that are small enough for the wider type too.
+            let block = block_entries(size_of::<W>());
+            blocks(parameter.entries, block).map(move |range| Piece { parameter, segment, range })
+        });
+        let entries = parameters.iter().map(|parameter| parameter.entries).sum();
+        Self { checkpoint, pieces: pieces.collect(), entries, pool, meter, ranked_as: std::marker::PhantomData }
+    }
+
+    /// Looks at some entries of a parameter.
+    fn look<R>(
+        &self,
+        piece: &Piece<'_>,
+        range: Range<usize>,
+        look: impl FnOnce(&Chunk<'_, W>) -> R,
+    ) -> Result<R, CheckpointError> {
+        self.pool.with(|scratch| {
+            let Scratch { weights, mask, wide, remaining, .. } = scratch;
+            let remaining = self.checkpoint.remaining(piece.parameter, range.clone(), mask, remaining)?;
+            let start = Position { segment: piece.segment, offset: range.start };
+            let scores = if piece.parameter.dtype == Dtype(W::STORED) {
+                let tensor = &self.checkpoint.tensors[piece.parameter.weights];
+                self.checkpoint.entries::<W>(tensor, range, weights)?
+            } else {
+                let scores = wide.take::<W>(range.len());
+                let widen = Widen { checkpoint: self.checkpoint, piece, start: range.start, weights, scores };
+                dispatch(piece.parameter.dtype, widen)?;
+                scores
+            };
+            Ok(look(&Chunk { start, scores, remaining }))
+        })
+    }
+}
+
+/// Reads magnitudes in a wider type.
+struct Widen<'s, W> {
+    checkpoint: &'s Checkpoint,
+    piece: &'s Piece<'s>,
+    start: usize,
+    weights: &'s mut Buffer,
+    scores: &'s mut [W],
+}
+
+impl<W: Element> Generic for Widen<'_, W> {
+    type Output = Result<(), CheckpointError>;
+
+    fn run<A: Element>(self) -> Self::Output {
+        let Self { checkpoint, piece, start, weights, scores } = self;
+        let tensor = &checkpoint.tensors[piece.parameter.weights];
+        let entries = checkpoint.entries::<A>(tensor, start..start + scores.len(), weights)?;
+        for (score, entry) in scores.iter_mut().zip(entries) {
+            // Floats are cast to floats that hold them: it cannot fail.
+            *score = <W as NumCast>::from(entry.widen_abs()).unwrap_or_else(W::nan);
+        }
+        Ok(())
+    }
+}
+
+impl<W: Element> Scores for FileScores<'_, '_, W> {
+    type Score = W;
+    type Error = CheckpointError;
+    // A look costs as much for one entry as for some hundred.
+    const RUN: usize = 64;
+
+    fn entries(&self) -> usize {
+        self.entries
+    }
+    fn pieces(&self) -> usize {
+        self.pieces.len()
+    }
+    fn len(&self, piece: usize) -> usize {
+        self.pieces[piece].range.len()
+    }
+    fn with<R>(&self, piece: usize, look: impl FnOnce(&Chunk<'_, W>) -> R) -> Result<R, CheckpointError> {
+        let piece = &self.pieces[piece];
+        self.meter.add((piece.range.len() * piece.parameter.dtype.bits() / 8) as u64)?;
+        self.look(piece, piece.range.clone(), look)
+    }
+    fn peek(&self, piece: usize, entry: usize, keys: &mut Vec<<W as Ranked>::Key>) -> Result<(), CheckpointError> {
+        let piece = &self.pieces[piece];
+        let start = piece.range.start + entry;
+        let range = start..(start + Self::RUN).min(piece.range.end);
+        self.look(piece, range, |chunk| keys.extend(chunk.keys()))
+    }
+    fn room(&self) -> usize {
+        (self.entries / 64 + CHUNK).min(ROOM / size_of::<<W as Ranked>::Key>())
+    }
+}
+
+/// Parameters in files as what a method chooses from.
+pub(crate) struct FileCandidates<'c, 'o, 's, W> {
+    pub scores: FileScores<'c, 'o, W>,
+    pub parameters: &'s [&'c Parameter],
+    pub standings: &'s [Standing],
+}
+
+impl<'c, 'o, W: Element> Candidates<W> for FileCandidates<'c, 'o, '_, W> {
+    type Error = CheckpointError;
+    type Scores = FileScores<'c, 'o, W>;
+
+    fn scores(&self) -> &Self::Scores {
+        &self.scores
+    }
+    fn left_in_chunks(&self) -> Result<Vec<usize>, CheckpointError> {
+        let chunks = self.parameters.iter().zip(self.standings).map(|(parameter, standing)| standing.chunks(parameter));
+        Ok(chunks.collect::<Vec<_>>().concat())
+    }
+    /// Of channels that are rows, which lie one after the other, some rows at a time; of others all at once.
+    fn norms(&self, channels: &Channels, left: &[usize], norm: Norm) -> Result<Vec<W>, CheckpointError> {
+        let FileScores { checkpoint, meter, .. } = self.scores;
+        let parameter = self.parameters[0];
+        let row = channels.size();
+        let group = match channels.axis {
+            0 => (ROWS / (row * size_of::<W>()).max(1)).clamp(1, channels.len.max(1)),
+            _ => channels.len,
+        };
+        let mut norms = Vec::with_capacity(channels.len);
+        let mut scratch = Scratch::default();
+        for rows in blocks(channels.len, group) {
+            let range = rows.start * row..rows.end * row;
+            meter.add((range.len() * size_of::<W>()) as u64)?;
+            let values = checkpoint.values::<W>(parameter, range, &mut scratch)?;
+            let mut shape = parameter.shape.clone();
+            shape[channels.axis] = rows.len();
+            let (part, all): (_, Vec<_>) = (Channels { len: rows.len(), ..*channels }, (0..rows.len()).collect());
+            norms.extend(norm::norms(view(parameter, &shape, values)?, &part, &all, norm));
+        }
+        Ok(left.iter().map(|&channel| norms[channel]).collect())
+    }
+}
+
+/// Entries of a parameter as an array.
+pub(crate) fn view<'v, A>(
+    parameter: &Parameter,
+    shape: &[usize],
+    entries: &'v [A],
+) -> Result<ArrayViewD<'v, A>, CheckpointError> {
+    ArrayViewD::from_shape(IxDyn(shape), entries)
+        .map_err(|_| CheckpointError::ImpossibleShape { tensor: parameter.name.clone(), found: shape.to_vec() })
+}
+
+/// A decision in the widest type, for which it is the same.
+pub(crate) fn widened<A: Element>(decision: Decision<A>) -> Decision<f64> {
+    decision.map_key(|Threshold { key, end, tie }| Threshold { key: widen_key::<A>(key), end, tie })
+}
+
+/// A decision in the type of a parameter.
+pub(crate) fn narrowed<A: Element>(decision: &Decision<f64>) -> Decision<A> {
+    decision.clone().map_key(|Threshold { key, end, tie }| {
+        let (key, exact) = narrow_key::<A>(key);
+        // Where no entry can be at the cut, all those below go and nothing else.
+        Threshold { key, end: if exact { end } else { Position::START }, tie }
+    })
+}
+
+/// The key of the same magnitude in `f64`, in whose keys magnitudes of all dtypes are comparable.
+pub(crate) fn widen_key<A: Element>(key: A::Key) -> u64 {
+    // A key is the bits of its magnitude.
+    let magnitude: A = bytemuck::cast(key);
+    num_traits::cast::<_, f64>(magnitude.widen_abs()).unwrap_or(f64::NAN).key()
+}
+
+/// The lowest key of `A` whose magnitude is not below that of an `f64` key, and whether it is the same magnitude.
+///
+/// No key is above that of NaN, which is the same in all types.
+pub(crate) fn narrow_key<A: Element>(wide: u64) -> (A::Key, bool) {
+    let (mut low, mut high) = (A::Key::ZERO, A::nan().key());
+    while low < high {
+        let middle = low + ((high - low) >> 1);
+        if widen_key::<A>(middle) < wide { low = middle + A::Key::ONE } else { high = middle }
+    }
+    (low, widen_key::<A>(low) == wide)
+}
+
+#[cfg(test)]
+mod tests {
+    use half::{bf16, f16};
+
+    use super::*;
+    use crate::checkpoint::Phase;
+
+    /// A look at the sample is at some neighbours, up to the end of a piece; it gives the keys that the whole piece has.
+    #[test]
+    fn a_look_is_at_a_run_of_neighbours() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("in.safetensors");
+        let numbers: ndarray::Array1<f32> = (0..300_000).map(|i| i as f32).collect();
+        let tensors = [("a", ndarray::arr1(&[1.0, -2.0])), ("b", numbers)];
+        crate::safetensors::save_file(&crate::store::ParameterStore::from_iter(tensors), &path).unwrap();
+        let checkpoint = Checkpoint::open([&path]).unwrap();
+        let parameters: Vec<&Parameter> = checkpoint.parameters.iter().collect();
+        let (pool, meter) = (Pool::default(), ProgressCounter::new(&(), Phase::Ranking, 0));
+        let narrow = FileScores::<f32>::new(&checkpoint, &parameters, &pool, &meter);
+        let wide = FileScores::<f64>::new(&checkpoint, &parameters, &pool, &meter);
+
+        assert_eq!((narrow.entries(), wide.entries()), (300_002, 300_002));
+        let lengths = |pieces: usize, len: &dyn Fn(usize) -> usize| (0..pieces).map(len).collect::<Vec<_>>();
+        let block = 1 << 18;
+        assert_eq!(lengths(narrow.pieces(), &|piece| narrow.len(piece)), [2, block, 300_000 - block]);
+        let half = block / 2;
+        assert_eq!(lengths(wide.pieces(), &|piece| wide.len(piece)), [2, half, half, 300_000 - block]);
+
+        let last = 300_000 - block;
+        for (piece, entry, expected) in [
+            (0, 0, vec![1, 2]),
+            (0, 1, vec![2]),
+            (1, 0, (0..64).collect()),
+            (1, 1000, (1000..1064).collect()),
+            (1, block - 3, (block - 3..block).collect()),
+            (2, 5, (block + 5..block + 69).collect()),
+            (2, last - 1, vec![299_999]),
+        ] {
+            let mut keys = vec![7];
+            narrow.peek(piece, entry, &mut keys).unwrap();
+            let expected = expected.into_iter().map(|x: usize| (x as f32).key());
+            assert_eq!(keys, [7].into_iter().chain(expected).collect::<Vec<_>>(), "{piece} {entry}");
+        }
+    }
+
+    /// A sixty-fourth of the entries, and some; never more than some megabytes.
+    #[test]
+    fn keys_that_are_held() {
+        let checkpoint = Checkpoint { shards: vec![], tensors: vec![], parameters: vec![], index: None };
+        let (pool, meter) = (Pool::default(), ProgressCounter::new(&(), Phase::Ranking, 0));
+        let room = |entries: usize| {
+            let dtype = Dtype(::safetensors::Dtype::F32);
+            let parameter =
+                Parameter { name: String::new(), dtype, shape: vec![entries], entries, weights: 0, mask: None };
+            let narrow = FileScores::<f32>::new(&checkpoint, &[&parameter], &pool, &meter).room();
+            let wide = FileScores::<f64>::new(&checkpoint, &[&parameter], &pool, &meter).room();
+            (narrow, wide)
+        };
+        assert_eq!(room(0), (CHUNK, CHUNK));
+        assert_eq!(room(64_000), (CHUNK + 1000, CHUNK + 1000));
+        assert_eq!(room(1 << 31), (8 << 20, 4 << 20));
+    }
+
+    fn round_trip<A: Element>(keys: impl IntoIterator<Item = A::Key>) {
+        for key in keys {
+            assert_eq!(narrow_key::<A>(widen_key::<A>(key)), (key, true));
+        }
+    }
+
+    #[test]
+    fn keys_survive_widening() {
+        round_trip::<f16>(0..=f16::NAN.key());
+        round_trip::<bf16>(0..=bf16::NAN.key());
+        round_trip::<f32>((0..=f32::NAN.key()).step_by(99_991).chain([f32::INFINITY.key(), f32::NAN.key()]));
+        round_trip::<f64>([0, 1, 1_f64.key(), f64::MAX.key(), f64::INFINITY.key(), f64::NAN.key()]);
+    }
+
+    #[test]
+    fn magnitudes_between_two_of_a_narrow_type_go_up() {
+        let next = f16::from_bits(f16::ONE.to_bits() + 1);
+        assert_eq!(narrow_key::<f16>(1.000_01_f64.key()), (next.key(), false));
+        assert_eq!(narrow_key::<f16>(1e30_f64.key()), (f16::INFINITY.key(), false));
+        assert_eq!(narrow_key::<bf16>(1e-300_f64.key()), (1, false));
+    }
+}

@@ -1,0 +1,155 @@
+//! The four element types, and what pruning needs to know of each.
+
+mod uniform;
+
+use std::fmt::{Debug, Display};
+
+use half::{bf16, f16};
+use num_traits::Float;
+pub(crate) use uniform::Uniform;
+
+use crate::key::Ranked;
+
+/// The element type of a tensor that can be pruned: [`f32`], [`f64`], [`half::f16`] or [`half::bf16`].
+///
+/// The trait is sealed. Generic code gets arithmetic through [`num_traits::Float`]:
+///
+/// ```
+/// fn magnitude<A: prune::Element>(x: A) -> A {
+///     x.abs()
+/// }
+/// assert_eq!(magnitude(half::bf16::from_f32(-2.0)), half::bf16::from_f32(2.0));
+/// ```
+pub trait Element: Float + Default + Debug + Display + Send + Sync + Unpin + 'static + ElementInternals {}
+
+impl Element for f32 {}
+impl Element for f64 {}
+impl Element for f16 {}
+impl Element for bf16 {}
+
+/// The part of [`Element`] that is not for users; it also seals the trait.
+pub trait ElementInternals: Ranked + bytemuck::Pod + Uniform {
+    /// What norms are accumulated in.
+    type Accumulator: Float + Ranked + From<f32> + Send + Sync;
+    /// The name in messages.
+    const DTYPE: &'static str;
+    /// The name in files.
+    #[cfg(feature = "safetensors")]
+    const STORED: safetensors::Dtype;
+    /// How PyTorch sums squares over contiguous memory; `None` where it does so one by one.
+    const SQUARES: Option<SquareSum>;
+
+    /// `self * 1` or `self * 0`, by the rules of IEEE multiplication: a pruned -2 is -0, a pruned infinity is NaN.
+    fn masked(self, kept: bool) -> Self;
+    /// `|self|`, exact.
+    fn widen_abs(self) -> Self::Accumulator;
+    /// Rounded half to even.
+    fn narrow(accumulator: Self::Accumulator) -> Self;
+}
+
+/// How a vector unit sums squares: in lanes over the full blocks, then the rest one by one.
+#[derive(Debug, Clone, Copy)]
+pub struct SquareSum {
+    /// How many sums run side by side: 4 or 8.
+    pub lanes: usize,
+    /// How many elements are taken at a time, a multiple of the lanes.
+    pub block: usize,
+}
+
+macro_rules! full_precision {
+    ($float:ident, $stored:ident, $squares:expr) => {
+        impl ElementInternals for $float {
+            type Accumulator = $float;
+            const DTYPE: &'static str = stringify!($float);
+            #[cfg(feature = "safetensors")]
+            const STORED: safetensors::Dtype = safetensors::Dtype::$stored;
+            const SQUARES: Option<SquareSum> = Some($squares);
+
+            #[inline(always)]
+            fn masked(self, kept: bool) -> Self {
+                $float::from(u8::from(kept)) * self
+            }
+            #[inline(always)]
+            fn widen_abs(self) -> Self {
+                self.abs()
+            }
+            #[inline(always)]
+            fn narrow(accumulator: Self) -> Self {
+                accumulator
+            }
+        }
+    };
+}
+
+macro_rules! half_precision {
+    ($half:ident, $stored:ident, $squares:expr, $widen_abs:expr) => {
+        impl ElementInternals for $half {
+            type Accumulator = f32;
+            const DTYPE: &'static str = stringify!($half);
+            #[cfg(feature = "safetensors")]
+            const STORED: safetensors::Dtype = safetensors::Dtype::$stored;
+            const SQUARES: Option<SquareSum> = $squares;
+
+            // The product with 0 or 1 needs no arithmetic, and a round trip through f32 would cost more than the memory.
+            #[inline(always)]
+            fn masked(self, kept: bool) -> Self {
+                const SIGN: u16 = 1 << 15;
+                let bits = self.to_bits();
+                let finite = bits & !SIGN < $half::INFINITY.to_bits();
+                let zero = if finite { bits & SIGN } else { $half::NAN.to_bits() };
+                $half::from_bits(if kept { bits } else { zero })
+            }
+            #[inline(always)]
+            fn widen_abs(self) -> f32 {
+                $widen_abs(self)
+            }
+            #[inline(always)]
+            fn narrow(accumulator: f32) -> Self {
+                $half::from_f32(accumulator)
+            }
+        }
+    };
+}
+
+full_precision!(f32, F32, SquareSum { lanes: 8, block: 8 });
+full_precision!(f64, F64, SquareSum { lanes: 4, block: 4 });
+half_precision!(f16, F16, None, f16_widen_abs);
+half_precision!(bf16, BF16, Some(SquareSum { lanes: 8, block: 16 }), |x: bf16| {
+    f32::from_bits(u32::from(x.to_bits() & 0x7fff) << 16)
+});
+
+/// |x| in a form that vectorises: the bits moved into place are |x| / 2^112, unless x is infinite or NaN.
+#[inline(always)]
+fn f16_widen_abs(x: f16) -> f32 {
+    const SCALE: f32 = f32::from_bits((127 + 112) << 23);
+    let bits = u32::from(x.to_bits() & 0x7fff) << 13;
+    let scaled = f32::from_bits(bits) * SCALE;
+    if scaled < 65536.0 { scaled } else { f32::from_bits(bits | f32::INFINITY.to_bits()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_products_are_the_arithmetic_ones() {
+        for bits in 0..=u16::MAX {
+            for kept in [false, true] {
+                let factor = f32::from(u8::from(kept));
+                let (a, b) = (f16::from_bits(bits), bf16::from_bits(bits));
+                let (x, y) = (a * f16::from_f32(factor), b * bf16::from_f32(factor));
+                assert!(a.masked(kept).to_bits() == x.to_bits() || x.is_nan() && a.masked(kept).is_nan());
+                assert!(b.masked(kept).to_bits() == y.to_bits() || y.is_nan() && b.masked(kept).is_nan());
+            }
+        }
+    }
+
+    #[test]
+    fn half_magnitudes_are_exact() {
+        for bits in 0..=u16::MAX {
+            let (a, b) = (f16::from_bits(bits), bf16::from_bits(bits));
+            assert!(a.widen_abs() == a.to_f32().abs() || a.is_nan() && a.widen_abs().is_nan());
+            assert!(b.widen_abs() == b.to_f32().abs() || b.is_nan() && b.widen_abs().is_nan());
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! A tensor seen along one axis: the geometry of structured pruning.
+
+use crate::error::PruneError;
+
+/// How many channels without entries are looked at, each of which takes some bytes.
+const MOST_EMPTY: usize = 1 << 20;
+
+/// A row-major tensor as `outer` x `len` x `inner`, where `len` is the size of the axis that is pruned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Channels {
+    /// The product of the sizes before the axis.
+    pub outer: usize,
+    /// The number of channels.
+    pub len: usize,
+    /// The product of the sizes after the axis.
+    pub inner: usize,
+    /// The axis, from 0.
+    pub axis: usize,
+}
+
+impl Channels {
+    /// The channels of a tensor of this shape along `dim`, which counts from the end when negative.
+    pub fn of(shape: &[usize], dim: isize) -> Result<Self, PruneError> {
+        let ndim = shape.len();
+        if ndim < 2 {
+            return Err(PruneError::TooFewDimensions { shape: shape.to_vec() });
+        }
+        let axis = if dim < 0 { dim.checked_add_unsigned(ndim) } else { Some(dim) };
+        let axis = axis
+            .and_then(|axis| usize::try_from(axis).ok())
+            .filter(|&axis| axis < ndim)
+            .ok_or(PruneError::AxisOutOfRange { found: dim, ndim })?;
+        let product = |sizes: &[usize]| sizes.iter().product();
+        let channels =
+            Self { outer: product(&shape[..axis]), len: shape[axis], inner: product(&shape[axis + 1..]), axis };
+        if channels.size() == 0 && channels.len > MOST_EMPTY {
+            return Err(PruneError::TooManyChannels { limit: MOST_EMPTY, shape: shape.to_vec() });
+        }
+        Ok(channels)
+    }
+
+    /// The number of entries of one channel.
+    pub fn size(&self) -> usize {
+        self.outer * self.inner
+    }
+
+    /// Whether the entries of each channel lie next to each other.
+    pub fn are_contiguous(&self) -> bool {
+        self.outer == 1 || self.len == 1
+    }
+
+    /// The channels with an entry that is not pruned, or all of them where nothing is.
+    pub fn living(&self, remaining: Option<&[bool]>) -> Vec<usize> {
+        let Some(remaining) = remaining else { return (0..self.len).collect() };
+        let mut any = vec![false; self.len];
+        if self.inner == 1 {
+            for row in remaining.chunks_exact(self.len.max(1)) {
+                any.iter_mut().zip(row).for_each(|(any, &remaining)| *any |= remaining);
+            }
+        } else {
+            for (run, remaining) in remaining.chunks_exact(self.inner.max(1)).enumerate() {
+                let any = &mut any[run % self.len];
+                *any = *any || remaining.contains(&true);
+            }
+        }
+        (0..self.len).filter(|&channel| any[channel]).collect()
+    }
+
+    /// Makes the entries of pruned channels false, in the part of the mask that starts at `offset`.
+    pub fn clear(&self, pruned: &[bool], offset: usize, mask: &mut [bool]) {
+        let mut at = offset;
+        let mut rest = mask;
+        while !rest.is_empty() {
+            let channel = at / self.inner % self.len;
+            // One run of a channel or, if runs have one entry, one run of all channels that follow.
+            let run = if self.inner == 1 { self.len - channel } else { self.inner - at % self.inner }.min(rest.len());
+            let (run, others) = rest.split_at_mut(run);
+            if self.inner == 1 {
+                run.iter_mut().zip(&pruned[channel..]).for_each(|(kept, pruned)| *kept &= !pruned);
+            } else if pruned[channel] {
+                run.fill(false);
+            }
+            at += run.len();
+            rest = others;
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Tensors cut into chunks: the unit of work of a thread, small enough to stay in its cache between two looks at it.
+
+use crate::key::{Key, Ranked};
+
+/// Entries in a chunk. 16 K entries of f32 are 64 KiB: an eighth of a core's second-level cache, and 16 fresh pages.
+pub(crate) const CHUNK: usize = 1 << 14;
+
+/// The scores of one tensor, row-major.
+#[derive(Clone, Copy, Debug)]
+pub struct Segment<'a, A> {
+    /// One score an entry.
+    pub scores: &'a [A],
+    /// False where an entry is pruned already and does not count; `None` means that all live.
+    pub remaining: Option<&'a [bool]>,
+}
+
+/// A place among all entries: tensors in the order given, row-major within each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    /// Which tensor.
+    pub segment: usize,
+    /// Which entry of it.
+    pub offset: usize,
+}
+
+impl Position {
+    /// Before every entry.
+    pub const START: Self = Self { segment: 0, offset: 0 };
+    /// Behind every entry.
+    pub const END: Self = Self { segment: usize::MAX, offset: usize::MAX };
+
+    /// How many of the `len` entries from `self` on lie before `end`.
+    pub fn before(self, end: Self, len: usize) -> usize {
+        match self.segment.cmp(&end.segment) {
+            std::cmp::Ordering::Less => len,
+            std::cmp::Ordering::Equal => end.offset.saturating_sub(self.offset).min(len),
+            std::cmp::Ordering::Greater => 0,
+        }
+    }
+}
+
+/// Neighbouring scores of one tensor: up to [`CHUNK`] in memory, more where they come from a file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Chunk<'a, A> {
+    pub start: Position,
+    pub scores: &'a [A],
+    pub remaining: Option<&'a [bool]>,
+}
+
+/// All chunks of all tensors, in order. None is empty.
+pub(crate) fn chunks<'a, A>(segments: &[Segment<'a, A>]) -> Vec<Chunk<'a, A>> {
+    let count = segments.iter().map(|s| s.scores.len().div_ceil(CHUNK)).sum();
+    let mut chunks = Vec::with_capacity(count);
+    for (segment, &Segment { scores, remaining }) in segments.iter().enumerate() {
+        let starts = (0..scores.len()).step_by(CHUNK);
+        chunks.extend(starts.zip(scores.chunks(CHUNK)).map(|(offset, scores)| Chunk {
+            start: Position { segment, offset },
+            scores,
+            remaining: remaining.map(|remaining| &remaining[offset..][..scores.len()]),
+        }));
+    }
+    chunks
+}
+
+impl<'a, A> Chunk<'a, A> {
+    /// Itself, in parts of up to [`CHUNK`] entries.
+    pub fn parts(&self) -> impl Iterator<Item = Chunk<'a, A>> {
+        let Self { start, scores, remaining } = *self;
+        scores.chunks(CHUNK).enumerate().map(move |(i, scores)| Chunk {
+            start: Position { offset: start.offset + i * CHUNK, ..start },
+            scores,
+            remaining: remaining.map(|remaining| &remaining[i * CHUNK..][..scores.len()]),
+        })
+    }
+}
+
+impl<A: Ranked> Chunk<'_, A> {
+    /// The rank of entry `i`; of a pruned one the largest.
+    pub fn key(&self, i: usize) -> A::Key {
+        match self.remaining {
+            Some(remaining) if !remaining[i] => A::Key::MAX,
+            _ => self.scores[i].key(),
+        }
+    }
+
+    /// All ranks in order. For a loop that need not be the fastest.
+    pub fn keys(&self) -> impl Iterator<Item = A::Key> {
+        (0..self.scores.len()).map(|i| self.key(i))
+    }
+}
+
+/// The rank of an entry of which it is known whether it lives.
+#[inline]
+pub(crate) fn living_key<A: Ranked>(score: A, remaining: bool) -> A::Key {
+    // 0 where it lives, all ones where not.
+    score.key() | A::Key::from(remaining).wrapping_sub(A::Key::ONE)
+}
+
+/// How many are true.
+pub(crate) fn count_true(mask: &[bool]) -> usize {
+    // Counts of so few entries fit in a byte, so that they share the vector lanes of what is counted.
+    const SHORT: usize = 128;
+    mask.chunks(SHORT).map(|part| usize::from(part.iter().map(|&remaining| u8::from(remaining)).sum::<u8>())).sum()
+}
+
+/// The sum of all that come before, for each.
+pub(crate) fn running_sum(counts: &[usize]) -> impl Iterator<Item = usize> {
+    counts.iter().scan(0, |sum, count| Some(std::mem::replace(sum, *sum + count)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Entry by entry, parts are where the whole has them.
+    #[test]
+    fn parts_are_in_place() {
+        let scores: Vec<u32> = (0..2 * CHUNK as u32 + 5).collect();
+        let remaining: Vec<bool> = scores.iter().map(|score| score % 3 > 0).collect();
+        for remaining in [None, Some(&remaining[7..])] {
+            let whole = Chunk { start: Position { segment: 3, offset: 7 }, scores: &scores[7..], remaining };
+            let mut at = 7;
+            for part in whole.parts() {
+                assert_eq!(part.start, Position { segment: 3, offset: at });
+                assert_eq!(part.scores, &scores[at..][..part.scores.len()]);
+                assert_eq!(part.remaining, remaining.map(|remaining| &remaining[at - 7..][..part.scores.len()]));
+                assert!(part.scores.len() == CHUNK || at + part.scores.len() == scores.len());
+                at += part.scores.len();
+            }
+            assert_eq!(at, scores.len());
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! Geometry and iteration of tensors, without any policy.
+
+pub(crate) mod channels;
+pub(crate) mod chunk;
+pub(crate) mod groups;
+mod layout;
+pub(crate) mod parallel;
+
+pub(crate) use layout::{STANDARD, flat, flat_mut};
