@@ -1,13 +1,13 @@
-//! The options, and the help that explains them.
+//! The options and their help.
 
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use prune::checkpoint::{MaskSource, Method, Selection};
 use prune::{Amount, Norm};
 
-use crate::values::{FormatName, MethodName, ScopeName, amount, norm};
+use crate::parse::{FormatName, MethodName, ScopeName, amount, norm};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -16,16 +16,16 @@ Examples:
   nn-prune diff model.safetensors half.safetensors
 
 Exit codes:
-  0    done
-  1    a file could not be read or written, or its contents do not allow what was asked
-  2    the command line is wrong
+  0    success
+  1    a file cannot be read or written, or the command does not apply to its contents
+  2    the command line is invalid
   3    diff: the checkpoints differ
   130  interrupted; temporary files were removed";
 
-/// Prune neural network checkpoints in safetensors files, of any size, without their model
+/// Prune neural network checkpoints in safetensors files, of any size, without model code
 ///
-/// A pruned weight is zero. Which weights go is chosen as torch.nn.utils.prune chooses them. Files are read in pieces, so
-/// that a checkpoint may be larger than memory, and are never changed: results go to a new file.
+/// Pruning sets weights to zero. The methods are those of torch.nn.utils.prune. Files are read in pieces, so a checkpoint
+/// may be larger than memory. Input files are never changed: results are written to a new file.
 #[derive(Debug, Parser)]
 #[command(name = "nn-prune", version, after_help = EXAMPLES, max_term_width = 100)]
 pub struct Cli {
@@ -50,37 +50,37 @@ pub enum Command {
 
 #[derive(Debug, Args)]
 pub struct Input {
-    /// A .safetensors file, the shards of one model, a *.safetensors.index.json, or the folder that they are in
+    /// A .safetensors file, the shards of a checkpoint, its *.safetensors.index.json, or the directory of either
     #[arg(value_name = "IN", required = true)]
     pub paths: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]
-pub struct Destination {
-    /// Replace files of the output that exist
+pub struct OutputOptions {
+    /// Replace output files that exist
     #[arg(long)]
     pub force: bool,
-    /// Keep the shards that an interrupted run of the same command has finished
+    /// Continue an interrupted run of the same command: keep the shards that it has finished
     #[arg(long)]
     pub resume: bool,
 }
 
 #[derive(Debug, Args)]
-pub struct Report {
+pub struct ReportOptions {
     /// Print the result as JSON instead of tables
     #[arg(long)]
     pub json: bool,
-    /// Show no progress and no table: errors only, and JSON if it is asked for
+    /// Show no progress and print no tables, only errors and the JSON of --json
     #[arg(short, long)]
     pub quiet: bool,
 }
 
 #[derive(Debug, Args)]
 pub struct Names {
-    /// Select floating-point tensors whose whole name matches this glob, and no others; may be repeated, '*' is all
+    /// Select only floating-point tensors whose whole name matches this glob; may be repeated, '*' selects all
     #[arg(long, value_name = "GLOB")]
     pub include: Vec<String>,
-    /// Leave out what matches this glob; may be repeated
+    /// Skip tensors whose whole name matches this glob; may be repeated
     #[arg(long, value_name = "GLOB")]
     pub exclude: Vec<String>,
 }
@@ -94,45 +94,45 @@ impl Names {
 
 const PRUNE_EXAMPLES: &str = "\
 Examples:
-  # Half of each weight matrix
+  # Prune half of each weight matrix
   nn-prune prune model.safetensors -o half.safetensors --method l1 --amount 0.5
-  # 80 % of all of them together, and see first what would happen
+  # Rank all weight matrices together and prune 80 % in total; only show the result
   nn-prune prune model.safetensors --method l1 --scope global --amount 0.8 --dry-run
-  # Ten output channels of every attention layer of a model in shards
+  # Prune ten output channels of every attention layer of a sharded checkpoint
   nn-prune prune model.safetensors.index.json -o pruned/ --method ln --amount 10 --include '*attn*.weight'";
 
 /// Write a pruned copy of a checkpoint
 ///
-/// Without --include, floating-point tensors of two and more dimensions are pruned, unless their names mark them as
-/// embeddings, norms or biases; the table at the end says of each tensor whether it was pruned or why not. Everything else
-/// is copied byte for byte. Tensors that are pruned already (W_orig and W_mask) are pruned further, and amounts are shares
-/// of what is left.
+/// By default every floating-point tensor with two or more dimensions is pruned, except those whose names say embedding,
+/// norm or bias. Other tensors are copied byte for byte. The table shows for each tensor how many entries are pruned, or
+/// why it was skipped. Tensors that are already pruned (W_orig and W_mask) are pruned further: amounts are relative to
+/// their remaining entries.
 ///
-/// Zeros do not shrink the file: they take the space of other numbers. `nn-prune inspect` says what a packed form would take.
+/// Pruned weights are stored as zeros, so the file does not shrink. `nn-prune inspect` shows the size of packed formats.
 #[derive(Debug, Args)]
 #[command(after_help = PRUNE_EXAMPLES)]
 pub struct PruneArgs {
     #[command(flatten)]
     pub input: Input,
-    /// A file; for a model in shards a folder, which is made if it is not there
+    /// The output file; for a sharded checkpoint a directory, which is created if missing
     #[arg(short, long, value_name = "OUT", required_unless_present = "dry_run")]
     pub output: Option<PathBuf>,
-    /// What decides which weights go
+    /// The method that selects what is pruned
     #[arg(long, value_enum)]
     method: MethodName,
-    /// How much: with a decimal point a share (0.5, 1.0), an integer a count of entries or channels (1 is one)
+    /// How much to prune: with a decimal point, a fraction (0.5, 1.0); an integer is a count of entries or channels
     #[arg(long, value_parser = amount, allow_hyphen_values = true)]
     amount: Option<Amount>,
-    /// What is ranked together; for l1 and random [default: tensor]
+    /// The entries that are ranked together; for l1 and random [default: tensor]
     #[arg(long, value_enum)]
     scope: Option<ScopeName>,
-    /// The axis of the channels, negative from the last one; for ln and random-structured [default: 0]
+    /// The axis of the channels, negative to count from the last; for ln and random-structured [default: 0]
     #[arg(long, allow_negative_numbers = true)]
     dim: Option<isize>,
-    /// What ranks channels, a number, inf, -inf, fro or nuc; for ln [default: 2]
+    /// The norm that ranks channels: a number, inf, -inf, fro or nuc; for ln [default: 2]
     #[arg(long, value_parser = norm, allow_hyphen_values = true)]
     norm: Option<Norm>,
-    /// Decides what is drawn; for random and random-structured [default: 0]
+    /// The seed of random numbers; for random and random-structured [default: 0]
     #[arg(long)]
     seed: Option<u64>,
     /// The mask file; for mask
@@ -140,29 +140,47 @@ pub struct PruneArgs {
     mask: Option<PathBuf>,
     #[command(flatten)]
     pub names: Names,
-    /// What is written
+    /// The content of the output
     #[arg(long, value_enum, default_value = "weights")]
     pub format: FormatName,
-    /// Say what would be pruned, and write nothing
+    /// Report what would be pruned, without writing anything
     #[arg(long)]
     pub dry_run: bool,
     #[command(flatten)]
-    pub destination: Destination,
+    pub output_options: OutputOptions,
     #[command(flatten)]
-    pub report: Report,
+    pub report: ReportOptions,
 }
 
 impl PruneArgs {
-    /// The method with its options. One that does not belong to it is an error: it would not do what was meant.
+    /// Returns the method with its options. An option of another method is an error, because it would have no effect.
     pub fn method(&self) -> Result<Method, clap::Error> {
-        let belong: &[&str] = match self.method {
+        self.check_options()?;
+        let missing = |option| {
+            let message = format!("--method {} needs {option}", self.method_name());
+            Self::error(ErrorKind::MissingRequiredArgument, &message)
+        };
+        let amount = || self.amount.ok_or_else(|| missing("--amount AMOUNT"));
+        let (dim, seed) = (self.dim.unwrap_or(0), self.seed.unwrap_or(0));
+        Ok(match self.method {
+            MethodName::L1 => Method::L1 { amount: amount()? },
+            MethodName::Random => Method::Random { amount: amount()?, seed },
+            MethodName::Ln => Method::Ln { amount: amount()?, norm: self.norm.unwrap_or(Norm::L(2.0)), dim },
+            MethodName::RandomStructured => Method::RandomStructured { amount: amount()?, dim, seed },
+            MethodName::Mask => Method::Masks { path: self.mask.clone().ok_or_else(|| missing("--mask FILE"))? },
+        })
+    }
+
+    /// Returns an error for an option that the method does not take.
+    fn check_options(&self) -> Result<(), clap::Error> {
+        let allowed: &[&str] = match self.method {
             MethodName::L1 => &["--amount", "--scope"],
             MethodName::Random => &["--amount", "--scope", "--seed"],
             MethodName::Ln => &["--amount", "--dim", "--norm"],
             MethodName::RandomStructured => &["--amount", "--dim", "--seed"],
             MethodName::Mask => &["--mask"],
         };
-        let given = [
+        let options = [
             ("--amount", self.amount.is_some()),
             ("--scope", self.scope.is_some()),
             ("--dim", self.dim.is_some()),
@@ -170,27 +188,18 @@ impl PruneArgs {
             ("--seed", self.seed.is_some()),
             ("--mask", self.mask.is_some()),
         ];
-        let named = clap::ValueEnum::to_possible_value(&self.method);
-        let named = named.as_ref().map_or("", |value| value.get_name());
-        if let Some((option, _)) = given.into_iter().find(|(option, given)| *given && !belong.contains(option)) {
-            let message = format!("{option} does not belong to --method {named}, which takes {}", belong.join(", "));
-            return Err(Self::error(ErrorKind::ArgumentConflict, &message));
+        match options.into_iter().find(|(option, given)| *given && !allowed.contains(option)) {
+            None => Ok(()),
+            Some((option, _)) => {
+                let (method, allowed) = (self.method_name(), allowed.join(", "));
+                let message = format!("{option} does not apply to --method {method}, which takes {allowed}");
+                Err(Self::error(ErrorKind::ArgumentConflict, &message))
+            }
         }
+    }
 
-        let lacks =
-            |option| Self::error(ErrorKind::MissingRequiredArgument, &format!("--method {named} needs {option}"));
-        if self.method == MethodName::Mask {
-            return Ok(Method::Masks { path: self.mask.clone().ok_or_else(|| lacks("--mask FILE"))? });
-        }
-        let amount = self.amount.ok_or_else(|| lacks("--amount AMOUNT"))?;
-        let (dim, seed) = (self.dim.unwrap_or(0), self.seed.unwrap_or(0));
-        Ok(match self.method {
-            MethodName::L1 => Method::L1 { amount },
-            MethodName::Random => Method::Random { amount, seed },
-            MethodName::Ln => Method::Ln { amount, norm: self.norm.unwrap_or(Norm::L(2.0)), dim },
-            MethodName::RandomStructured => Method::RandomStructured { amount, dim, seed },
-            MethodName::Mask => unreachable!("it has returned"),
-        })
+    fn method_name(&self) -> String {
+        self.method.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
     }
 
     pub fn scope(&self) -> prune::checkpoint::Scope {
@@ -202,44 +211,44 @@ impl PruneArgs {
     }
 }
 
-/// List the tensors of a checkpoint, their zeros, and what they would take packed
+/// List the tensors of a checkpoint, their sparsity and their sizes in packed formats
 #[derive(Debug, Args)]
 pub struct InspectArgs {
     #[command(flatten)]
     pub input: Input,
-    /// Draw a picture: how the magnitudes are distributed, and the sparsity of every layer
+    /// Write a plot: the distribution of magnitudes and the sparsity of each tensor
     #[arg(long, value_name = "OUT.svg")]
     pub plot: Option<PathBuf>,
-    /// Replace the picture if it exists
+    /// Replace the plot if it exists
     #[arg(long, requires = "plot")]
     pub force: bool,
     #[command(flatten)]
-    pub report: Report,
+    pub report: ReportOptions,
 }
 
-/// Make pruning permanent: W_orig and W_mask become W, with zeros where the mask has them
+/// Make pruning permanent: replace W_orig and W_mask by W, with zeros for pruned entries
 #[derive(Debug, Args)]
 pub struct RemoveArgs {
     #[command(flatten)]
     pub input: Input,
-    /// A file; for a model in shards a folder
+    /// The output file; for a sharded checkpoint a directory
     #[arg(short, long, value_name = "OUT")]
     pub output: PathBuf,
     #[command(flatten)]
-    pub destination: Destination,
+    pub output_options: OutputOptions,
     #[command(flatten)]
-    pub report: Report,
+    pub report: ReportOptions,
 }
 
-/// Write the masks of a pruned checkpoint to one small file, for `prune --method mask`
+/// Write the masks of a pruned checkpoint to a small file, for `prune --method mask`
 #[derive(Debug, Args)]
 pub struct MasksArgs {
     #[command(flatten)]
     pub input: Input,
-    /// A file
+    /// The output file
     #[arg(short, long, value_name = "OUT")]
     pub output: PathBuf,
-    /// Take the zeros of tensors that have no mask for one, too: of those that `prune` would select
+    /// Also make masks from the zeros of unpruned tensors: of those that `prune` would select
     #[arg(long)]
     pub zeros: bool,
     #[command(flatten)]
@@ -248,11 +257,11 @@ pub struct MasksArgs {
     #[arg(long)]
     pub force: bool,
     #[command(flatten)]
-    pub report: Report,
+    pub report: ReportOptions,
 }
 
 impl MasksArgs {
-    /// Where masks come from. Patterns say which zeros are meant, and without `--zeros` would do nothing.
+    /// Returns the source of the masks. Patterns select tensors for `--zeros`; without it, they would have no effect.
     pub fn source(&self) -> Result<MaskSource, clap::Error> {
         match (self.zeros, self.names.include.is_empty() && self.names.exclude.is_empty()) {
             (true, _) => Ok(MaskSource::Zeros(self.names.selection())),
@@ -263,15 +272,15 @@ impl MasksArgs {
     }
 }
 
-/// Compare two checkpoints: which tensors differ, what became zero, and whether one's zeros contain the other's
+/// Compare two checkpoints: the tensors that differ, their new zeros, and whether the zeros of one include the other's
 ///
-/// Exits with 0 if they are the same and with 3 if they are not.
+/// Exits with code 0 if the checkpoints are equal and with code 3 if they differ.
 #[derive(Debug, Args)]
 pub struct DiffArgs {
-    /// A file, an index or a folder
+    /// A file, an index or a directory
     pub a: PathBuf,
-    /// Another one
+    /// The checkpoint to compare with
     pub b: PathBuf,
     #[command(flatten)]
-    pub report: Report,
+    pub report: ReportOptions,
 }

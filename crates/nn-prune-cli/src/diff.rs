@@ -7,20 +7,21 @@ use prune::checkpoint::{self, Containment, Difference, Dtype, EntryDifference, T
 use serde::Serialize;
 
 use crate::args::DiffArgs;
-use crate::failure::Failure;
-use crate::progress::Watch;
-use crate::{exit, input, show};
+use crate::error::{CliError, exit};
+use crate::progress::ProgressReporter;
+use crate::text::escape_invisible;
+use crate::{format, input};
 
-pub fn run(args: &DiffArgs) -> Result<ExitCode, Failure> {
+pub fn run(args: &DiffArgs) -> Result<ExitCode, CliError> {
     let (a, b) = (input::open(from_ref(&args.a))?, input::open(from_ref(&args.b))?);
-    let watch = Watch::new("comparing", args.report.quiet);
-    let difference = checkpoint::diff(&a, &b, &watch)?;
-    drop(watch);
+    let reporter = ProgressReporter::new("comparing", args.report.quiet);
+    let difference = checkpoint::diff(&a, &b, &reporter)?;
+    drop(reporter);
 
     if args.report.json {
-        show::print_json(&Json::of(&difference))?;
+        format::print_json(&Json::of(&difference))?;
     } else if !args.report.quiet {
-        show::print(text(&difference))?;
+        format::print(text(&difference))?;
     }
     Ok(if difference.is_equal() { ExitCode::SUCCESS } else { ExitCode::from(exit::DIFFERENT) })
 }
@@ -38,54 +39,55 @@ fn text(difference: &Difference) -> String {
             ("became nonzero", '>'),
             ("zeros", '<'),
         ];
-        text += &show::table(columns, differing.iter().map(|tensor| row(tensor))).trim_fmt();
+        text += &format::table(columns, differing.iter().map(|tensor| row(tensor))).trim_fmt();
         text += "\n\n";
     }
-    for (names, place) in [(&difference.only_a, "A"), (&difference.only_b, "B")] {
+    for (names, side) in [(&difference.only_a, "A"), (&difference.only_b, "B")] {
         for name in names {
-            text += &format!("only in {place}: {}\n", show::plain(name));
+            text += &format!("only in {side}: {}\n", escape_invisible(name));
         }
     }
-    let same = difference.common.len() - differing.len();
+    let equal = difference.common.len() - differing.len();
     text += &format!(
-        "{} the same, {} different, {} only in A, {} only in B\n",
-        show::counted(same, "tensor"),
-        show::count(differing.len()),
-        show::count(difference.only_a.len()),
-        show::count(difference.only_b.len()),
+        "{} equal, {} different, {} only in A, {} only in B\n",
+        format::counted(equal, "tensor"),
+        format::count(differing.len()),
+        format::count(difference.only_a.len()),
+        format::count(difference.only_b.len()),
     );
     let all = sum(difference);
     if all.became_zero + all.became_nonzero + all.zero_in_both > 0 {
-        text += &format!("all zeros together: {}\n", zeros(all.containment()));
+        text += &format!("zeros of all tensors: {}\n", containment(all.containment()));
     }
     text
 }
 
 fn row(tensor: &TensorDifference) -> [String; 7] {
-    let kind = |(dtype, shape): &(Dtype, Vec<usize>)| format!("{dtype} {}", show::shape(shape));
+    let kind = |(dtype, shape): &(Dtype, Vec<usize>)| format!("{dtype} {}", format::shape(shape));
     let entries = tensor.entries.map_or([(); 4].map(|()| "?".into()), |entries| {
         [
-            show::count(entries.differing),
-            show::count(entries.became_zero),
-            show::count(entries.became_nonzero),
-            zeros(entries.containment()).into(),
+            format::count(entries.differing),
+            format::count(entries.became_zero),
+            format::count(entries.became_nonzero),
+            containment(entries.containment()).into(),
         ]
     });
-    let [differing, became_zero, became_nonzero, containment] = entries;
-    let name = show::plain(&tensor.name).into_owned();
-    [name, kind(&tensor.a), kind(&tensor.b), differing, became_zero, became_nonzero, containment]
+    let [differing, became_zero, became_nonzero, zeros] = entries;
+    let name = escape_invisible(&tensor.name).into_owned();
+    [name, kind(&tensor.a), kind(&tensor.b), differing, became_zero, became_nonzero, zeros]
 }
 
-fn zeros(containment: Containment) -> &'static str {
+/// Describes how the zeros of A and B relate.
+fn containment(containment: Containment) -> &'static str {
     match containment {
-        Containment::Equal => "the same",
-        Containment::AInB => "B has all of A's and more",
-        Containment::BInA => "A has all of B's and more",
-        Containment::Neither => "each has some of its own",
+        Containment::Equal => "equal",
+        Containment::AInB => "B includes A's",
+        Containment::BInA => "A includes B's",
+        Containment::Neither => "neither includes the other's",
     }
 }
 
-/// The zeros of all tensors that could be compared.
+/// Adds up the zeros of all tensors that can be compared.
 fn sum(difference: &Difference) -> EntryDifference {
     let mut sum = EntryDifference::default();
     for entries in difference.common.iter().filter_map(|tensor| tensor.entries) {
@@ -96,11 +98,11 @@ fn sum(difference: &Difference) -> EntryDifference {
     sum
 }
 
-/// What `--json` prints.
+/// The output of `--json`.
 #[derive(Serialize)]
 struct Json<'a> {
     equal: bool,
-    /// How all zeros together relate.
+    /// How the zeros of all tensors relate.
     zeros: &'static str,
     only_a: &'a [String],
     only_b: &'a [String],
@@ -113,7 +115,7 @@ struct JsonTensor<'a> {
     equal: bool,
     a: JsonKind<'a>,
     b: JsonKind<'a>,
-    /// `null` where they cannot be compared.
+    /// `null` if the entries cannot be compared.
     entries: Option<JsonEntries>,
 }
 
@@ -147,12 +149,12 @@ impl<'a> Json<'a> {
                 became_zero: entries.became_zero,
                 became_nonzero: entries.became_nonzero,
                 zero_in_both: entries.zero_in_both,
-                zeros: word(entries.containment()),
+                zeros: json_containment(entries.containment()),
             }),
         };
         Self {
             equal: difference.is_equal(),
-            zeros: word(sum(difference).containment()),
+            zeros: json_containment(sum(difference).containment()),
             only_a: &difference.only_a,
             only_b: &difference.only_b,
             common: difference.common.iter().map(tensor).collect(),
@@ -160,7 +162,8 @@ impl<'a> Json<'a> {
     }
 }
 
-fn word(containment: Containment) -> &'static str {
+/// The name of a relation in JSON.
+fn json_containment(containment: Containment) -> &'static str {
     match containment {
         Containment::Equal => "equal",
         Containment::AInB => "a_in_b",

@@ -1,4 +1,4 @@
-//! From what was typed to a checkpoint.
+//! Opens the checkpoint that the command line names.
 
 use std::ffi::OsString;
 use std::fs;
@@ -7,31 +7,31 @@ use std::path::{Path, PathBuf};
 
 use prune::checkpoint::Checkpoint;
 
-use crate::failure::Failure;
+use crate::error::CliError;
 
-/// Opens files, an index, or what is in a folder: its index if it has one, its safetensors files otherwise.
-pub fn open(paths: &[PathBuf]) -> Result<Checkpoint, Failure> {
+/// Opens files, an index or a directory. A directory stands for its index or, without one, for its safetensors files.
+pub fn open(paths: &[PathBuf]) -> Result<Checkpoint, CliError> {
     match paths {
-        [folder] if folder.is_dir() => Ok(Checkpoint::open(in_folder(folder)?)?),
+        [directory] if directory.is_dir() => Ok(Checkpoint::open(files_in(directory)?)?),
         paths => Ok(Checkpoint::open(paths)?),
     }
 }
 
-fn in_folder(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
-    let names = fs::read_dir(folder).and_then(|entries| entries.map(|entry| Ok(entry?.file_name())).collect());
-    let mut names: Vec<OsString> =
-        names.map_err(|error: io::Error| Failure::new(format!("folder: cannot list `{}`", folder.display()), error))?;
-    names.sort(); // the order of shards is that of the tensors
-    let ending = |ending: &str| -> Vec<PathBuf> {
-        let with = names.iter().filter(|name| name.to_string_lossy().ends_with(ending));
-        with.map(|name| folder.join(name)).collect()
+fn files_in(directory: &Path) -> Result<Vec<PathBuf>, CliError> {
+    let path = directory.display();
+    let mut names: Vec<OsString> = fs::read_dir(directory)
+        .and_then(|entries| entries.map(|entry| Ok(entry?.file_name())).collect::<io::Result<_>>())
+        .map_err(|error| CliError::caused_by(format!("cannot list directory `{path}`"), error))?;
+    names.sort(); // the order of shards decides the order of tensors
+    let ending_in = |ending: &str| -> Vec<PathBuf> {
+        let matching = names.iter().filter(|name| name.to_string_lossy().ends_with(ending));
+        matching.map(|name| directory.join(name)).collect()
     };
-    let (indices, files) = (ending(".safetensors.index.json"), ending(".safetensors"));
-    let message = match (indices.len(), files.len()) {
-        (1, _) => return Ok(indices),
-        (0, 1..) => return Ok(files),
-        (0, 0) => format!("folder: expected a .safetensors file in `{}`, found none", folder.display()),
-        (found, _) => format!("folder: expected one .safetensors.index.json in `{}`, found {found}", folder.display()),
-    };
-    Err(Failure::Other { message, source: None })
+    let (indices, files) = (ending_in(".safetensors.index.json"), ending_in(".safetensors"));
+    match (indices.len(), files.len()) {
+        (1, _) => Ok(indices),
+        (0, 1..) => Ok(files),
+        (0, 0) => Err(CliError::new(format!("no .safetensors file in `{path}`"))),
+        (found, _) => Err(CliError::new(format!("more than one .safetensors.index.json in `{path}` ({found})"))),
+    }
 }

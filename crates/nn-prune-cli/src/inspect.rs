@@ -6,36 +6,37 @@ use prune::checkpoint::{self, Checkpoint, Inspection, TensorInspection};
 use serde::Serialize;
 
 use crate::args::InspectArgs;
-use crate::failure::Failure;
-use crate::progress::Watch;
-use crate::{input, plot, show};
+use crate::error::CliError;
+use crate::progress::ProgressReporter;
+use crate::text::escape_invisible;
+use crate::{format, input, plot};
 
-pub fn run(args: &InspectArgs) -> Result<(), Failure> {
+pub fn run(args: &InspectArgs) -> Result<(), CliError> {
     let checkpoint = input::open(&args.input.paths)?;
     if let Some(path) = &args.plot {
-        plot::check_destination(path, args.force, &checkpoint)?;
+        plot::check_output(path, args.force, &checkpoint)?;
     }
-    let watch = Watch::new("reading", args.report.quiet);
-    let inspection = checkpoint::inspect(&checkpoint, args.plot.is_some(), &watch)?;
-    drop(watch);
+    let reporter = ProgressReporter::new("reading", args.report.quiet);
+    let inspection = checkpoint::inspect(&checkpoint, args.plot.is_some(), &reporter)?;
+    drop(reporter);
 
     if let Some(path) = &args.plot {
         plot::write(path, &inspection)?;
     }
     if args.report.json {
-        show::print_json(&Json::of(&checkpoint, &inspection))
+        format::print_json(&Json::of(&checkpoint, &inspection))
     } else if args.report.quiet {
         Ok(())
     } else {
-        show::print(format!("{}\n{}\n{}", tensors(&inspection), totals(&inspection), PACKED))
+        format::print(format!("{}\n{}\n{}", tensors(&inspection), totals(&inspection), LEGEND))
     }
 }
 
-/// Under the table of totals.
-const PACKED: &str = "\
-dense: as it is, without masks. bit mask: one bit a weight, and the weights that are not zero. CSR: for each of these
-its column, 4 bytes, and an offset a row. smallest: of the three, the smallest for each tensor. Only `dense` is what
-this program writes: zeros do not shrink a file.
+/// Explains the columns of the totals.
+const LEGEND: &str = "\
+dense: all entries, without masks. bit mask: one bit per entry, and the nonzero entries. CSR: the nonzero entries, a
+column index of 4 bytes for each, and an offset per row. smallest: for each tensor the smallest of the three.
+nn-prune writes only the dense format, so zeros do not shrink a file.
 ";
 
 fn tensors(inspection: &Inspection) -> String {
@@ -43,32 +44,32 @@ fn tensors(inspection: &Inspection) -> String {
         ("tensor", '<'),
         ("dtype", '<'),
         ("shape", '<'),
-        ("weights", '>'),
+        ("entries", '>'),
         ("zeros", '>'),
-        ("of all", '>'),
-        ("pruned", '<'),
+        ("sparsity", '>'),
+        ("pruned", '>'),
     ];
     let row = |tensor: &TensorInspection| {
         let zeros = tensor
             .zeros
-            .map_or(["?".into(), "?".into()], |zeros| [show::count(zeros), show::percent(zeros, tensor.entries)]);
-        let [zeros, share] = zeros;
-        let pruned = tensor.masked.map_or("no mask".into(), |masked| format!("{} by its mask", show::count(masked)));
-        let name = show::plain(&tensor.name).into_owned();
-        let weights = show::count(tensor.entries);
-        [name, tensor.dtype.to_string(), show::shape(&tensor.shape), weights, zeros, share, pruned]
+            .map_or(["?".into(), "?".into()], |zeros| [format::count(zeros), format::percent(zeros, tensor.entries)]);
+        let [zeros, sparsity] = zeros;
+        let pruned = tensor.masked.map_or("no mask".into(), format::count);
+        let name = escape_invisible(&tensor.name).into_owned();
+        let entries = format::count(tensor.entries);
+        [name, tensor.dtype.to_string(), format::shape(&tensor.shape), entries, zeros, sparsity, pruned]
     };
-    show::table(columns, inspection.tensors.iter().map(row)).trim_fmt() + "\n"
+    format::table(columns, inspection.tensors.iter().map(row)).trim_fmt() + "\n"
 }
 
 fn totals(inspection: &Inspection) -> String {
     let columns = [
         ("dtype", '<'),
         ("tensors", '>'),
-        ("weights", '>'),
+        ("entries", '>'),
         ("zeros", '>'),
-        ("of all", '>'),
-        ("in the file", '>'),
+        ("sparsity", '>'),
+        ("stored", '>'),
         ("dense", '>'),
         ("bit mask", '>'),
         ("CSR", '>'),
@@ -78,15 +79,15 @@ fn totals(inspection: &Inspection) -> String {
     for total in Totals::of_dtypes(inspection) {
         rows.push(total.row());
     }
-    show::table(columns, rows).trim_fmt() + "\n"
+    format::table(columns, rows).trim_fmt() + "\n"
 }
 
-/// What some tensors add up to.
+/// The sums over some tensors.
 #[derive(Debug, Default, Serialize)]
 struct Totals {
     dtype: String,
     tensors: usize,
-    weights: usize,
+    entries: usize,
     zeros: usize,
     bytes: u64,
     dense: u64,
@@ -96,16 +97,16 @@ struct Totals {
 }
 
 impl Totals {
-    /// One for each dtype in the order of appearance, then one for all of them, if there is more than one.
+    /// Returns one for each dtype, in the order of appearance, then one for all dtypes unless there is only one.
     fn of_dtypes(inspection: &Inspection) -> Vec<Self> {
         let mut totals: Vec<Self> = Vec::new();
         for tensor in &inspection.tensors {
             let dtype = tensor.dtype.to_string();
-            let place = totals.iter().position(|total| total.dtype == dtype).unwrap_or_else(|| {
+            let index = totals.iter().position(|total| total.dtype == dtype).unwrap_or_else(|| {
                 totals.push(Self { dtype, ..Self::default() });
                 totals.len() - 1
             });
-            totals[place].add(tensor);
+            totals[index].add(tensor);
         }
         if totals.len() != 1 {
             totals.push(Self::of_all(inspection));
@@ -119,17 +120,17 @@ impl Totals {
         total
     }
 
-    /// Tensors whose zeros are not known are taken as they are: packed they would take no less.
+    /// Adds a tensor. If its zeros are unknown, the stored size stands for each packed size.
     fn add(&mut self, tensor: &TensorInspection) {
         let (dense, bitmask, csr) =
             tensor.packed.map_or([tensor.bytes; 3].into(), |packed| (packed.dense, packed.bitmask, packed.csr));
         self.tensors += 1;
-        self.weights += tensor.entries;
+        self.entries += tensor.entries;
         self.zeros += tensor.zeros.unwrap_or(0);
         self.bytes += tensor.bytes;
         self.dense += dense;
         self.bitmask += bitmask;
-        // A tensor without entries may have any number of rows.
+        // A tensor without entries may have up to 2^64 rows, so this sum can overflow. The others count bytes of files.
         self.csr = self.csr.saturating_add(csr);
         self.smallest += dense.min(bitmask).min(csr);
     }
@@ -137,20 +138,20 @@ impl Totals {
     fn row(&self) -> [String; 10] {
         [
             self.dtype.clone(),
-            show::count(self.tensors),
-            show::count(self.weights),
-            show::count(self.zeros),
-            show::percent(self.zeros, self.weights),
-            show::bytes(self.bytes),
-            show::bytes(self.dense),
-            show::bytes(self.bitmask),
-            show::bytes(self.csr),
-            show::bytes(self.smallest),
+            format::count(self.tensors),
+            format::count(self.entries),
+            format::count(self.zeros),
+            format::percent(self.zeros, self.entries),
+            format::bytes(self.bytes),
+            format::bytes(self.dense),
+            format::bytes(self.bitmask),
+            format::bytes(self.csr),
+            format::bytes(self.smallest),
         ]
     }
 }
 
-/// What `--json` prints.
+/// The output of `--json`.
 #[derive(Serialize)]
 struct Json<'a> {
     shards: Vec<JsonShard<'a>>,
@@ -171,10 +172,10 @@ struct JsonTensor<'a> {
     dtype: String,
     shape: &'a [usize],
     shard: &'a Path,
-    weights: usize,
+    entries: usize,
     zeros: Option<usize>,
-    /// How many entries the mask prunes, `null` without one.
-    masked: Option<usize>,
+    /// The number of entries that the mask prunes, `null` without a mask.
+    pruned: Option<usize>,
     bytes: u64,
     dense: Option<u64>,
     bitmask: Option<u64>,
@@ -189,9 +190,9 @@ impl<'a> Json<'a> {
             dtype: tensor.dtype.to_string(),
             shape: &tensor.shape,
             shard: shards[tensor.shard].name(),
-            weights: tensor.entries,
+            entries: tensor.entries,
             zeros: tensor.zeros,
-            masked: tensor.masked,
+            pruned: tensor.masked,
             bytes: tensor.bytes,
             dense: tensor.packed.map(|packed| packed.dense),
             bitmask: tensor.packed.map(|packed| packed.bitmask),

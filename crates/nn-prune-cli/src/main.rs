@@ -1,54 +1,47 @@
 //! `nn-prune`: prunes safetensors checkpoints from the command line.
 //!
-//! All it does is read options, show results and choose an exit code; the work is done by [`prune::checkpoint`].
+//! The program parses options, prints results and returns an exit code. [`prune::checkpoint`](::prune::checkpoint) does
+//! the work.
 
 mod args;
 mod convert;
 mod diff;
-mod failure;
+mod error;
+mod format;
 mod input;
 mod inspect;
+mod parse;
 mod plot;
 mod progress;
-mod pruning;
-mod show;
-mod values;
+mod prune;
+mod text;
 
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
 use args::{Cli, Command};
-use failure::Failure;
-
-/// What scripts go by; `--help` lists them.
-mod exit {
-    pub const ERROR: u8 = 1;
-    pub const USAGE: u8 = 2;
-    pub const DIFFERENT: u8 = 3;
-    /// What shells report of a program that Ctrl-C has ended.
-    pub const INTERRUPTED: u8 = 130;
-}
+use error::CliError;
 
 fn main() -> ExitCode {
-    match parse().map_err(Failure::from).and_then(|cli| run(cli.command)) {
+    match parse_args().map_err(CliError::from).and_then(|cli| run(cli.command)) {
         Ok(code) => code,
-        Err(failure) => failure.report(),
+        Err(error) => error.report(),
     }
 }
 
-fn parse() -> Result<Cli, clap::Error> {
+fn parse_args() -> Result<Cli, clap::Error> {
     Cli::try_parse().map_err(|error| {
-        // The message quotes arguments, and a shell may have made them of the names of a stranger's files.
-        let arguments = std::env::args_os().map(|argument| show::plain(&argument.to_string_lossy()).into_owned());
-        Cli::try_parse_from(arguments).err().unwrap_or(error)
+        // The message quotes arguments. A shell may have expanded them from names of untrusted files.
+        let escaped = std::env::args_os().map(|arg| text::escape_invisible(&arg.to_string_lossy()).into_owned());
+        Cli::try_parse_from(escaped).err().unwrap_or(error)
     })
 }
 
-fn run(command: Command) -> Result<ExitCode, Failure> {
+fn run(command: Command) -> Result<ExitCode, CliError> {
     progress::stop_when_interrupted()?;
     match command {
-        Command::Prune(args) => pruning::run(&args)?,
+        Command::Prune(args) => prune::run(&args)?,
         Command::Inspect(args) => inspect::run(&args)?,
         Command::Remove(args) => convert::remove(&args)?,
         Command::Masks(args) => convert::masks(&args)?,
@@ -56,7 +49,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "nn-prune", &mut script);
-            show::print(&script)?;
+            format::print(&script)?;
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -1,79 +1,78 @@
-//! A picture of a checkpoint: the distribution of magnitudes, and the sparsity of every layer.
+//! The plot of a checkpoint: the distribution of magnitudes, and the sparsity of each tensor.
 
 mod canvas;
 mod histogram;
-mod layers;
+mod sparsity;
 
 use std::fs;
 use std::io;
 use std::path::Path;
 
 use plotters::prelude::*;
-use prune::checkpoint::{Checkpoint, Inspection, Magnitudes};
+use prune::checkpoint::{Checkpoint, Inspection, Magnitudes, TensorInspection};
 
-use crate::failure::Failure;
-use crate::show;
-use canvas::{Canvas, Drawn};
+use crate::error::{CliError, FORCE_REPLACES};
+use crate::format;
+use crate::text::escape_invisible;
+use canvas::{Canvas, DrawResult};
 
-/// A floating-point tensor that is drawn: of two and more dimensions, or with zeros. (Among biases and norms there are
-/// many small ones that are nobody's to prune.)
-struct Layer<'a> {
+/// A floating-point tensor that is plotted: it has two or more dimensions, or zeros.
+///
+/// Most other tensors are biases and norms, which are small, many and rarely pruned.
+struct PlottedTensor<'a> {
     name: String,
     entries: usize,
     zeros: usize,
     magnitudes: &'a Magnitudes,
 }
 
-impl Layer<'_> {
-    /// Whether it looks pruned, at least one in a hundred. A few zeros are in many tensors that nobody has pruned.
+impl<'a> PlottedTensor<'a> {
+    fn of(tensor: &'a TensorInspection) -> Option<Self> {
+        let (zeros, magnitudes) = (tensor.zeros?, tensor.magnitudes.as_ref()?);
+        let is_plotted = tensor.entries > 0 && (tensor.shape.len() >= 2 || zeros > 0);
+        let name = escape_invisible(&tensor.name).into_owned();
+        is_plotted.then_some(Self { name, entries: tensor.entries, zeros, magnitudes })
+    }
+
+    /// Returns `true` if at least 1 % of the entries are zero. Many unpruned tensors have a few zeros.
     fn is_sparse(&self) -> bool {
         self.zeros > 0 && self.zeros >= self.entries / 100
     }
 }
 
-/// Two charts, one above the other.
-pub fn write(path: &Path, inspection: &Inspection) -> Result<(), Failure> {
-    let layers: Vec<Layer> = inspection
-        .tensors
-        .iter()
-        .filter_map(|tensor| {
-            let (zeros, magnitudes) = (tensor.zeros?, tensor.magnitudes.as_ref()?);
-            let is_drawn = tensor.entries > 0 && (tensor.shape.len() >= 2 || zeros > 0);
-            let name = show::plain(&tensor.name).into_owned();
-            is_drawn.then_some(Layer { name, entries: tensor.entries, zeros, magnitudes })
-        })
-        .collect();
-
+/// Writes two charts, one above the other.
+pub fn write(path: &Path, inspection: &Inspection) -> Result<(), CliError> {
+    let tensors: Vec<PlottedTensor> = inspection.tensors.iter().filter_map(PlottedTensor::of).collect();
     let mut svg = String::new();
-    draw(&mut svg, &layers).map_err(|error| Failure::new("plot: cannot draw", error))?;
-    replace(path, &svg).map_err(|error| Failure::new(format!("plot: cannot write `{}`", path.display()), error))
+    draw(&mut svg, &tensors).map_err(|error| CliError::caused_by("cannot draw the plot", error))?;
+    replace(path, &svg).map_err(|error| CliError::caused_by(format!("cannot write `{}`", path.display()), error))
 }
 
-fn draw(svg: &mut String, layers: &[Layer]) -> Drawn {
-    let height = histogram::HEIGHT + layers::height(layers.len());
+fn draw(svg: &mut String, tensors: &[PlottedTensor]) -> DrawResult {
+    let height = histogram::HEIGHT + sparsity::height(tensors.len());
     let root = SVGBackend::with_string(svg, (canvas::WIDTH, height)).into_drawing_area();
     root.fill(&WHITE)?;
     let (above, below): (Canvas, Canvas) = root.split_vertically(histogram::HEIGHT);
-    histogram::draw(&above, layers)?;
-    layers::draw(&below, layers)?;
+    histogram::draw(&above, tensors)?;
+    sparsity::draw(&below, tensors)?;
     root.present()?;
     Ok(())
 }
 
-/// Looks, before any work is done, whether the picture may be put there.
-pub fn check_destination(path: &Path, force: bool, checkpoint: &Checkpoint) -> Result<(), Failure> {
-    let message = if path.is_dir() {
-        format!("plot: expected a file, found the folder `{}`", path.display())
+/// Checks that the plot may be written to `path`, before the checkpoint is read.
+pub fn check_output(path: &Path, force: bool, checkpoint: &Checkpoint) -> Result<(), CliError> {
+    let (problem, hint) = if path.is_dir() {
+        ("is a directory", None)
     } else if is_input(path, checkpoint) {
-        format!("plot: expected a path that is not part of the input, found `{}`", path.display())
+        ("would overwrite the input", None)
     } else if path.exists() && !path.is_file() {
-        format!("plot: expected a file, found something else at `{}`", path.display())
+        ("is not a regular file", None)
     } else if path.symlink_metadata().is_ok() && !force {
-        format!("plot: expected nothing to be there, found `{}` (--force replaces it)", path.display())
+        ("already exists", Some(FORCE_REPLACES))
     } else {
         return Ok(());
     };
-    Err(Failure::Other { message, source: None })
+    Err(CliError::Other { message: format!("plot `{}` {problem}", path.display()), source: None, hint })
 }
 
 fn is_input(path: &Path, checkpoint: &Checkpoint) -> bool {
@@ -82,7 +81,7 @@ fn is_input(path: &Path, checkpoint: &Checkpoint) -> bool {
     inputs.filter_map(|input| input.canonicalize().ok()).any(|input| input == path)
 }
 
-/// Renames, so that whatever else the path is a link to stays as it is.
+/// Writes a temporary file and renames it to `path`. Other links to the old file keep its content.
 fn replace(path: &Path, text: &str) -> io::Result<()> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(".nn-prune-").suffix(".tmp");

@@ -1,4 +1,4 @@
-//! Progress bars, and the end of a run by Ctrl-C.
+//! Shows a progress bar and stops a run on Ctrl-C.
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,32 +7,33 @@ use std::sync::{Mutex, PoisonError};
 use indicatif::{ProgressBar, ProgressStyle};
 use prune::checkpoint::{Observer, Phase, Progress};
 
-use crate::failure::Failure;
+use crate::error::CliError;
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-/// From now on Ctrl-C, and a request to end, do not kill the program: the library is told to stop, and cleans up.
-pub fn stop_when_interrupted() -> Result<(), Failure> {
+/// Makes Ctrl-C and a termination signal stop the run instead of killing the program, so that the library removes its
+/// temporary files.
+pub fn stop_when_interrupted() -> Result<(), CliError> {
     ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::Relaxed))
-        .map_err(|error| Failure::new("signals: cannot listen to Ctrl-C", error))
+        .map_err(|error| CliError::caused_by("cannot install a handler for Ctrl-C", error))
 }
 
-/// Shows how far a run has come, on a terminal.
-pub struct Watch {
+/// A progress bar on the terminal, which also stops an interrupted run.
+pub struct ProgressReporter {
     bar: ProgressBar,
     phase: Mutex<Option<Phase>>,
-    /// What the last phase does, which is where commands differ.
-    doing: &'static str,
+    /// The label of the last phase, which differs between commands.
+    label: &'static str,
 }
 
-impl Watch {
-    /// A bar that shows nothing if `quiet`, or if standard error is not a terminal.
-    pub fn new(doing: &'static str, quiet: bool) -> Self {
-        // The bar hides itself where there is no terminal.
+impl ProgressReporter {
+    /// Returns a bar that is hidden if `quiet`, or if standard error is not a terminal.
+    pub fn new(label: &'static str, quiet: bool) -> Self {
+        // The bar hides itself if there is no terminal.
         let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::no_length() };
         let template = "{msg:10} {wide_bar} {binary_bytes} of {binary_total_bytes}, {binary_bytes_per_sec}, {eta} left";
         bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
-        Self { bar, phase: Mutex::default(), doing }
+        Self { bar, phase: Mutex::default(), label }
     }
 
     fn show(&self, progress: Progress) {
@@ -43,21 +44,21 @@ impl Watch {
                 state.set_len(progress.total);
                 state.set_pos(0);
             });
-            self.bar.reset_eta(); // a phase has a rate of its own
+            self.bar.reset_eta(); // phases run at different rates
             self.bar.set_message(match progress.phase {
                 Phase::Counting => "counting",
                 Phase::Ranking => "ranking",
-                _ => self.doing,
+                _ => self.label,
             });
         }
-        // Threads may overtake each other on the way here; a bar should not go back.
+        // Threads may report out of order; the bar must not move back.
         if progress.done > self.bar.position() {
             self.bar.set_position(progress.done);
         }
     }
 }
 
-impl Observer for Watch {
+impl Observer for ProgressReporter {
     fn progress(&self, progress: Progress) -> ControlFlow<()> {
         if INTERRUPTED.load(Ordering::Relaxed) {
             return ControlFlow::Break(());
@@ -69,7 +70,7 @@ impl Observer for Watch {
     }
 }
 
-impl Drop for Watch {
+impl Drop for ProgressReporter {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
     }
@@ -81,37 +82,40 @@ mod tests {
 
     use super::*;
 
-    fn shown(watch: &Watch) -> (String, u64, Option<u64>) {
-        (watch.bar.message(), watch.bar.position(), watch.bar.length())
+    fn state(reporter: &ProgressReporter) -> (String, u64, Option<u64>) {
+        (reporter.bar.message(), reporter.bar.position(), reporter.bar.length())
     }
 
     #[test]
-    fn each_phase_starts_anew_and_none_goes_back() {
-        let watch = Watch::new("pruning", true);
+    fn each_phase_starts_at_zero_and_never_moves_back() {
+        let reporter = ProgressReporter::new("pruning", true);
         for (phase, message) in
             [(Phase::Counting, "counting"), (Phase::Ranking, "ranking"), (Phase::Processing, "pruning")]
         {
             for (done, expected) in [(0, 0), (7, 7), (3, 7), (10, 10)] {
-                watch.show(Progress { phase, done, total: 10 });
-                assert_eq!(shown(&watch), (message.to_owned(), expected, Some(10)));
+                reporter.show(Progress { phase, done, total: 10 });
+                assert_eq!(state(&reporter), (message.to_owned(), expected, Some(10)));
             }
         }
     }
 
     #[test]
-    fn without_a_terminal_nothing_is_shown() {
-        let watch = Watch::new("pruning", true);
-        assert_eq!(watch.progress(Progress { phase: Phase::Ranking, done: 5, total: 10 }), ControlFlow::Continue(()));
-        assert_eq!(shown(&watch), (String::new(), 0, None));
+    fn nothing_is_shown_without_a_terminal() {
+        let reporter = ProgressReporter::new("pruning", true);
+        assert_eq!(
+            reporter.progress(Progress { phase: Phase::Ranking, done: 5, total: 10 }),
+            ControlFlow::Continue(())
+        );
+        assert_eq!(state(&reporter), (String::new(), 0, None));
     }
 
     #[test]
-    fn the_bar_goes_when_the_run_ends() {
-        let watch = Watch::new("pruning", false);
-        watch.bar.set_draw_target(ProgressDrawTarget::hidden());
-        let bar = watch.bar.clone();
+    fn the_bar_is_cleared_at_the_end_of_a_run() {
+        let reporter = ProgressReporter::new("pruning", false);
+        reporter.bar.set_draw_target(ProgressDrawTarget::hidden());
+        let bar = reporter.bar.clone();
         assert!(!bar.is_finished());
-        drop(watch);
+        drop(reporter);
         assert!(bar.is_finished());
     }
 }

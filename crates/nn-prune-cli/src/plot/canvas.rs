@@ -1,4 +1,4 @@
-//! What both charts draw with.
+//! The size, the colours and the shapes that both charts use.
 
 use std::error::Error;
 
@@ -6,7 +6,7 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-/// Of the whole picture, in pixels.
+/// The width of the plot, in pixels.
 pub const WIDTH: u32 = 1000;
 /// The vertical centre of a title.
 pub const TITLE: i32 = 28;
@@ -18,22 +18,22 @@ pub const PALE: RGBColor = RGBColor(178, 178, 178);
 pub const GREY: RGBColor = RGBColor(90, 90, 90);
 
 pub type Canvas<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-pub type Drawn = Result<(), Box<dyn Error>>;
+pub type DrawResult = Result<(), Box<dyn Error>>;
 
-/// Writes a text to the left or the right of a point, or over it, at its height.
-pub fn write(canvas: &Canvas, text: &str, at: (i32, i32), size: i32, colour: RGBColor, side: HPos) -> Drawn {
+/// Writes a text, vertically centred at a point. `side` is the end of the text that lies there.
+pub fn write(canvas: &Canvas, text: &str, at: (i32, i32), size: i32, colour: RGBColor, side: HPos) -> DrawResult {
     let style = TextStyle::from(("sans-serif", size).into_font()).color(&colour).pos(Pos::new(side, VPos::Center));
     canvas.draw(&Text::new(text.to_owned(), at, style))?;
     Ok(())
 }
 
-pub fn line(canvas: &Canvas, from: (i32, i32), to: (i32, i32), style: impl Into<ShapeStyle>) -> Drawn {
+pub fn line(canvas: &Canvas, from: (i32, i32), to: (i32, i32), style: impl Into<ShapeStyle>) -> DrawResult {
     canvas.draw(&PathElement::new([from, to], style))?;
     Ok(())
 }
 
-pub fn bar(canvas: &Canvas, corners: [(i32, i32); 2], colour: RGBColor) -> Drawn {
-    // A rectangle without extent would still be drawn, as a line.
+pub fn bar(canvas: &Canvas, corners: [(i32, i32); 2], colour: RGBColor) -> DrawResult {
+    // The backend would draw a rectangle without area as a line.
     if corners[0].0 != corners[1].0 && corners[0].1 != corners[1].1 {
         canvas.draw(&Rectangle::new(corners, colour.filled()))?;
     }

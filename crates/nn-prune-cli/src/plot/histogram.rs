@@ -1,37 +1,49 @@
-//! How the magnitudes of what is not zero are distributed, and what pruning has left.
+//! The histogram of the magnitudes of nonzero entries, with the threshold of each pruned tensor.
 
 use std::collections::BTreeMap;
 
 use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
 
-use super::canvas::{BLUE, Canvas, Drawn, GREY, LIGHT, ORANGE, PALE, TITLE, WIDTH, bar, line, write};
-use super::{Layer, show};
+use super::canvas::{BLUE, Canvas, DrawResult, GREY, LIGHT, ORANGE, PALE, TITLE, WIDTH, bar, line, write};
+use super::{PlottedTensor, format};
 
-/// Of the chart, in pixels.
+/// The height of the chart, in pixels.
 pub const HEIGHT: u32 = 400;
 
 const LEFT: i32 = 80;
 const RIGHT: i32 = WIDTH as i32 - 30;
 const TOP: i32 = 110;
 const BOTTOM: i32 = HEIGHT as i32 - 60;
-/// The tails are left out, each up to one entry in so many: they would be all axis and no bars.
+/// Each tail of up to one in 5000 entries is not shown: it would need a long axis for bars of no visible height.
 const TAIL: u64 = 5000;
 
-pub fn draw(canvas: &Canvas, layers: &[Layer]) -> Drawn {
-    write(canvas, "Magnitudes of the weights that are not zero", (LEFT, TITLE), 20, BLACK, HPos::Left)?;
-    let bins = Bins::of(layers);
+pub fn draw(canvas: &Canvas, tensors: &[PlottedTensor]) -> DrawResult {
+    write(canvas, "Magnitudes of nonzero entries", (LEFT, TITLE), 20, BLACK, HPos::Left)?;
+    let bins = Bins::of(tensors);
     let Some((low, high)) = bins.range() else {
-        return write(canvas, "There are none.", (LEFT, TOP), 14, GREY, HPos::Left);
+        return write(canvas, "No nonzero entries.", (LEFT, TOP), 14, GREY, HPos::Left);
     };
     let x = |log2: f64| {
-        let share = ((log2 - f64::from(low)) / f64::from(high - low)).clamp(0.0, 1.0);
-        LEFT + (share * f64::from(RIGHT - LEFT)).round() as i32
+        let fraction = ((log2 - f64::from(low)) / f64::from(high - low)).clamp(0.0, 1.0);
+        LEFT + (fraction * f64::from(RIGHT - LEFT)).round() as i32
     };
+    draw_bars(canvas, &bins, (low, high), x)?;
+    draw_axis(canvas, (low, high), x)?;
+
+    // The lines are translucent, so that many lines close together look denser.
+    for &kept in &bins.smallest_kept {
+        let x = x(kept.log2());
+        line(canvas, (x, TOP - 6), (x, BOTTOM), ORANGE.mix(0.55).stroke_width(1))?;
+    }
+    draw_legend(canvas, &bins)
+}
+
+/// Draws the bars, one for each exponent, and behind them the lines of round counts.
+fn draw_bars(canvas: &Canvas, bins: &Bins, (low, high): (i32, i32), x: impl Fn(f64) -> i32) -> DrawResult {
     let step = step(bins.highest());
     let top = (bins.highest() as f64 / step).ceil() * step;
     let y = |count: f64| BOTTOM - (count / top * f64::from(BOTTOM - TOP)).round() as i32;
-
     let mut tick = 0.0;
     while tick <= top {
         line(canvas, (LEFT, y(tick)), (RIGHT, y(tick)), LIGHT)?;
@@ -44,6 +56,11 @@ pub fn draw(canvas: &Canvas, layers: &[Layer]) -> Drawn {
         bar(canvas, [(left, middle), (right, BOTTOM)], BLUE)?;
         bar(canvas, [(left, end), (right, middle)], PALE)?;
     }
+    Ok(())
+}
+
+/// Draws the axis of magnitudes, with a tick at each power of ten.
+fn draw_axis(canvas: &Canvas, (low, high): (i32, i32), x: impl Fn(f64) -> i32) -> DrawResult {
     for power in -45..=38 {
         let log2 = f64::from(power) * std::f64::consts::LOG2_10;
         if (f64::from(low)..=f64::from(high)).contains(&log2) {
@@ -53,71 +70,63 @@ pub fn draw(canvas: &Canvas, layers: &[Layer]) -> Drawn {
             write(canvas, &label, (x(log2), BOTTOM + 15), 13, GREY, HPos::Center)?;
         }
     }
-    let axis = "magnitude, one bar for each power of two; the outermost 0.02 % on either side may be left out";
-    write(canvas, axis, ((LEFT + RIGHT) / 2, BOTTOM + 38), 13, GREY, HPos::Center)?;
-
-    // Lines of many layers lie over each other: where they are dense they look so.
-    for &mark in &bins.smallest_kept {
-        line(canvas, (x(mark.log2()), TOP - 6), (x(mark.log2()), BOTTOM), ORANGE.mix(0.55).stroke_width(1))?;
-    }
-    legend(canvas, &bins)
+    let axis = "magnitude, one bar per power of two; up to 0.02 % of the entries on either side are not shown";
+    write(canvas, axis, ((LEFT + RIGHT) / 2, BOTTOM + 38), 13, GREY, HPos::Center)
 }
 
-fn legend(canvas: &Canvas, bins: &Bins) -> Drawn {
+fn draw_legend(canvas: &Canvas, bins: &Bins) -> DrawResult {
     let row = TITLE + 30;
     let mut x = LEFT;
-    let kinds = [(bins.sparse, BLUE, "with 1 % of zeros and more"), (bins.dense, PALE, "with fewer zeros")];
-    for (layers, colour, kind) in kinds.into_iter().filter(|(layers, ..)| *layers > 0) {
+    let kinds = [(bins.sparse, BLUE, "with at least 1 % sparsity"), (bins.dense, PALE, "with lower sparsity")];
+    for (tensors, colour, kind) in kinds.into_iter().filter(|(tensors, ..)| *tensors > 0) {
         bar(canvas, [(x, row - 6), (x + 12, row + 6)], colour)?;
-        write(canvas, &format!("{} {kind}", show::counted(layers, "layer")), (x + 20, row), 13, GREY, HPos::Left)?;
+        write(canvas, &format!("{} {kind}", format::counted(tensors, "tensor")), (x + 20, row), 13, GREY, HPos::Left)?;
         x += 300;
     }
     let (smallest, largest) = bins
         .smallest_kept
         .iter()
-        .fold((f64::INFINITY, 0.0_f64), |(smallest, largest), &mark| (smallest.min(mark), largest.max(mark)));
+        .fold((f64::INFINITY, 0.0_f64), |(smallest, largest), &kept| (smallest.min(kept), largest.max(kept)));
     let row = row + 22;
     if smallest <= largest {
         line(canvas, (LEFT + 6, row - 6), (LEFT + 6, row + 6), ORANGE.stroke_width(2))?;
         let thresholds = if smallest == largest {
             format!("threshold: the smallest magnitude kept is {smallest:.3e}")
         } else {
-            format!(
-                "thresholds: the smallest magnitude kept in each pruned layer, from {smallest:.3e} to {largest:.3e}"
-            )
+            format!("thresholds: the smallest magnitude kept in each such tensor, from {smallest:.3e} to {largest:.3e}")
         };
         write(canvas, &thresholds, (LEFT + 20, row), 13, GREY, HPos::Left)?;
     }
-    if bins.odd > 0 {
-        let odd = format!("{} infinite or not a number", short(bins.odd as f64));
-        write(canvas, &odd, (RIGHT, row), 13, GREY, HPos::Right)?;
+    if bins.nonfinite > 0 {
+        let nonfinite = format!("{} infinite or NaN", short(bins.nonfinite as f64));
+        write(canvas, &nonfinite, (RIGHT, row), 13, GREY, HPos::Right)?;
     }
     Ok(())
 }
 
-/// All layers together.
+/// The counts of all plotted tensors together.
 #[derive(Default)]
 struct Bins {
-    /// By exponent of two, in sparse and in other layers.
+    /// The entries of sparse and of other tensors, by the exponent of the power of two below their magnitude.
     counts: BTreeMap<i32, [u64; 2]>,
     sparse: usize,
     dense: usize,
-    /// Of every sparse layer.
+    /// The smallest nonzero magnitude of each sparse tensor.
     smallest_kept: Vec<f64>,
-    odd: u64,
+    nonfinite: u64,
 }
 
 impl Bins {
-    fn of(layers: &[Layer]) -> Self {
+    fn of(tensors: &[PlottedTensor]) -> Self {
         let mut bins = Self::default();
-        for layer in layers {
-            let magnitudes = layer.magnitudes;
-            let kind = usize::from(!layer.is_sparse());
+        for tensor in tensors {
+            let magnitudes = tensor.magnitudes;
+            let kind = usize::from(!tensor.is_sparse());
             for &(exponent, count) in &magnitudes.log2 {
                 bins.counts.entry(exponent).or_default()[kind] += count;
             }
-            bins.odd += magnitudes.infinite + magnitudes.nan;
-            if layer.is_sparse() {
+            bins.nonfinite += magnitudes.infinite + magnitudes.nan;
+            if tensor.is_sparse() {
                 bins.sparse += 1;
                 bins.smallest_kept.extend(magnitudes.smallest.filter(|smallest| smallest.is_finite()));
             } else {
@@ -127,7 +136,7 @@ impl Bins {
         bins
     }
 
-    /// From the lowest exponent that is shown to the one after the highest.
+    /// Returns the lowest exponent that is shown and the one after the highest.
     fn range(&self) -> Option<(i32, i32)> {
         let total: u64 = self.counts.values().flatten().sum();
         let is_shown = |tail: &mut u64, (&exponent, count): (&i32, &[u64; 2])| {
@@ -144,14 +153,14 @@ impl Bins {
     }
 }
 
-/// A round distance of lines, of which there are at most five.
+/// Returns a round step that divides the axis of counts into at most five.
 fn step(highest: u64) -> f64 {
     let rough = (highest as f64 / 5.0).max(1.0);
     let power = 10_f64.powf(rough.log10().floor());
     [1.0, 2.0, 5.0, 10.0].into_iter().map(|factor| factor * power).find(|&step| step >= rough).unwrap_or(rough)
 }
 
-/// `1.5M`.
+/// Formats a count, `1.5M`.
 fn short(count: f64) -> String {
     match count {
         1e9.. => format!("{}G", count / 1e9),

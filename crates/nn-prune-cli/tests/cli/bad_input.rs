@@ -1,4 +1,4 @@
-//! Files that are wrong, and what cannot be done with them: exit code 1, one line `error: `, and its causes.
+//! Invalid files, and commands that do not apply to the tensors: exit code 1, one line `error: `, and its causes.
 
 use serde_json::json;
 
@@ -6,7 +6,7 @@ use crate::{Folder, INDEX, SHARDS, bytes_of, file_of, folder_with_model, write_s
 
 const L1: &str = "--method l1 --amount 0.5";
 
-/// Runs `prune IN -o out` and expects it to fail so, with nothing left behind.
+/// Asserts that `prune` fails with this message and leaves no file behind.
 #[track_caller]
 fn refuses(folder: &Folder, rest: &str, message: &str) {
     let before = folder.files();
@@ -40,7 +40,7 @@ fn files_that_are_not_checkpoints() {
         }
         folder.run(&format!("diff model.safetensors {input}")).fails(1, &message);
     }
-    let message = "error: folder: expected a .safetensors file in `empty-folder`, found none\n";
+    let message = "error: no .safetensors file in `empty-folder`\n";
     refuses(&folder, &format!("empty-folder -o out {L1}"), message);
 }
 
@@ -72,11 +72,7 @@ fn indices_that_are_wrong() {
         refuses(&folder, &format!("in/{INDEX} -o out {L1}"), message);
     }
     folder.write("in/other.safetensors.index.json", index.to_string());
-    refuses(
-        &folder,
-        &format!("in -o out {L1}"),
-        "error: folder: expected one .safetensors.index.json in `in`, found 2\n",
-    );
+    refuses(&folder, &format!("in -o out {L1}"), "error: more than one .safetensors.index.json in `in` (2)\n");
 }
 
 #[test]
@@ -117,7 +113,7 @@ fn what_cannot_be_asked_of_the_tensors() {
         ("model.safetensors --method mask --mask model.safetensors", "error: masks: expected `model.safetensors` to"),
     ] {
         refuses(&folder, &format!("{rest} -o out"), message);
-        // A dry run says the same.
+        // A dry run gives the same error.
         refuses(&folder, &format!("{rest} --dry-run"), message);
     }
     for command in ["remove", "masks"] {

@@ -15,7 +15,7 @@ fn remove_gives_what_would_have_been_written_at_once() {
     folder.run("diff weights removed").ok();
     folder.run("remove pytorch -o removed").fails(1, "error: output: expected nothing to be there");
     let printed = folder.run("remove pytorch -o removed --force").ok();
-    assert!(printed.ends_with("3 tensors to removed\n"), "{printed}");
+    assert!(printed.ends_with("wrote 3 tensors to removed\n"), "{printed}");
 }
 
 #[test]
@@ -44,7 +44,7 @@ fn masks_go_to_another_checkpoint() {
     assert_eq!(folder.read("masks"), expected);
     folder.run("masks pytorch -o masks").fails(1, "error: output: expected nothing to be there");
 
-    // The zeros of weights that no mask is known of.
+    // Masks from the zeros of tensors without masks.
     let message = "error: checkpoint: expected a tensor with its halves";
     folder.run("masks weights -o zeros").fails(1, message);
     folder.run("masks weights -o zeros --zeros").ok();

@@ -1,4 +1,4 @@
-//! `nn-prune diff`: exit code 0 for the same, 3 for others.
+//! `nn-prune diff`: exit code 0 for equal checkpoints, 3 for different ones.
 
 use crate::{Folder, bytes_of, file_of, folder_with_model, write_shards};
 
@@ -7,7 +7,7 @@ fn the_same_model_in_other_files() {
     let folder = folder_with_model();
     write_shards(&folder.path("in"));
     let printed = folder.run("diff model.safetensors in").ok();
-    assert_eq!(printed, "6 tensors the same, 0 different, 0 only in A, 0 only in B\n");
+    assert_eq!(printed, "6 tensors equal, 0 different, 0 only in A, 0 only in B\n");
     let report = folder.run("diff model.safetensors in --json").json();
     assert_eq!((&report["equal"], &report["zeros"]), (&true.into(), &"equal".into()));
 }
@@ -33,11 +33,11 @@ fn what_became_zero() {
     let run = folder.run("diff half most");
     assert_eq!(run.code, Some(3));
     let last: Vec<&str> = run.out.lines().rev().take(2).collect();
-    assert_eq!(last[1], "3 tensors the same, 3 different, 0 only in A, 0 only in B");
-    assert_eq!(last[0], "all zeros together: B has all of A's and more");
+    assert_eq!(last[1], "3 tensors equal, 3 different, 0 only in A, 0 only in B");
+    assert_eq!(last[0], "zeros of all tensors: B includes A's");
 }
 
-/// All zeros together are told of wherever there are any.
+/// The zeros of all tensors are compared if at least one side has any.
 #[test]
 fn zeros_on_one_side_only() {
     let folder = Folder::new();
@@ -47,20 +47,20 @@ fn zeros_on_one_side_only() {
     folder.write("other", file_of(&[("w", "F32", &[2], &bytes_of(&[0.0, 5.0]))]));
     for (a, b, expected) in [
         ("none", "less", None),
-        ("none", "first", Some("B has all of A's and more")),
-        ("first", "none", Some("A has all of B's and more")),
-        ("first", "other", Some("the same")),
-        ("first", "second", Some("each has some of its own")),
+        ("none", "first", Some("B includes A's")),
+        ("first", "none", Some("A includes B's")),
+        ("first", "other", Some("equal")),
+        ("first", "second", Some("neither includes the other's")),
     ] {
         let run = folder.run(&format!("diff {a} {b}"));
         assert_eq!(run.code, Some(3));
         let last = run.out.lines().next_back().unwrap();
-        assert_eq!(last.strip_prefix("all zeros together: "), expected, "{a} and {b}");
+        assert_eq!(last.strip_prefix("zeros of all tensors: "), expected, "{a} and {b}");
         let json: serde_json::Value = serde_json::from_str(&folder.run(&format!("diff {a} {b} --json")).out).unwrap();
         let word = match expected {
-            Some("B has all of A's and more") => "a_in_b",
-            Some("A has all of B's and more") => "b_in_a",
-            Some("each has some of its own") => "neither",
+            Some("B includes A's") => "a_in_b",
+            Some("A includes B's") => "b_in_a",
+            Some("neither includes the other's") => "neither",
             _ => "equal",
         };
         assert_eq!((&json["zeros"], &json["equal"]), (&word.into(), &false.into()));
@@ -88,12 +88,12 @@ fn other_tensors() {
         lines[2..],
         [
             "both F32 [2] F32 [1, 2] ? ? ? ?",
-            "w F32 [2] F32 [2] 2 1 1 each has some of its own",
+            "w F32 [2] F32 [2] 2 1 1 neither includes the other's",
             "",
             "only in A: one",
             "only in B: two",
-            "0 tensors the same, 2 different, 1 only in A, 1 only in B",
-            "all zeros together: each has some of its own",
+            "0 tensors equal, 2 different, 1 only in A, 1 only in B",
+            "zeros of all tensors: neither includes the other's",
         ]
     );
 }

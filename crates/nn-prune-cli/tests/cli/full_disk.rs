@@ -1,7 +1,7 @@
-//! Where nothing can be written: a full disk, and folders that belong to somebody else.
+//! Outputs that cannot be written: on a full disk, and in a directory without write permission.
 //!
-//! The disk is full at a certain length of a file (`ulimit -f`, which needs no privilege), and once more as a small file
-//! system, where one can be mounted.
+//! A limit on the length of files (`ulimit -f`, which needs no privilege) stands for a full disk. One test also mounts a
+//! small file system if that is possible.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -9,18 +9,18 @@ use std::process::Command;
 
 use crate::{Folder, INDEX, SHARDS, numbers, program};
 
-/// Files may have up to so many blocks of 512 or 1024 bytes, depending on the shell.
+/// The limit on the length of files, in blocks of 512 or 1024 bytes, depending on the shell.
 const BLOCKS: usize = 2000;
-/// Fits.
+/// The entries of a tensor below the limit.
 const SMALL: usize = 100_000;
-/// Does not, whatever a block is.
+/// The entries of a tensor above the limit, for either size of a block.
 const LARGE: usize = 600_000;
 
 const WRITE: &str = "error: file: cannot write `";
 
-/// Runs the program with files that cannot grow beyond the limit.
+/// Runs the program with the limit on the length of files.
 fn limited(folder: &Folder, arguments: &str) -> crate::Run {
-    // Ignored, the signal becomes an error of the call, as a full disk is one.
+    // If the signal is ignored, the write fails instead, as it does on a full disk.
     let script = format!("ulimit -f {BLOCKS} && trap '' XFSZ && exec \"$@\"");
     let mut shell = Command::new("sh");
     shell.args(["-c", &script, "sh"]).arg(program().get_program()).args(arguments.split_whitespace());
@@ -33,7 +33,7 @@ fn write_tensor(path: &Path, name: &str, entries: usize, seed: u64) {
     prune::safetensors::save_file(&prune::ParameterStore::from_iter([(name, tensor)]), path).unwrap();
 }
 
-/// Two shards, of which the second is large, with an index.
+/// Writes two shards with an index. The second shard is above the limit.
 fn write_model(folder: &Folder) {
     write_tensor(&folder.path(&format!("in/{}", SHARDS[0])), "a.weight", SMALL, 1);
     write_tensor(&folder.path(&format!("in/{}", SHARDS[1])), "b.weight", LARGE, 2);
@@ -61,7 +61,7 @@ fn on_a_full_disk_a_file_is_as_it_was() {
         assert_eq!(folder.files(), ["in", "out", "pruned"]);
         std::fs::remove_file(folder.path("out")).unwrap();
     }
-    // What fits is written: the limit is one of length.
+    // The mask file is below the limit.
     limited(&folder, "masks pruned -o out -q").ok();
 }
 
@@ -78,7 +78,7 @@ fn on_a_full_disk_whole_shards_stay_and_the_run_can_be_resumed() {
     assert_eq!(left.len(), 2);
     assert_eq!(folder.files().len(), before.len() + 2);
     same(&folder, &[SHARDS[0]]);
-    // Still full.
+    // The disk is still full.
     limited(&folder, &format!("{run} --resume")).fails(1, WRITE);
     folder.run(&format!("{run} --resume")).ok();
     same(&folder, &[SHARDS[0], SHARDS[1], INDEX]);
@@ -92,7 +92,7 @@ fn same(folder: &Folder, names: &[&str]) {
     }
 }
 
-/// Here a file is as long as it is to be from the beginning, and its blocks run out when they are written.
+/// The program sets the length of a file first. On a real file system, the blocks then run out while they are written.
 #[cfg(target_os = "linux")]
 #[test]
 fn on_a_small_file_system() {
@@ -100,7 +100,7 @@ fn on_a_small_file_system() {
     write_model(&folder);
     folder.run(&format!("prune in -o whole {L1}")).ok();
     std::fs::create_dir(folder.path("disk")).unwrap();
-    // One script, since nobody else sees what is mounted there. Anything but 0 and 1 to the end is a failure of it.
+    // One script, because only its processes see the mounted file system. Exit codes other than 0 are failures of the test.
     let script = r#"
         mount -t tmpfs -o size=4m tmpfs disk || exit 77
         head -c 2500000 /dev/zero >disk/others || exit 5
@@ -117,7 +117,7 @@ fn on_a_small_file_system() {
     command.arg(program().get_program()).args(["prune", "in"]).args(L1.split(' '));
     let run = crate::Run::of(command.current_dir(folder.0.path()));
     if run.code == Some(77) || run.err.contains("unshare") {
-        // Not `eprintln`, which tests keep to themselves when they pass.
+        // Not `eprintln`, whose output is hidden if the test passes.
         let message = format!("NOT TESTED: no file system can be mounted here; `ulimit` alone was. {}", run.err.trim());
         writeln!(io::stderr(), "{message}").unwrap();
         return on_a_full_disk_whole_shards_stay_and_the_run_can_be_resumed();
@@ -138,7 +138,8 @@ fn in_a_folder_without_write_permission() {
     let folder = Folder::new();
     write_model(&folder);
     folder.write("locked/old", "old");
-    // Where everybody can run it. Not copied by this process, whose children would have it open for writing for a moment.
+    // Copy the program to a place where any user can run it. If this process wrote the copy, its other children could hold
+    // it open for writing for a moment, and then it could not be run.
     let copied = Command::new("cp").arg(program().get_program()).arg(folder.path("program")).status();
     assert!(copied.unwrap().success());
     let mode = |name: &str, mode| {
@@ -146,7 +147,7 @@ fn in_a_folder_without_write_permission() {
     };
     mode("locked", 0o555);
     mode("", 0o755);
-    // The owner of everything may write there all the same: then somebody who owns nothing, elsewhere not even this folder.
+    // Root may write to any directory. In that case the program runs as a user who owns only the directory `own`.
     let is_root = std::fs::write(folder.path("locked/probe"), "").is_ok();
     if is_root {
         std::fs::remove_file(folder.path("locked/probe")).unwrap();
@@ -173,10 +174,10 @@ fn in_a_folder_without_write_permission() {
         run(&arguments).fails(1, &format!("{WRITE}{at}`\n  caused by: Permission denied"));
         assert_eq!(folder.files(), before);
     }
-    let message = "error: plot: cannot write `locked/picture`\n  caused by: ";
+    let message = "error: cannot write `locked/picture`\n  caused by: ";
     run(&format!("inspect {single} --plot locked/picture")).fails(1, message);
     assert_eq!(folder.files(), before);
     assert_eq!(folder.read("locked/old"), b"old");
-    // It is the folder: elsewhere the same command succeeds.
+    // The directory is the reason: elsewhere the same command succeeds.
     run(&format!("prune {single} -o {}out -q {L1}", if is_root { "own/" } else { "" })).ok();
 }

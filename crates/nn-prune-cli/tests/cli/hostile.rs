@@ -1,13 +1,13 @@
-//! What is printed of files from strangers, and how much of it.
+//! The output for untrusted files: it contains no control characters and has a reasonable length.
 
 use std::path::Path;
 
 use crate::{Folder, Run, bytes_of, file_of, program};
 
-/// Ways to talk to a terminal: sequences of ESC and of its 8-bit form, lines of one's own, deleting, turning text around.
+/// Names that could control a terminal: escape sequences in 7-bit and 8-bit form, line breaks, deletions, reversed text.
 const NAMES: [&str; 6] = ["\u{1b}[2J.w", "\u{9b}2J.w", "a\r\nerror: b.w", "\u{8}\u{7f}.w", "\u{202e}txt.w", "\0.w"];
 
-/// No character that a terminal obeys, but the ends of lines.
+/// Asserts that the output has no control characters except line feeds.
 #[track_caller]
 fn harmless(run: Run) -> Run {
     for text in [&run.out, &run.err] {
@@ -45,7 +45,7 @@ fn names_of_tensors_cannot_talk_to_a_terminal() {
             let run = harmless(folder.run(&format!("{command}{json}")));
             assert_eq!(run.code, Some(code), "{run:?}");
             if json.len() > 1 && code != 1 {
-                // For programs, the names are what they are.
+                // Parsed JSON has the original names.
                 let printed = serde_json::from_str::<serde_json::Value>(&run.out).unwrap().to_string();
                 let name = serde_json::to_string(NAMES[1]).unwrap();
                 assert!(printed.contains(&name), "{printed}");
@@ -57,7 +57,7 @@ fn names_of_tensors_cannot_talk_to_a_terminal() {
     assert!(!picture.contains(|c: char| c.is_control() && c != '\n'));
 }
 
-/// Removes what the first of two equal commands has written.
+/// Removes the output of the first of two equal commands.
 fn clear(folder: &Folder, command: &str, json: &str) {
     let words: Vec<&str> = command.split(' ').collect();
     let output = words.iter().position(|word| matches!(*word, "-o" | "--plot")).map(|place| words[place + 1]);
@@ -86,7 +86,7 @@ fn headers_and_indices_cannot_talk_to_a_terminal() {
     }
 }
 
-/// A shell makes arguments of the names of files: `nn-prune inspect *`.
+/// A shell expands names of files to arguments, as in `nn-prune inspect *`.
 #[cfg(unix)]
 #[test]
 fn names_of_files_cannot_talk_to_a_terminal() {
@@ -127,7 +127,7 @@ fn a_picture_holds_no_code() {
     assert!(picture.contains("&lt;script&gt;") && !picture.contains("<script"), "{picture}");
 }
 
-/// Every row of a table is as wide as the widest one.
+/// A table pads each row to the widest one.
 #[test]
 fn one_long_name_among_many_tensors() {
     let folder = Folder::new();
@@ -153,14 +153,14 @@ fn a_hundred_thousand_tensors() {
         names.iter().map(|name| (name.as_str(), "F32", &[1, 1][..], &[0, 0, 128, 63][..])).collect();
     folder.write("in", file_of(&tensors));
     assert!(folder.run("inspect in").ok().lines().count() > 100_000);
-    assert_eq!(folder.run("inspect in --json --plot out.svg").json()["total"]["weights"], 100_000);
+    assert_eq!(folder.run("inspect in --json --plot out.svg").json()["total"]["entries"], 100_000);
     let printed = folder.run("prune in -o out --method l1 --amount 0.5 --scope global").ok();
-    assert!(printed.contains("pruned:    50,000 of the 100,000 entries of 100,000 tensors"));
+    assert!(printed.contains("pruned:    50,000 of 100,000 entries in 100,000 tensors"));
     let run = folder.run("diff in out");
-    assert!(run.code == Some(3) && run.out.contains("50,000 tensors the same, 50,000 different"));
+    assert!(run.code == Some(3) && run.out.contains("50,000 tensors equal, 50,000 different"));
 }
 
-/// Rows without entries are as many as somebody likes.
+/// A tensor without entries can have any number of rows.
 #[test]
 fn sums_over_tensors_without_entries() {
     let folder = Folder::new();
@@ -173,7 +173,7 @@ fn sums_over_tensors_without_entries() {
     folder.run("diff in out").ok();
 }
 
-/// The program neither waits for somebody to write to a pipe, nor replaces one, nor a device, by a picture.
+/// The program does not wait for a pipe, and a plot never replaces a pipe or a device.
 #[cfg(unix)]
 #[test]
 fn pipes_are_neither_read_nor_replaced() {
@@ -195,10 +195,10 @@ fn pipes_are_neither_read_nor_replaced() {
     }
     let prune = "prune good --method l1 --amount 0.5 --force -o";
     folder.run(&format!("{prune} pipe.safetensors")).fails(1, "error: file: cannot write `pipe.safetensors`");
-    let message = "error: plot: expected a file, found something else at `pipe.safetensors`\n";
+    let message = "error: plot `pipe.safetensors` is not a regular file\n";
     folder.run("inspect good --force --plot pipe.safetensors").fails(1, message);
     assert!(is_pipe(&folder.path("pipe.safetensors")));
-    // What is printed to a reader that has gone is no error.
+    // Output to a closed pipe is not an error.
     let mut child = program()
         .args(["inspect", "good"])
         .current_dir(folder.0.path())

@@ -22,28 +22,28 @@ fn counts_by_tensor_and_by_dtype() {
         (
             tensor["name"].as_str().unwrap(),
             tensor["zeros"].as_u64(),
-            tensor["masked"].as_u64(),
+            tensor["pruned"].as_u64(),
             tensor["bytes"].as_u64(),
         )
     };
     assert_eq!(row(0), ("a.weight", Some(3), None, Some(24)));
     assert_eq!(row(1), ("b.weight", Some(3), Some(2), Some(32)));
     assert_eq!(row(2), ("c.ids", Some(1), None, Some(4)));
-    // Six bits in one byte and three numbers; three columns, three offsets and three numbers.
+    // Bit mask: six bits in one byte, and three entries. CSR: three entries, three column indices and three offsets.
     assert_eq!(
         (&tensors[0]["dense"], &tensors[0]["bitmask"], &tensors[0]["csr"]),
         (&24.into(), &13.into(), &36.into())
     );
     assert_eq!((&tensors[1]["dense"], &tensors[1]["bitmask"], &tensors[1]["csr"]), (&16.into(), &5.into(), &20.into()));
     let total = &report["total"];
-    assert_eq!((&total["weights"], &total["zeros"], &total["bytes"]), (&14.into(), &7.into(), &60.into()));
-    let totals = |dtype: &str, [tensors, weights, zeros, bytes, dense, bitmask, csr, smallest]: [u64; 8]| {
+    assert_eq!((&total["entries"], &total["zeros"], &total["bytes"]), (&14.into(), &7.into(), &60.into()));
+    let totals = |dtype: &str, [tensors, entries, zeros, bytes, dense, bitmask, csr, smallest]: [u64; 8]| {
         serde_json::json!({
-            "dtype": dtype, "tensors": tensors, "weights": weights, "zeros": zeros, "bytes": bytes,
+            "dtype": dtype, "tensors": tensors, "entries": entries, "zeros": zeros, "bytes": bytes,
             "dense": dense, "bitmask": bitmask, "csr": csr, "smallest": smallest,
         })
     };
-    // A vector is one row: three columns, two offsets and three bytes.
+    // A vector is one row: three column indices, two offsets and three bytes.
     let (f32, u8) = ([2, 10, 6, 56, 40, 18, 56, 18], [1, 4, 1, 4, 4, 4, 23, 4]);
     let all = std::array::from_fn(|i| f32[i] + u8[i]);
     assert_eq!(report["by_dtype"], serde_json::json!([totals("F32", f32), totals("U8", u8)]));
@@ -56,7 +56,7 @@ fn counts_by_tensor_and_by_dtype() {
         lines[2..5],
         [
             "a.weight F32 [2, 3] 6 3 50.00 % no mask",
-            "b.weight F32 [2, 2] 4 3 75.00 % 2 by its mask",
+            "b.weight F32 [2, 2] 4 3 75.00 % 2",
             "c.ids U8 [4] 4 1 25.00 % no mask",
         ]
     );

@@ -1,8 +1,8 @@
-//! A checkpoint of 1 GiB in two shards: a run that is interrupted and resumed, and the memory that it takes, as the
-//! operating system counts it.
+//! A checkpoint of 1 GiB in two shards: an interrupted and resumed run, and its peak memory as the operating system
+//! counts it.
 //!
-//! The first shard is one tensor, which is too large to be kept in memory, the second has eight, which are as large as
-//! those that are.
+//! The first shard is one tensor that is too large to stay in memory between selection and writing. The second has eight
+//! tensors of the largest size that does.
 
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Write};
@@ -21,14 +21,14 @@ const ENTRIES: usize = 1 << 27; // of each shard: 512 MiB in F32
 const CHUNK: usize = 1 << 18;
 const LIMIT: u64 = 256 << 20;
 
-/// Tells this program that it was started for one test.
+/// Set in the environment of a process that runs only this test.
 const ALONE: &str = "NN_PRUNE_TEST_ALONE";
 
 #[test]
 fn a_large_checkpoint_takes_little_memory_and_can_be_interrupted() {
     if std::env::var_os(ALONE).is_none() {
-        // Until a child becomes the program it has all the memory of its parent, which is counted: here, that of the other
-        // tests. So the parent is to be one that has none.
+        // A forked child has the memory of its parent until it runs the program, and that memory is counted. The parent
+        // must therefore be a process without the memory of other tests.
         let mut alone = Command::new(std::env::current_exe().unwrap());
         let name = "memory::a_large_checkpoint_takes_little_memory_and_can_be_interrupted";
         let run = crate::Run::of(alone.args(["--exact", name, "--nocapture"]).env(ALONE, "1"));
@@ -41,7 +41,7 @@ fn a_large_checkpoint_takes_little_memory_and_can_be_interrupted() {
     SHARDS.iter().enumerate().for_each(|(number, shard)| write_shard(&folder.path(&format!("in/{shard}")), number));
     let options = ["prune", "in", "-o", "out", "--method", "l1", "--amount", "0.5", "--scope", "global"];
 
-    // Interrupted when the first shard is there: it stays, and no temporary file does.
+    // Interrupt the run when the first shard exists: the shard stays, temporary files do not.
     let mut child = program().args(options).current_dir(folder.0.path()).stderr(Stdio::piped()).spawn().unwrap();
     while !folder.path(&format!("out/{}", SHARDS[0])).exists() {
         assert!(child.try_wait().unwrap().is_none(), "it ended before it had written anything");
@@ -57,7 +57,7 @@ fn a_large_checkpoint_takes_little_memory_and_can_be_interrupted() {
 
     let modified = || folder.path(&format!("out/{}", SHARDS[0])).metadata().unwrap().modified().unwrap();
     let first = modified();
-    let message = "error: output: expected no unfinished run, found one in `out`\n  hint: --resume goes on with it, ";
+    let message = "error: output: expected no unfinished run, found one in `out`\n  hint: --resume continues the run, ";
     folder.run_with(options).fails(1, message);
     let report = folder.run_with(options.iter().chain(&["--resume", "--json"])).json();
     assert_eq!(report["resumed"].as_array().unwrap().len(), 1);
@@ -66,9 +66,9 @@ fn a_large_checkpoint_takes_little_memory_and_can_be_interrupted() {
     assert_eq!(folder.files(), [inputs.to_vec(), SHARDS.map(|shard| format!("out/{shard}")).to_vec()].concat());
 
     check_output(&folder);
-    // Each tensor by itself, which is another way through the files.
+    // Tensor scope reads the files in another order.
     folder.run("prune in -o masks -q --format masks --method l1 --amount 0.5").ok();
-    // Of all children of this process the largest.
+    // The largest of all children of this process.
     let peak = getrusage(UsageWho::RUSAGE_CHILDREN).unwrap().max_rss();
     let unit = if cfg!(target_vendor = "apple") { 1 } else { 1024 };
     let peak = u64::try_from(peak).unwrap() * unit;
@@ -76,7 +76,7 @@ fn a_large_checkpoint_takes_little_memory_and_can_be_interrupted() {
     assert!(peak <= LIMIT, "peak resident memory: {peak} bytes");
 }
 
-/// Matrices of 2^24 different numbers at most, so that there are many equal ones wherever the threshold is.
+/// Writes matrices of at most 2^24 different numbers, so that many entries tie with any threshold.
 fn write_shard(path: &Path, number: usize) {
     let mut out = BufWriter::new(File::create(path).unwrap());
     out.write_all(&header(number)).unwrap();
@@ -108,7 +108,7 @@ fn header(shard: usize) -> Vec<u8> {
     [&(json.len() as u64).to_le_bytes(), json.as_bytes()].concat()
 }
 
-/// Half of all is zero, the rest as it was, and nothing that is gone was larger than what is left.
+/// Asserts that half of the entries are zero, that the others are unchanged and that none of them is below a pruned one.
 fn check_output(folder: &Folder) {
     let (mut zeros, mut largest_pruned, mut smallest_kept) = (0, 0.0_f32, f32::INFINITY);
     for (number, shard) in SHARDS.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! What `prune` prints and writes.
+//! The output of `prune`: tables, JSON and files.
 
 use crate::{Folder, INDEX, Run, SHARDS, bytes_of, file_of, folder_with_model, program, write_shards};
 
@@ -8,7 +8,7 @@ fn a_table_that_accounts_for_every_tensor() {
     let printed = folder.run("prune model.safetensors -o out --method l1 --amount 0.5").ok();
     let lines: Vec<String> =
         printed.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
-    assert_eq!(lines[0], "tensor dtype shape asked pruned of all skipped");
+    assert_eq!(lines[0], "tensor dtype shape requested pruned mask sparsity skipped");
     assert!(lines[1].chars().all(|c| c == '-'));
     assert_eq!(
         lines[2..],
@@ -20,11 +20,11 @@ fn a_table_that_accounts_for_every_tensor() {
             "encoder.0.norm.weight F32 [6] `norm` in its name",
             "encoder.1.weight F32 [7, 9] 32 32 50.79 %",
             "",
-            "asked: 98 entries",
-            "pruned: 98 of the 195 entries of 3 tensors (50.26 %)",
+            "requested: 98 entries",
+            "pruned: 98 of 195 entries in 3 tensors (50.26 %)",
             "skipped: 3 tensors",
             &format!("written: out, {:.2} KiB", folder.read("out").len() as f64 / 1024.0),
-            "Zeros do not shrink the file; `nn-prune inspect` says what it would take packed.",
+            "Zeros do not shrink the file; `nn-prune inspect` shows the size of packed formats.",
         ]
     );
     assert!(!printed.contains("ratio"));
@@ -36,7 +36,7 @@ fn json_for_programs() {
     let report = folder
         .run("prune model.safetensors -o out --json --method l1 --amount 0.5 --scope global --format masks")
         .json();
-    assert_eq!((&report["unit"], &report["asked"]), (&"entries".into(), &98.into()));
+    assert_eq!((&report["unit"], &report["requested"]), (&"entries".into(), &98.into()));
     assert_eq!((&report["entries"], &report["pruned"], &report["pruned_before"]), (&195.into(), &98.into(), &0.into()));
     assert!(report["threshold"].as_f64().unwrap() > 0.0);
     assert_eq!(report["written"]["bytes"], folder.read("out").len());
@@ -72,7 +72,7 @@ fn a_dry_run_writes_nothing_and_reports_the_same() {
     assert_eq!(dry, wet);
 }
 
-/// Integers, 8-bit floats and metadata too; and every tensor is pruned in its own dtype.
+/// Unselected tensors are copied, integers and 8-bit floats too. Each selected tensor is pruned in its own dtype.
 #[test]
 fn what_is_not_selected_passes_through() {
     let folder = Folder::new();
@@ -94,7 +94,7 @@ fn what_is_not_selected_passes_through() {
     assert_eq!(found.len(), file.len());
     let parsed = safetensors::SafeTensors::deserialize(&found).unwrap();
     let data = |name: &str| parsed.tensor(name).unwrap().data().to_vec();
-    // 1 and -2 of each are pruned, to 0 and -0.
+    // 1 and -2 of each tensor are pruned, to 0 and -0.
     let zeroed = |before: &[u8]| {
         let size = before.len() / 4;
         let mut after = before.to_vec();
@@ -134,9 +134,9 @@ fn errors_say_which_option_helps() {
     let vector = file_of(&[("bias", "F32", &[2], &bytes_of(&[1.0, 2.0]))]);
     folder.write("vector", vector);
     for (arguments, hint) in [
-        ("in -o out", "--resume goes on with it, --force starts again"),
-        ("in -o out --resume", "--force instead of --resume starts again"),
-        ("vector -o none", "--include selects tensors by name, '*' all of them"),
+        ("in -o out", "--resume continues the run, --force starts again"),
+        ("in -o out --resume", "use --force instead of --resume to start again"),
+        ("vector -o none", "--include selects tensors by name, '*' selects all"),
         ("model.safetensors -o none --exclude nobody", ""),
     ] {
         let run = folder.run(&format!("prune {arguments} --method l1 --amount 1"));
@@ -163,6 +163,6 @@ fn output_that_cannot_be_written_is_an_error() {
     for arguments in ["inspect model.safetensors", "diff model.safetensors model.safetensors --json"] {
         let run = Run::of(program().args(arguments.split(' ')).current_dir(folder.path("")).stdout(full()));
         assert_eq!(run.code, Some(1));
-        assert!(run.err.starts_with("error: output: cannot print\n  caused by: "), "{}", run.err);
+        assert!(run.err.starts_with("error: cannot write to standard output\n  caused by: "), "{}", run.err);
     }
 }

@@ -1,9 +1,9 @@
-//! `nn-prune inspect --plot`: what is drawn, and where.
+//! `nn-prune inspect --plot`: the shapes, the texts and their places.
 
 use crate::{Folder, bytes_of, file_of, folder_with_model, numbers};
 
-/// What a picture consists of, a line for each element, in pixels: of a rectangle its corner, size and colour, of a line its ends and
-/// colour, of a text its place, which end of it lies there, and the text.
+/// Returns one line per element of a plot, in pixels. A rectangle has its corner, size and colour; a line its ends and colour;
+/// a text its place, the end of the text that lies there, and the text.
 fn elements(svg: &str) -> Vec<String> {
     let mut elements = Vec::new();
     for element in svg.split('<').skip(1).filter(|element| !element.starts_with('/')) {
@@ -38,12 +38,13 @@ fn a_picture() {
     folder.run("inspect half -q --plot half.svg").ok();
     let svg = String::from_utf8(folder.read("half.svg")).unwrap();
     assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"));
-    for text in ["encoder.0.conv.weight", "50.00 %", "50.79 %", "thresholds: ", "3 layers with 1 % of zeros"] {
+    for text in ["encoder.0.conv.weight", "50.00 %", "50.79 %", "thresholds: ", "3 tensors with at least 1 % sparsity"]
+    {
         assert!(svg.contains(text), "{text}");
     }
-    let message = "error: plot: expected nothing to be there, found `half.svg`";
+    let message = "error: plot `half.svg` already exists\n  hint: --force replaces it\n";
     folder.run("inspect half --plot half.svg").fails(1, message);
-    let message = "error: plot: expected a path that is not part of the input, found `half`";
+    let message = "error: plot `half` would overwrite the input\n";
     folder.run("inspect half --plot half --force").fails(1, message);
     folder.run("inspect model.safetensors -q --plot half.svg --force").ok();
     let svg = String::from_utf8(folder.read("half.svg")).unwrap();
@@ -65,10 +66,10 @@ fn a_picture_of_nothing() {
     assert!(svg.contains("&lt;&amp;") && !svg.contains('\u{1b}'));
 }
 
-/// The whole picture of a small checkpoint. What is drawn otherwise is to be looked at, before the list is changed.
+/// The whole plot of a small checkpoint. Look at the new plot before changing the list of its elements.
 #[test]
 fn every_bar_line_and_text_is_in_its_place() {
-    // Powers of two from 1/4 to 8, each in three of four entries zero; numbers; and what is odd.
+    // Powers of two from 1/4 to 8 at a sparsity of 75 %; pseudo-random numbers; infinities and NaN.
     let sparse: Vec<f32> = (0..240).map(|i| if i % 4 > 0 { 0.0 } else { f32::powi(2.0, i / 4 % 6 - 2) }).collect();
     let dense = numbers(100, 1);
     let odd = [0.0, 1.0, f32::INFINITY, f32::NAN, f32::NEG_INFINITY];
@@ -89,16 +90,16 @@ fn every_bar_line_and_text_is_in_its_place() {
 fn a_folder_is_no_place_for_a_picture() {
     let folder = folder_with_model();
     std::fs::create_dir(folder.path("folder")).unwrap();
-    let message = "error: plot: expected a file, found the folder `folder`\n";
+    let message = "error: plot `folder` is a directory\n";
     folder.run("inspect model.safetensors --plot folder --force").fails(1, message);
 }
 
-/// What there is none of is not in the legend.
+/// The legend has no line for something that the plot does not show.
 #[test]
 fn legends() {
     let legend = |entries: [f32; 4]| {
         let found = picture_of(&[("w", "F32", &[2, 2], &bytes_of(&entries))]);
-        let words = ["zeros and more", "fewer zeros", "threshold:", "infinite"];
+        let words = ["at least 1 %", "lower sparsity", "threshold:", "infinite"];
         words.map(|word| found.iter().any(|element| element.starts_with("text") && element.contains(word)))
     };
     assert_eq!(legend([1.0, 2.0, 3.0, 4.0]), [false, true, false, false]);
@@ -106,7 +107,7 @@ fn legends() {
     assert_eq!(legend([1.0, f32::NAN, 3.0, 4.0]), [false, true, false, true]);
 }
 
-/// Too many layers for names: their bars fill the height that there is, without gaps.
+/// Too many tensors for names: their bars fill the fixed height, without gaps.
 #[test]
 fn many_layers() {
     let names: Vec<String> = (0..1000).map(|number| format!("layer.{number}.weight")).collect();
@@ -119,7 +120,7 @@ fn many_layers() {
         .filter_map(|element| Some(element.strip_prefix("rectangle 80 ")?.strip_suffix(" #0072B2")?.split(' ')))
         .map(|numbers| numbers.map(|number| number.parse().unwrap()).collect())
         .collect();
-    // Next to a legend of the same colour.
+    // The first bar is that of the legend, in the same colour.
     let (legend, bars) = bars.split_first().unwrap();
     assert_eq!((legend[1], legend[2], bars.len()), (12, 12, 1000));
     let mut next = 400 + 70;

@@ -1,4 +1,4 @@
-//! What the command line refuses before it looks at any file: exit code 2.
+//! Invalid command lines, which fail before any file is opened: exit code 2.
 
 use crate::{Folder, folder_with_model};
 
@@ -21,10 +21,10 @@ fn options_that_do_not_belong_to_the_method() {
         let amount = if method == "mask" { "--mask m" } else { "--amount 0.5" };
         let run = folder.run(&format!("prune model.safetensors -o out --method {method} {amount} {option}"));
         let option = option.split(' ').next().unwrap();
-        run.fails(2, &format!("error: {option} does not belong to --method {method}, which takes {takes}\n"));
+        run.fails(2, &format!("error: {option} does not apply to --method {method}, which takes {takes}\n"));
     }
     let run = folder.run("prune model.safetensors -o out --method mask --mask m --amount 0.5");
-    run.fails(2, "error: --amount does not belong to --method mask, which takes --mask\n");
+    run.fails(2, "error: --amount does not apply to --method mask, which takes --mask\n");
     assert_eq!(folder.files(), ["model.safetensors"]);
 }
 
@@ -67,7 +67,7 @@ fn help_and_completions() {
         assert!(help.contains(word), "{word}");
     }
     let help = folder.run("prune --help").ok();
-    for word in ["with a decimal point a share", "Zeros do not shrink the file", "--method ln --amount 10"] {
+    for word in ["with a decimal point, a fraction", "Pruned weights are stored as zeros", "--method ln --amount 10"] {
         assert!(help.contains(word), "{word}");
     }
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {

@@ -1,23 +1,24 @@
-//! What the words of the command line stand for.
+//! Parses option values.
 
 use clap::ValueEnum;
 use prune::checkpoint::{Format, Scope};
 use prune::{Amount, Norm};
 
-/// As in PyTorch: an integer is a count, a number with a decimal point a share.
+/// Parses an amount as PyTorch does: an integer is a count, a number with a decimal point is a fraction.
 pub fn amount(text: &str) -> Result<Amount, String> {
     if let Ok(count) = text.parse() {
         return Ok(Amount::Count(count));
     }
-    let wrong = "expected a share such as 0.5 or a count such as 100";
+    let invalid = "must be a fraction such as 0.5 or a count such as 100";
     if !text.contains('.') {
-        return Err(wrong.into());
+        return Err(invalid.into());
     }
-    let amount = Amount::Fraction(text.parse().map_err(|_| wrong)?);
-    // Of nothing there is any share, unless it is not one.
+    let amount = Amount::Fraction(text.parse().map_err(|_| invalid)?);
+    // Any valid fraction of 0 units is 0. An error means that the fraction is out of range.
     amount.count(0).map(|_| amount).map_err(|error| error.to_string())
 }
 
+/// Parses the order of a norm, with PyTorch's names.
 pub fn norm(text: &str) -> Result<Norm, String> {
     match text {
         "fro" => Ok(Norm::Frobenius),
@@ -26,30 +27,32 @@ pub fn norm(text: &str) -> Result<Norm, String> {
         "-inf" => Ok(Norm::L(f64::NEG_INFINITY)),
         number => match number.parse() {
             Ok(n) if f64::is_finite(n) => Ok(Norm::L(n)),
-            _ => Err("expected a number, inf, -inf, fro or nuc".into()),
+            _ => Err("must be a number, inf, -inf, fro or nuc".into()),
         },
     }
 }
 
+// The comments of the variants below are the help of their values.
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum MethodName {
-    /// Entries of lowest magnitude
+    /// Entries with the lowest magnitudes
     L1,
-    /// Entries at random
+    /// Random entries
     Random,
-    /// Channels (slices along --dim) of lowest norm
+    /// Channels along --dim with the lowest norms
     Ln,
-    /// Channels at random
+    /// Random channels
     RandomStructured,
-    /// What the masks in a file do not keep
+    /// Entries that the masks of a file prune
     Mask,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub enum ScopeName {
-    /// Each tensor loses the amount
+    /// Rank each tensor separately and prune the amount in each
     Tensor,
-    /// All selected tensors are ranked together and lose the amount as a whole
+    /// Rank all selected tensors together and prune the amount in total
     Global,
 }
 
@@ -64,11 +67,11 @@ impl From<ScopeName> for Scope {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum FormatName {
-    /// The same checkpoint with zeros where entries were pruned
+    /// The same checkpoint, with zeros for pruned entries
     Weights,
-    /// PyTorch's form of a pruned model: W_orig and W_mask in place of W
+    /// PyTorch's form of a pruned model: W_orig and W_mask instead of W
     Pytorch,
-    /// Only the masks, one bit an entry, in one file
+    /// Only the masks, in one file with one bit per entry
     Masks,
 }
 
@@ -87,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_decimal_point_makes_a_share() {
+    fn a_decimal_point_makes_a_fraction() {
         for (text, expected) in [
             ("1", Some(Amount::Count(1))),
             ("1.0", Some(Amount::Fraction(1.0))),
@@ -108,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn norms_by_pytorchs_names() {
+    fn norms_have_pytorchs_names() {
         for (text, expected) in [
             ("2", Some(Norm::L(2.0))),
             ("0.5", Some(Norm::L(0.5))),

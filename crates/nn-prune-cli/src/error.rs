@@ -1,0 +1,110 @@
+//! Errors, as the program prints them, and exit codes.
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use prune::checkpoint::CheckpointError;
+
+use crate::text::escape_invisible;
+
+/// The exit codes that `--help` documents for scripts.
+pub mod exit {
+    pub const SUCCESS: u8 = 0;
+    pub const ERROR: u8 = 1;
+    pub const USAGE: u8 = 2;
+    pub const DIFFERENT: u8 = 3;
+    /// The code that shells report for a program that Ctrl-C has ended.
+    pub const INTERRUPTED: u8 = 130;
+}
+
+/// The reason why a command failed.
+#[derive(Debug)]
+pub enum CliError {
+    /// The command line is invalid for any files, or it asks for help.
+    Usage(clap::Error),
+    /// The library returned an error.
+    Checkpoint(CheckpointError),
+    /// The program itself failed, for example to print.
+    Other { message: String, source: Option<Box<dyn Error>>, hint: Option<&'static str> },
+}
+
+impl From<clap::Error> for CliError {
+    fn from(error: clap::Error) -> Self {
+        Self::Usage(error)
+    }
+}
+
+impl From<CheckpointError> for CliError {
+    fn from(error: CheckpointError) -> Self {
+        Self::Checkpoint(error)
+    }
+}
+
+impl CliError {
+    /// Returns an error that has no cause.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self::Other { message: message.into(), source: None, hint: None }
+    }
+
+    /// Returns an error with its cause.
+    pub fn caused_by(message: impl Into<String>, source: impl Into<Box<dyn Error>>) -> Self {
+        Self::Other { message: message.into(), source: Some(source.into()), hint: None }
+    }
+
+    /// Prints the error and returns the exit code of the program.
+    pub fn report(self) -> ExitCode {
+        let code = self.exit_code();
+        match self {
+            Self::Usage(error) => drop(error.print()),
+            Self::Checkpoint(error) => print_error(&error.to_string(), error.source(), hint(&error)),
+            Self::Other { message, source, hint } => print_error(&message, source.as_deref(), hint),
+        }
+        ExitCode::from(code)
+    }
+
+    fn exit_code(&self) -> u8 {
+        use CheckpointError as E;
+        match self {
+            Self::Usage(error) if error.use_stderr() => exit::USAGE,
+            Self::Usage(_) => exit::SUCCESS, // help was requested
+            Self::Checkpoint(E::Stopped) => exit::INTERRUPTED,
+            // These are errors for any files. Whether a method or a pattern applies to tensors depends on the files.
+            Self::Checkpoint(
+                E::NoPaths | E::IndexAmongOthers { .. } | E::SameShardName { .. } | E::InvalidPattern { .. },
+            ) => exit::USAGE,
+            Self::Checkpoint(_) | Self::Other { .. } => exit::ERROR,
+        }
+    }
+}
+
+/// The hint for an output that exists.
+pub const FORCE_REPLACES: &str = "--force replaces it";
+
+/// Returns the option that helps. The library does not know the names of options.
+fn hint(error: &CheckpointError) -> Option<&'static str> {
+    use CheckpointError as E;
+    Some(match error {
+        E::OutputExists { .. } => FORCE_REPLACES,
+        E::UnfinishedRun { .. } => "--resume continues the run, --force starts again",
+        E::OtherRun { .. } => "use --force instead of --resume to start again",
+        E::NothingSelected { .. } => "--include selects tensors by name, '*' selects all",
+        _ => return None,
+    })
+}
+
+/// Prints one line for the error, one line for each cause and one line for the hint.
+fn print_error(message: &str, mut cause: Option<&(dyn Error + 'static)>, hint: Option<&str>) {
+    let mut text = format!("error: {}\n", escape_invisible(message));
+    while let Some(error) = cause {
+        // Writing to a `String` cannot fail.
+        let _ = writeln!(text, "  caused by: {}", escape_invisible(&error.to_string()));
+        cause = error.source();
+    }
+    if let Some(hint) = hint {
+        let _ = writeln!(text, "  hint: {hint}");
+    }
+    // If standard error cannot be written to, the exit code still reports the error.
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}

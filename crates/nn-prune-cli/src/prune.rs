@@ -1,0 +1,194 @@
+//! `nn-prune prune`.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use prune::checkpoint::{Checkpoint, Outcome, Output, Prune, PruneReport, TensorReport, Unit};
+use serde::Serialize;
+
+use crate::args::PruneArgs;
+use crate::error::CliError;
+use crate::parse::FormatName;
+use crate::progress::ProgressReporter;
+use crate::text::escape_invisible;
+use crate::{format, input};
+
+pub fn run(args: &PruneArgs) -> Result<(), CliError> {
+    let prune =
+        Prune::new(args.method()?)?.scope(args.scope()).format(args.format.into()).selection(args.names.selection());
+    let checkpoint = input::open(&args.input.paths)?;
+
+    let reporter = ProgressReporter::new("pruning", args.report.quiet);
+    let output = args.output.as_deref().filter(|_| !args.dry_run);
+    let report = match output {
+        Some(path) => {
+            let output = Output::new(path).force(args.output_options.force).resume(args.output_options.resume);
+            prune.run(&checkpoint, &output, &reporter)?
+        }
+        None => prune.dry_run(&checkpoint, &reporter)?,
+    };
+    drop(reporter);
+
+    let written = output.map(|path| WrittenOutput::of(&checkpoint, args.format, path)).transpose()?;
+    if args.report.json {
+        format::print_json(&Json::of(&checkpoint, &report, written))
+    } else if args.report.quiet {
+        Ok(())
+    } else {
+        format::print(format!("{}\n\n{}", table(&report), summary(args, &report, written)))
+    }
+}
+
+/// The path and the size of the output.
+#[derive(Debug, Clone, Copy, Serialize)]
+struct WrittenOutput<'a> {
+    path: &'a Path,
+    bytes: u64,
+}
+
+impl<'a> WrittenOutput<'a> {
+    fn of(checkpoint: &Checkpoint, format: FormatName, path: &'a Path) -> Result<Self, CliError> {
+        let in_directory = checkpoint.is_sharded() && format != FormatName::Masks;
+        let files: Vec<PathBuf> = match in_directory {
+            true => checkpoint.shards().iter().map(|shard| path.join(shard.name())).collect(),
+            false => vec![path.to_owned()],
+        };
+        let bytes = files.iter().map(|file| Ok(fs::metadata(file)?.len())).sum::<io::Result<u64>>();
+        let bytes = bytes
+            .map_err(|error| CliError::caused_by(format!("cannot get the size of `{}`", path.display()), error))?;
+        Ok(Self { path, bytes })
+    }
+}
+
+fn table(report: &PruneReport) -> String {
+    let columns = [
+        ("tensor", '<'),
+        ("dtype", '<'),
+        ("shape", '<'),
+        ("requested", '>'),
+        ("pruned", '>'),
+        ("mask sparsity", '>'),
+        ("skipped", '<'),
+    ];
+    format::table(columns, report.tensors.iter().map(row)).trim_fmt()
+}
+
+fn row(tensor: &TensorReport) -> [String; 7] {
+    let [requested, pruned, sparsity, skipped] = match &tensor.outcome {
+        Outcome::Pruned { asked, after, .. } => [
+            asked.map(format::count).unwrap_or_default(),
+            format::count(*after),
+            format::percent(*after, tensor.entries),
+            String::new(),
+        ],
+        Outcome::Skipped(reason) => {
+            [String::new(), String::new(), String::new(), escape_invisible(&reason.to_string()).into_owned()]
+        }
+    };
+    let name = escape_invisible(&tensor.name).into_owned();
+    [name, tensor.dtype.to_string(), format::shape(&tensor.shape), requested, pruned, sparsity, skipped]
+}
+
+fn unit(unit: Unit) -> &'static str {
+    match unit {
+        Unit::Entries => "entries",
+        Unit::Channels => "channels",
+    }
+}
+
+fn summary(args: &PruneArgs, report: &PruneReport, written: Option<WrittenOutput>) -> String {
+    let pruned = report.tensors.iter().filter(|tensor| matches!(tensor.outcome, Outcome::Pruned { .. })).count();
+    let (before, after, all) = (report.pruned_before(), report.pruned_after(), report.selected_entries());
+    let mut lines = Vec::new();
+    if let Some(requested) = report.asked {
+        lines.push(format!("requested: {} {}", format::count(requested), unit(report.unit)));
+    }
+    lines.push(format!(
+        "pruned:    {} of {} entries in {} ({}){}",
+        format::count(after),
+        format::count(all),
+        format::counted(pruned, "tensor"),
+        format::percent(after, all),
+        if before == 0 { String::new() } else { format!(", {} of them before this run", format::count(before)) },
+    ));
+    lines.push(format!("skipped:   {}", format::counted(report.tensors.len() - pruned, "tensor")));
+    if let Some(threshold) = report.threshold {
+        lines.push(format!("threshold: magnitudes up to {threshold:.6e}"));
+    }
+    if !report.resumed.is_empty() {
+        lines.push(format!("resumed:   {} finished earlier", format::counted(report.resumed.len(), "shard")));
+    }
+    match written {
+        None => lines.push("written:   nothing (dry run)".into()),
+        Some(WrittenOutput { path, bytes }) => {
+            let path = path.to_string_lossy();
+            let path = escape_invisible(&path);
+            lines.push(format!("written:   {path}, {}", format::bytes(bytes)));
+            if args.format == FormatName::Weights {
+                lines.push("Zeros do not shrink the file; `nn-prune inspect` shows the size of packed formats.".into());
+            }
+        }
+    }
+    lines.join("\n") + "\n"
+}
+
+/// The output of `--json`.
+#[derive(Serialize)]
+struct Json<'a> {
+    unit: &'static str,
+    requested: Option<usize>,
+    threshold: Option<f64>,
+    entries: usize,
+    pruned_before: usize,
+    pruned: usize,
+    written: Option<WrittenOutput<'a>>,
+    resumed: &'a [PathBuf],
+    tensors: Vec<JsonTensor<'a>>,
+}
+
+#[derive(Serialize)]
+struct JsonTensor<'a> {
+    name: &'a str,
+    dtype: String,
+    shape: &'a [usize],
+    shard: &'a Path,
+    entries: usize,
+    requested: Option<usize>,
+    pruned_before: Option<usize>,
+    pruned: Option<usize>,
+    skipped: Option<String>,
+}
+
+impl<'a> Json<'a> {
+    fn of(checkpoint: &'a Checkpoint, report: &'a PruneReport, written: Option<WrittenOutput<'a>>) -> Self {
+        let tensor = |tensor: &'a TensorReport| {
+            let (requested, pruned_before, pruned, skipped) = match &tensor.outcome {
+                Outcome::Pruned { asked, before, after } => (*asked, Some(*before), Some(*after), None),
+                Outcome::Skipped(reason) => (None, None, None, Some(reason.to_string())),
+            };
+            JsonTensor {
+                name: &tensor.name,
+                dtype: tensor.dtype.to_string(),
+                shape: &tensor.shape,
+                shard: checkpoint.shards()[tensor.shard].name(),
+                entries: tensor.entries,
+                requested,
+                pruned_before,
+                pruned,
+                skipped,
+            }
+        };
+        Self {
+            unit: unit(report.unit),
+            requested: report.asked,
+            threshold: report.threshold,
+            entries: report.selected_entries(),
+            pruned_before: report.pruned_before(),
+            pruned: report.pruned_after(),
+            written,
+            resumed: &report.resumed,
+            tensors: report.tensors.iter().map(tensor).collect(),
+        }
+    }
+}
