@@ -1,4 +1,4 @@
-//! A run that is killed at any moment, without a chance to clean up.
+//! Runs that are killed at random moments, before they can clean up.
 
 use std::fs;
 use std::path::Path;
@@ -10,14 +10,14 @@ use crate::{Folder, numbers, program};
 
 const SHARDS: usize = 6;
 const KILLS: usize = 20;
-/// So many of them have to land after a run has begun to write and before it was finished.
+/// The fewest kills that must land after a run has started to write and before it has finished.
 const IN_THE_MIDDLE: usize = 5;
-/// A machine on which so many do not suffice is not one to test this on.
-const MOST: usize = 200;
+/// The most kills to try. If they do not suffice, the machine cannot run this test.
+const MAX_KILLS: usize = 200;
 
 const RUN_FILE: &str = ".nn-prune-run.json";
 
-/// When a kill has landed.
+/// The stage of a run at which a kill landed.
 #[derive(Clone, Copy, PartialEq)]
 enum Landed {
     BeforeTheFirstFile,
@@ -35,15 +35,15 @@ impl Landed {
     }
 }
 
-/// Random moments.
+/// Draws random moments.
 struct Moments {
     state: u64,
-    /// The latest.
+    /// The latest moment.
     longest: Duration,
 }
 
 impl Moments {
-    /// Up to the end of an undisturbed run.
+    /// Returns moments up to the duration of an undisturbed run.
     fn of(longest: Duration) -> Self {
         let seed: u64 = match std::env::var("NN_PRUNE_SEED") {
             Ok(seed) => seed.parse().unwrap(),
@@ -60,7 +60,7 @@ impl Moments {
         self.longest.mul_f64((self.state >> 11) as f64 / (1_u64 << 53) as f64)
     }
 
-    /// Runs the program and kills it after a while. Whether it was still running.
+    /// Runs the program and kills it at a random moment. Returns `true` if it was still running.
     fn kill(&mut self, folder: &Folder, arguments: &str) -> bool {
         let mut child = program()
             .args(arguments.split_whitespace())
@@ -75,11 +75,11 @@ impl Moments {
     }
 }
 
-/// Calls `kill` until enough have landed in the middle: the others teach nothing.
+/// Calls `kill` until enough kills have landed in the middle of a run. The others test little.
 fn kill_often(kills: usize, moments: &mut Moments, mut kill: impl FnMut(&mut Moments) -> Landed) {
     let mut all = Vec::new();
     let count = |all: &[Landed], when| all.iter().filter(|&&landed| landed == when).count();
-    while all.len() < MOST {
+    while all.len() < MAX_KILLS {
         all.push(kill(moments));
         let landed = count(&all, Landed::InTheMiddle);
         if all.len() >= kills && landed >= IN_THE_MIDDLE {
@@ -87,13 +87,13 @@ fn kill_often(kills: usize, moments: &mut Moments, mut kill: impl FnMut(&mut Mom
             return;
         }
         if all.len() % kills == 0 {
-            // The machine is faster or slower than it was when it was measured.
+            // The machine is now faster or slower than when the undisturbed run was measured.
             let last = &all[all.len() - kills..];
             let late = count(last, Landed::AfterTheEnd) > count(last, Landed::BeforeTheFirstFile);
             moments.longest = if late { moments.longest / 2 } else { moments.longest * 2 };
         }
     }
-    panic!("of {MOST} kills too few landed in the middle");
+    panic!("of {MAX_KILLS} kills too few landed in the middle");
 }
 
 fn write_shard(path: &Path, number: usize) {
@@ -127,7 +127,7 @@ fn is_temporary(name: &str) -> bool {
     name.starts_with(".nn-prune-") && name.ends_with(".tmp")
 }
 
-/// How long an undisturbed run takes, of which the first is slower.
+/// Measures the second of two undisturbed runs, because the first is slower.
 fn time_of(folder: &Folder, run: &str) -> Duration {
     folder.run(run).ok();
     let start = Instant::now();
@@ -151,7 +151,7 @@ fn shards_are_complete_or_absent_and_the_run_is_resumed() {
         for found in left.iter().filter(|(name, _)| name != RUN_FILE && !is_temporary(name)) {
             assert!(whole.contains(found), "{} is not what it should be", found.0);
         }
-        // Killed once more while it is resumed, and then not.
+        // Kill the resumed run too, then resume it without a kill.
         if begun {
             moments.kill(&folder, &format!("{options} -o out --resume"));
         }
@@ -188,7 +188,7 @@ fn a_file_is_complete_or_absent_old_or_new() {
             assert_eq!(left.len(), temporary + usize::from(found.is_some()));
             let is_new = found == Some(&whole);
             assert!(is_new || found == before, "neither old nor new");
-            // Whatever was left, the next run does the same.
+            // The next run gives the same output, whatever files were left.
             if !is_new {
                 folder.run(&format!("{options} -o out/out{force}")).ok();
             }

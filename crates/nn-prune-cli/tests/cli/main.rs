@@ -1,4 +1,4 @@
-//! The command line: the binary itself, run on small files that the tests write.
+//! Tests of the command line. They run the binary on small files that they write.
 
 mod bad_input;
 mod convert;
@@ -26,7 +26,7 @@ use ndarray::{ArrayD, IxDyn};
 use prune::ParameterStore;
 use tempfile::TempDir;
 
-/// What a run of the program has printed, and how it ended.
+/// The output and the exit code of one run of the program.
 #[derive(Debug)]
 struct Run {
     code: Option<i32>,
@@ -35,14 +35,14 @@ struct Run {
 }
 
 impl Run {
-    /// Runs a command to its end.
+    /// Runs a command and waits until it ends.
     fn of(command: &mut Command) -> Self {
         let output = command.output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         Self { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
     }
 
-    /// Its output, when it has succeeded and has not said anything else.
+    /// Returns the standard output. The run must have succeeded, without any text on standard error.
     #[track_caller]
     fn ok(self) -> String {
         assert_eq!((self.code, self.err.as_str()), (Some(0), ""), "{}", self.out);
@@ -54,7 +54,7 @@ impl Run {
         serde_json::from_str(&self.ok()).unwrap()
     }
 
-    /// That it has failed with this code, and with a message that begins like this.
+    /// Asserts that the run failed with this code, and with a message that starts with this text.
     #[track_caller]
     fn fails(self, code: i32, message: &str) {
         assert_eq!(self.code, Some(code), "{self:?}");
@@ -69,7 +69,7 @@ fn program() -> Command {
     program
 }
 
-/// A folder to run the program in.
+/// A temporary directory in which the program is run.
 struct Folder(TempDir);
 
 impl Folder {
@@ -90,7 +90,7 @@ impl Folder {
         fs::read(self.path(name)).unwrap()
     }
 
-    /// Runs the program here. The arguments are split at spaces.
+    /// Runs the program in this directory. The arguments are split at spaces.
     fn run(&self, arguments: &str) -> Run {
         self.run_with(arguments.split_whitespace())
     }
@@ -99,7 +99,7 @@ impl Folder {
         Run::of(program().args(arguments).current_dir(self.0.path()))
     }
 
-    /// The names of the files, those in folders too.
+    /// Returns the paths of all files, those in subdirectories too.
     fn files(&self) -> Vec<String> {
         fn walk(folder: &Path, root: &Path, names: &mut Vec<String>) {
             for entry in fs::read_dir(folder).unwrap() {
@@ -118,7 +118,7 @@ impl Folder {
     }
 }
 
-/// Numbers that look random, always the same, of either sign, some of them equal.
+/// Returns pseudo-random numbers of both signs. Some of them are equal.
 fn numbers(count: usize, seed: u64) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let next = || {
@@ -134,10 +134,10 @@ fn tensor(shape: &[usize], seed: u64) -> ArrayD<f32> {
     ArrayD::from_shape_vec(IxDyn(shape), numbers(shape.iter().product(), seed)).unwrap()
 }
 
-/// What is pruned of [`model`], if nothing else is said.
+/// The tensors of [`model`] that are pruned by default.
 const WEIGHTS: [&str; 3] = ["encoder.0.attention.weight", "encoder.0.conv.weight", "encoder.1.weight"];
 
-/// A model with three weights, and with an embedding, a norm and biases.
+/// Returns a model with three weights, an embedding, a norm and a bias.
 fn model() -> ParameterStore<f32> {
     ParameterStore::from_iter([
         ("embeddings.word.weight", tensor(&[10, 6], 1)),
@@ -149,14 +149,14 @@ fn model() -> ParameterStore<f32> {
     ])
 }
 
-/// A folder with the model in `model.safetensors`.
+/// Returns a directory with the model in `model.safetensors`.
 fn folder_with_model() -> Folder {
     let folder = Folder::new();
     prune::safetensors::save_file(&model(), folder.path("model.safetensors")).unwrap();
     folder
 }
 
-/// Writes some tensors of a model to a file.
+/// Writes a range of the tensors of a model to a file.
 fn save_part(model: &ParameterStore<f32>, range: std::ops::Range<usize>, path: &Path) {
     let tensors = model.iter().skip(range.start).take(range.len());
     let part = ParameterStore::from_iter(tensors.map(|(name, parameter)| (name, parameter.value().clone())));
@@ -167,7 +167,7 @@ fn save_part(model: &ParameterStore<f32>, range: std::ops::Range<usize>, path: &
 const INDEX: &str = "model.safetensors.index.json";
 const SHARDS: [&str; 2] = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"];
 
-/// Writes the model into a folder as two shards with an index, as Hugging Face does.
+/// Writes the model as two shards with an index, as Hugging Face does.
 fn write_shards(folder: &Path) {
     let model = model();
     let middle = 3;
@@ -181,7 +181,7 @@ fn write_shards(folder: &Path) {
     fs::write(folder.join(INDEX), index.to_string()).unwrap();
 }
 
-/// A valid file of some tensors: name, dtype, shape and bytes.
+/// Returns a valid file with these tensors: name, dtype, shape and bytes.
 fn file_of(tensors: &[(&str, &str, &[usize], &[u8])]) -> Vec<u8> {
     let mut data = Vec::new();
     let mut header = serde_json::Map::new();
@@ -194,7 +194,7 @@ fn file_of(tensors: &[(&str, &str, &[usize], &[u8])]) -> Vec<u8> {
     [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &data].concat()
 }
 
-/// Little-endian bytes.
+/// Returns little-endian bytes.
 fn bytes_of(numbers: &[f32]) -> Vec<u8> {
     numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
 }

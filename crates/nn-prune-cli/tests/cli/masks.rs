@@ -1,4 +1,4 @@
-//! The masks are those of the functions of the library in memory.
+//! The command line prunes the same entries as the library in memory.
 
 use prune::{
     L1Unstructured, ParameterStore, PruneError, RandomUnstructured, checkpoint::tensor_seed, global_unstructured,
@@ -16,7 +16,7 @@ fn each(
     WEIGHTS.iter().try_for_each(|name| prune(model, name))
 }
 
-/// Options of the command line, and the same in memory.
+/// Options of the command line, and the same call in memory.
 const CASES: [(&str, InMemory); 12] = [
     ("--method l1 --amount 0.5", |m| each(m, |m, name| prune::l1_unstructured(m, name, 0.5))),
     ("--method l1 --amount 1", |m| each(m, |m, name| prune::l1_unstructured(m, name, 1))),
@@ -82,7 +82,7 @@ fn of_two_shards_with_an_index() {
         folder.run(&format!("prune in/{INDEX} -o masks --force --format masks {options}")).ok();
         assert_eq!(folder.read("masks"), safetensors::masks_to_bytes(&expected).unwrap(), "{options}");
 
-        // The folder stands for its index.
+        // A directory stands for its index.
         folder.run(&format!("prune in -o out --force --format weights {options}")).ok();
         WEIGHTS.iter().for_each(|name| prune::remove(&mut expected, name).unwrap());
         same(&read_shards(&folder, "out"), &expected, options);
@@ -106,7 +106,7 @@ fn of_shards_without_an_index() {
     assert!(!folder.path(&format!("out/{INDEX}")).exists());
 }
 
-/// A second round prunes what the first has left, as in memory.
+/// A second round prunes the remaining entries, as in memory.
 #[test]
 fn of_what_is_pruned_already() {
     let folder = folder_with_model();
@@ -127,7 +127,7 @@ fn from_a_mask_file() {
     let folder = folder_with_model();
     let mut expected = model();
     prune::l1_unstructured(&mut expected, "encoder.1.weight", 0.5).unwrap();
-    // A bias is pruned if there is a mask for it.
+    // A bias is pruned if the mask file has a mask for it.
     prune::l1_unstructured(&mut expected, "encoder.0.attention.bias", 3).unwrap();
     safetensors::save_masks(&expected, folder.path("some.masks")).unwrap();
     folder.run("prune model.safetensors -o out --method mask --mask some.masks --format pytorch").ok();
@@ -171,7 +171,7 @@ fn read_shards(folder: &Folder, place: &str) -> ParameterStore<f32> {
     all
 }
 
-/// Same names, originals, masks and values, bit for bit.
+/// Asserts that names, originals, masks and values are equal, bit for bit.
 #[track_caller]
 fn same(found: &ParameterStore<f32>, expected: &ParameterStore<f32>, what: &str) {
     assert_eq!(found.len(), expected.len(), "{what}");

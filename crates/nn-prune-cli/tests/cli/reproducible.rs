@@ -1,4 +1,4 @@
-//! The same input and options give the same bytes, whatever the number of threads.
+//! The same input and options give the same bytes for any number of threads.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use prune::ParameterStore;
 
 use crate::{Folder, Run, program, tensor};
 
-/// Large enough for several threads, and with many equal numbers.
+/// Writes a model that is large enough for several threads and has many equal entries.
 fn write_model(folder: &Folder) {
     fs::create_dir(folder.path("in")).unwrap();
     for shard in 0..2 {
@@ -25,7 +25,7 @@ fn run(folder: &Folder, threads: Option<&str>, arguments: &str) -> Run {
     Run::of(program.args(arguments.split_whitespace()).current_dir(folder.0.path()))
 }
 
-/// All that a series of commands writes and prints, of which each has an output of its own below `out`.
+/// Returns everything that some commands print and write. Each command has its own output below `out`.
 fn all_of(folder: &Folder, threads: Option<&str>, commands: &[String]) -> Vec<(String, Vec<u8>)> {
     fs::create_dir(folder.path("out")).unwrap();
     let mut all = Vec::new();
@@ -60,7 +60,7 @@ fn files_and_reports_do_not_depend_on_the_run_or_the_threads() {
     .enumerate()
     {
         for format in ["weights", "pytorch", "masks"] {
-            // Tables and JSON in turn.
+            // Alternate between tables and JSON.
             let json = if number % 2 == 0 { "--json" } else { "" };
             commands.push(format!("prune in -o out/{number}-{format} --format {format} --method {method} {json}"));
         }
@@ -79,7 +79,7 @@ fn files_and_reports_do_not_depend_on_the_run_or_the_threads() {
         .map(str::to_owned),
     );
     let first = all_of(&folder, None, &commands);
-    // Each prune has two shards or one mask file.
+    // Each `prune` writes two shards or one mask file.
     assert_eq!(first.len(), commands.len() + 7 * (2 + 2 + 1) + 2 + 2 + 1 + 1 + 1);
     for threads in [None, Some("1"), Some("2"), Some("7")] {
         let again = all_of(&folder, threads, &commands);
