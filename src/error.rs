@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::amount::Amount;
+use crate::method_option::MethodOption;
 use crate::pruning_type::PruningType;
 
 /// Why a tensor was not pruned.
@@ -150,6 +150,33 @@ pub enum PruneError {
         /// Its type.
         found: PruningType,
     },
+    /// No built-in method has this name.
+    #[error("no method named `{found}`; the methods are {}", List(known))]
+    UnknownMethod {
+        /// The name that was given.
+        found: String,
+        /// The short names of all built-in methods.
+        known: Vec<String>,
+    },
+    /// A method chosen by name needs an option that is not set.
+    #[error("method {method} needs the option `{option}`")]
+    MissingOption {
+        /// The name of the method.
+        method: String,
+        /// The option.
+        option: MethodOption,
+    },
+    /// An option is set that the method chosen by name does not have.
+    #[error("method {method} has no option `{option}`")]
+    UnusedOption {
+        /// The name of the method.
+        method: String,
+        /// The option.
+        option: MethodOption,
+    },
+    /// The last entry of a history is a mask, which cannot be computed again.
+    #[error("the last entry of the history is a mask that came from elsewhere, not a method")]
+    NotAMethod,
     /// A container without methods was asked for a mask.
     #[error("container: expected at least one method, found none")]
     EmptyContainer,
@@ -198,15 +225,6 @@ impl PruneError {
             return Ok(());
         }
         Err(Self::ShapeMismatch { argument: argument.to_owned(), expected: expected.to_vec(), found: found.to_vec() })
-    }
-
-    /// `Ok` when `amount` can be a share of something.
-    pub(crate) fn check_amount(amount: Amount) -> Result<Amount, Self> {
-        match amount {
-            // Written so that NaN fails too.
-            Amount::Fraction(found) if !(0.0..=1.0).contains(&found) => Err(Self::InvalidFraction { found }),
-            _ => Ok(amount),
-        }
     }
 }
 

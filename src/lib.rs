@@ -92,6 +92,7 @@ mod functional;
 mod key;
 mod mask;
 mod method;
+mod method_option;
 mod module;
 mod parameter;
 mod pruning_type;
@@ -100,6 +101,7 @@ pub mod safetensors;
 mod score;
 mod select;
 mod store;
+mod summary;
 mod tensor;
 pub mod torch;
 
@@ -107,20 +109,20 @@ pub use amount::Amount;
 pub use element::Element;
 pub use error::PruneError;
 pub use functional::{
-    Target, apply, apply_with_scores, custom_from_mask, global_unstructured, identity, is_pruned, l1_unstructured,
-    ln_structured, parameters_mut, random_structured, random_unstructured, remove,
+    BorrowedTensor, Target, apply, apply_with_scores, custom_from_mask, global_masks, global_unstructured, identity,
+    is_pruned, l1_unstructured, ln_structured, parameters_mut, prune_each, random_structured, random_unstructured,
+    remove, remove_all,
 };
 pub use mask::{IntoMask, Mask};
-pub use method::{
-    CustomFromMask, Describe, Identity, L1Unstructured, LnStructured, PruningMethod, RandomSource, RandomStructured,
-    RandomUnstructured,
-};
+pub use method::*;
+pub use method_option::MethodOption;
 pub use module::{Module, NamedParameters, NamedParametersMut, prefixed};
-pub use parameter::{Parameter, PruningContainer};
+pub use parameter::{Parameter, PruningContainer, Record};
 pub use pruning_type::PruningType;
 pub use score::{Norm, channel_norms};
 pub use select::TieBreak;
 pub use store::ParameterStore;
+pub use summary::{ParameterSummary, Summary};
 
 /// The examples of the README are tests.
 #[cfg(doctest)]

@@ -9,11 +9,11 @@ pub type NamedParameters<'a, A> = Vec<(String, &'a Parameter<A>)>;
 /// [`NamedParameters`] that can be changed.
 pub type NamedParametersMut<'a, A> = Vec<(String, &'a mut Parameter<A>)>;
 
-/// Something with named parameters: a layer, or a model of layers of layers.
+/// A layer or a model: named parameters, in a fixed order.
 ///
 /// [`named_parameters!`](crate::named_parameters) writes both functions for a struct. Its fields are modules themselves:
-/// parameters, other layers, and vectors, arrays, options and boxes of them. Elements of vectors and arrays have their
-/// index as their name, as in PyTorch.
+/// parameters, other layers, and vectors, arrays, options and boxes of them. The name of an element of a vector or an array
+/// is its index, as in PyTorch.
 ///
 /// ```
 /// use ndarray::{Array1, Array2};
@@ -45,29 +45,29 @@ pub type NamedParametersMut<'a, A> = Vec<(String, &'a mut Parameter<A>)>;
 /// # Ok::<(), prune::PruneError>(())
 /// ```
 pub trait Module {
-    /// The element type of all its parameters.
+    /// The element type of all parameters.
     type Elem: Element;
 
-    /// The parameters, in order.
+    /// Returns the parameters, in order.
     fn named_parameters(&self) -> NamedParameters<'_, Self::Elem>;
 
-    /// The parameters, in the same order and under the same names, mutably.
+    /// Returns the parameters mutably, in the same order and under the same names.
     fn named_parameters_mut(&mut self) -> NamedParametersMut<'_, Self::Elem>;
 
-    /// The parameter at a path such as `conv1.weight`.
+    /// Returns the parameter at a path such as `conv1.weight`, or `None` if there is none.
     fn parameter(&self, path: &str) -> Option<&Parameter<Self::Elem>> {
         self.named_parameters().into_iter().find_map(|(name, parameter)| (name == path).then_some(parameter))
     }
 
-    /// The parameter at a path such as `conv1.weight`, mutably.
+    /// Returns the parameter at a path such as `conv1.weight` mutably, or `None` if there is none.
     fn parameter_mut(&mut self, path: &str) -> Option<&mut Parameter<Self::Elem>> {
         self.named_parameters_mut().into_iter().find_map(|(name, parameter)| (name == path).then_some(parameter))
     }
 }
 
-/// Implements the two functions of [`Module`] for a struct, in the order of the fields that are listed.
+/// Implements the two functions of [`Module`] for a struct: the parameters of its fields, in the order listed.
 ///
-/// A field that should go by another name is written `field as "name"`.
+/// Write `field as "name"` to give a field another name.
 ///
 /// ```
 /// struct Embedding {
@@ -108,7 +108,7 @@ macro_rules! named_parameters {
     (@name $field:tt $name:literal) => { $name };
 }
 
-/// Puts the parameters of a part under its name: `weight` becomes `prefix.weight`.
+/// Puts a prefix before the name of each parameter: `weight` becomes `prefix.weight`, and an empty name `prefix`.
 ///
 /// For implementations of [`Module`] that [`named_parameters!`](crate::named_parameters) does not cover.
 ///
@@ -151,8 +151,8 @@ impl<M: Module> Module for [M] {
     }
 }
 
-/// Modules that are nothing but a pointer to another one, whose look-ups may be faster than those of the trait. A function
-/// with a `module: &mut M` does not see which it calls: `module.parameter(name)` is that of the pointer.
+/// Pointers to a module, which forward look-ups too: those of a a `ParameterStore` are faster than
+/// the provided ones, and in a function with a `module: &mut M`, `module.parameter(name)` is that of the pointer.
 macro_rules! forward_to_pointee {
     ($($pointer:ty),*) => {$(
         impl<M: Module + ?Sized> Module for $pointer {
@@ -176,24 +176,36 @@ macro_rules! forward_to_pointee {
 
 forward_to_pointee!(Box<M>, &mut M);
 
-/// Modules that are nothing but some number of another one.
-macro_rules! forward {
-    ($([$($generics:tt)*] $module:ty, $elem:ty, |$self:ident| $parameters:expr, $parameters_mut:expr;)*) => {$(
-        impl<$($generics)*> Module for $module {
-            type Elem = $elem;
+impl<M: Module> Module for Vec<M> {
+    type Elem = M::Elem;
 
-            fn named_parameters(&$self) -> NamedParameters<'_, $elem> {
-                $parameters
-            }
-            fn named_parameters_mut(&mut $self) -> NamedParametersMut<'_, $elem> {
-                $parameters_mut
-            }
-        }
-    )*};
+    fn named_parameters(&self) -> NamedParameters<'_, M::Elem> {
+        self.as_slice().named_parameters()
+    }
+    fn named_parameters_mut(&mut self) -> NamedParametersMut<'_, M::Elem> {
+        self.as_mut_slice().named_parameters_mut()
+    }
 }
 
-forward! {
-    [M: Module] Vec<M>, M::Elem, |self| self.as_slice().named_parameters(), self.as_mut_slice().named_parameters_mut();
-    [M: Module, const N: usize] [M; N], M::Elem, |self| self.as_slice().named_parameters(), self.as_mut_slice().named_parameters_mut();
-    [M: Module] Option<M>, M::Elem, |self| self.iter().flat_map(M::named_parameters).collect(), self.iter_mut().flat_map(M::named_parameters_mut).collect();
+impl<M: Module, const N: usize> Module for [M; N] {
+    type Elem = M::Elem;
+
+    fn named_parameters(&self) -> NamedParameters<'_, M::Elem> {
+        self.as_slice().named_parameters()
+    }
+    fn named_parameters_mut(&mut self) -> NamedParametersMut<'_, M::Elem> {
+        self.as_mut_slice().named_parameters_mut()
+    }
+}
+
+/// The parameters of the module, or none.
+impl<M: Module> Module for Option<M> {
+    type Elem = M::Elem;
+
+    fn named_parameters(&self) -> NamedParameters<'_, M::Elem> {
+        self.iter().flat_map(M::named_parameters).collect()
+    }
+    fn named_parameters_mut(&mut self) -> NamedParametersMut<'_, M::Elem> {
+        self.iter_mut().flat_map(M::named_parameters_mut).collect()
+    }
 }

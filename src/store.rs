@@ -8,7 +8,7 @@ use crate::element::Element;
 use crate::module::{Module, NamedParameters, NamedParametersMut};
 use crate::parameter::Parameter;
 
-/// Ordered names to parameters: a whole layer, or a whole model under dotted names. It is itself a [`Module`].
+/// An ordered map from names to parameters: a layer, or a whole model under dotted names. It is a [`Module`].
 ///
 /// ```
 /// use ndarray::{arr1, arr2};
@@ -27,52 +27,52 @@ pub struct ParameterStore<A: Element> {
 }
 
 impl<A: Element> ParameterStore<A> {
-    /// A store without parameters.
+    /// Returns a store without parameters.
     pub fn new() -> Self {
         Self { parameters: IndexMap::new() }
     }
 
-    /// Adds an array or a parameter at the end; one of the same name is replaced where it stands, and returned.
+    /// Adds an array or a parameter at the end. Replaces one of the same name in its place, and returns it.
     pub fn insert(&mut self, name: impl Into<String>, parameter: impl Into<Parameter<A>>) -> Option<Parameter<A>> {
         self.parameters.insert(name.into(), parameter.into())
     }
 
-    /// The parameter of this name.
+    /// Returns the parameter of this name.
     pub fn get(&self, name: &str) -> Option<&Parameter<A>> {
         self.parameters.get(name)
     }
 
-    /// The parameter of this name, mutably.
+    /// Returns the parameter of this name mutably.
     pub fn get_mut(&mut self, name: &str) -> Option<&mut Parameter<A>> {
         self.parameters.get_mut(name)
     }
 
-    /// Takes a parameter out; the others keep their order.
+    /// Removes the parameter of this name and returns it. The others keep their order.
     pub fn take(&mut self, name: &str) -> Option<Parameter<A>> {
         self.parameters.shift_remove(name)
     }
 
-    /// Whether there is a parameter of this name.
+    /// Returns `true` if there is a parameter of this name.
     pub fn contains(&self, name: &str) -> bool {
         self.parameters.contains_key(name)
     }
 
-    /// Names and parameters, in order.
+    /// Returns an iterator over names and parameters, in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &Parameter<A>)> + DoubleEndedIterator {
         self.parameters.iter().map(|(name, parameter)| (name.as_str(), parameter))
     }
 
-    /// Names and parameters, in order, the parameters mutably.
+    /// Returns an iterator over names and mutable parameters, in order.
     pub fn iter_mut(&mut self) -> impl ExactSizeIterator<Item = (&str, &mut Parameter<A>)> + DoubleEndedIterator {
         self.parameters.iter_mut().map(|(name, parameter)| (name.as_str(), parameter))
     }
 
-    /// The number of parameters.
+    /// Returns the number of parameters.
     pub fn len(&self) -> usize {
         self.parameters.len()
     }
 
-    /// Whether there is no parameter.
+    /// Returns `true` if there are no parameters.
     pub fn is_empty(&self) -> bool {
         self.parameters.is_empty()
     }
@@ -88,7 +88,7 @@ impl<A: Element> Default for ParameterStore<A> {
 ///
 /// # Panics
 ///
-/// When there is none, like the index of a map.
+/// If there is none, like the index of a map.
 impl<A: Element> Index<&str> for ParameterStore<A> {
     type Output = Parameter<A>;
 
@@ -101,7 +101,7 @@ impl<A: Element> Index<&str> for ParameterStore<A> {
 ///
 /// # Panics
 ///
-/// When there is none, like the index of a map.
+/// If there is none, like the index of a map.
 impl<A: Element> IndexMut<&str> for ParameterStore<A> {
     fn index_mut(&mut self, name: &str) -> &mut Parameter<A> {
         &mut self.parameters[name]

@@ -30,7 +30,7 @@ impl Element for bf16 {}
 /// The part of [`Element`] that is not for users; it also seals the trait.
 pub trait ElementInternals: Ranked + bytemuck::Pod + Uniform {
     /// What norms are accumulated in.
-    type Accumulator: Float + Ranked + From<f32> + Send + Sync;
+    type Accumulator: Float + Send + Sync;
     /// The name in messages.
     const DTYPE: &'static str;
     /// The name in files.

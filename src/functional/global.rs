@@ -4,14 +4,15 @@ use ndarray::{ArrayView, ArrayViewD, Dimension};
 
 use crate::element::Element;
 use crate::error::PruneError;
+use crate::method::PruningMethod;
 use crate::method::candidates::MemoryCandidates;
-use crate::method::{AppliedMask, PruningMethod};
-use crate::parameter::{ImportanceScores, Parameter, commit, container};
+use crate::method::decide::decide;
+use crate::parameter::{ImportanceScores, Parameter};
 use crate::pruning_type::PruningType;
 
-/// A parameter that takes part in a global pruning, with importance scores of its own or without.
+/// A parameter that takes part in global pruning, with or without importance scores.
 ///
-/// Made from `&mut Parameter`, or from a pair of it and a view of scores; a call can mix both by collecting targets.
+/// Made from `&mut Parameter`, or from a pair of it and a view of scores. A call can mix both by collecting targets.
 #[derive(Debug)]
 pub struct Target<'a, A: Element> {
     parameter: &'a mut Parameter<A>,
@@ -30,12 +31,12 @@ impl<'a, A: Element, D: Dimension> From<(&'a mut Parameter<A>, ArrayView<'a, A, 
     }
 }
 
-/// Prunes across parameters by one ranking of all their entries, as
+/// Prunes several parameters by one ranking of all their entries, like
 /// [`torch.nn.utils.prune.global_unstructured`](https://pytorch.org/docs/stable/generated/torch.nn.utils.prune.global_unstructured.html).
 ///
-/// The amount counts the entries of all targets that are not pruned yet, in the order of the targets; among equal scores
-/// the first goes first. Nothing is concatenated. Either every target is pruned or, on an error, none. As in PyTorch, each
-/// history then holds `CustomFromMask`.
+/// The amount is relative to the remaining entries of all targets together. Equal scores are pruned in the order of the
+/// targets, and by lowest index within each. Nothing is concatenated. On error, no target changes. Each history then holds
+/// a [`Record::Mask`](crate::Record::Mask), whose name is `CustomFromMask` as in PyTorch.
 ///
 /// ```
 /// use ndarray::arr1;
@@ -50,8 +51,8 @@ impl<'a, A: Element, D: Dimension> From<(&'a mut Parameter<A>, ArrayView<'a, A, 
 ///
 /// # Errors
 ///
-/// [`PruneError::NoTargets`]; [`PruneError::NotUnstructured`] for a method that does not choose single entries;
-/// [`PruneError::ShapeMismatch`] for scores of another shape than their parameter; whatever the method says.
+/// [`PruneError::NoTargets`] if there are no targets; [`PruneError::NotUnstructured`] if the method does not select single
+/// entries; [`PruneError::ShapeMismatch`] if scores have another shape than their parameter; any error of the method.
 pub fn global_unstructured<'a, A, T>(
     targets: impl IntoIterator<Item = T>,
     method: impl PruningMethod<A>,
@@ -60,26 +61,26 @@ where
     A: Element,
     T: Into<Target<'a, A>>,
 {
-    let mut targets = targets.into_iter().map(Into::into).enumerate().map(checked).collect::<Result<Vec<_>, _>>()?;
-    if targets.is_empty() {
+    let targets = targets.into_iter().map(Into::into).enumerate().map(checked).collect::<Result<Vec<_>, _>>()?;
+    check_global(&method, targets.len())?;
+    let tensors = targets.iter().map(|(parameter, scores)| parameter.candidates(scores.as_ref())).collect();
+    let decision = decide(&method, &MemoryCandidates::new(tensors))?;
+    Parameter::commit_mask(targets, &decision);
+    Ok(())
+}
+
+/// Rejects a call without targets, and a method that does not select single entries.
+pub(crate) fn check_global<A: Element>(method: &dyn PruningMethod<A>, targets: usize) -> Result<(), PruneError> {
+    if targets == 0 {
         return Err(PruneError::NoTargets);
     }
     if method.pruning_type() != PruningType::Unstructured {
         return Err(PruneError::NotUnstructured { method: method.name().to_owned(), found: method.pruning_type() });
     }
-    let tensors = targets.iter().map(|(parameter, scores)| parameter.tensor(scores.as_ref())).collect();
-    let decision = container::decide(&method, &MemoryCandidates::new(tensors))?;
-    commit::commit(
-        targets.iter_mut().map(|(parameter, scores)| parameter.target(scores.as_ref())).collect(),
-        &decision,
-    );
-    for (parameter, _) in targets {
-        parameter.record(AppliedMask);
-    }
     Ok(())
 }
 
-/// A target whose scores, if it has any, are of its shape and in standard layout.
+/// A target with its scores in standard layout, if they have its shape.
 fn checked<'a, A: Element>(
     (index, target): (usize, Target<'a, A>),
 ) -> Result<(&'a mut Parameter<A>, Option<ImportanceScores<'a, A>>), PruneError> {

@@ -1,114 +1,109 @@
-//! What a method may choose from: the entries that are not pruned yet, of one tensor or of many, in memory or in a file.
+//! Candidates: the remaining entries of one tensor or of several, in memory or in a file.
+
+use std::convert::Infallible;
+use std::ops::Range;
 
 use ndarray::ArrayViewD;
 
 use crate::element::Element;
 use crate::error::PruneError;
-use crate::pruning_type::PruningType;
+use crate::method::request::{Remaining, Request};
+use crate::method::resolved::ResolvedRequest;
 use crate::score::{Norm, norm};
 use crate::select::scores::Scores;
 use crate::tensor::channels::Channels;
-use crate::tensor::chunk::{Chunk, Segment, chunks, count_true};
+use crate::tensor::chunk::{CHUNK, Chunk, Position, Segment, chunks, count_true};
 use crate::tensor::{STANDARD, flat, parallel};
-use std::convert::Infallible;
 
-/// Where the entries are that an [`Request`](crate::request::Request) is about. Nothing is gathered or concatenated.
+/// The entries that a request is carried out on, where they lie: nothing is gathered or concatenated.
 pub(crate) trait Candidates<A: Element> {
-    /// Why entries could not be looked at.
+    /// The reason why entries cannot be read.
     type Error;
     /// The scores of all tensors, in the order of the call.
     type Scores: Scores<Score = A, Error = Self::Error> + ?Sized;
 
+    /// The scores of all tensors.
     fn scores(&self) -> &Self::Scores;
-    /// How many entries are left in each chunk.
-    fn left_in_chunks(&self) -> Result<Vec<usize>, Self::Error>;
-    /// Norms of channels of the only tensor, for which they are [defined](Norm::check).
-    fn norms(&self, channels: &Channels, left: &[usize], norm: Norm) -> Result<Vec<A>, Self::Error>;
+    /// The number of remaining entries in each chunk.
+    fn remaining_in_chunks(&self) -> Result<Vec<usize>, Self::Error>;
+    /// The norms of channels of the only tensor, for which they are [defined](Norm::check).
+    fn norms(&self, channels: &Channels, remaining: &[usize], norm: Norm) -> Result<Vec<A>, Self::Error>;
+    /// Calls `f` with the scores of neighbouring entries of the only tensor.
+    fn with_range<R>(
+        &self,
+        range: Range<usize>,
+        f: impl FnOnce(&Self::Scores) -> Result<R, Self::Error>,
+    ) -> Result<R, Self::Error>;
+    /// Calls `f` with all scores of the only tensor, in standard layout, and with its mask if something is pruned.
+    fn with_tensor<R>(&self, f: impl FnOnce(ArrayViewD<'_, A>, Option<&[bool]>) -> R) -> Result<R, Self::Error>;
 }
 
-/// What is left before a method is run: all that it knows when it says what it [asks](crate::method::BuiltIn::request) for.
-#[derive(Debug)]
-pub struct Remaining<'s> {
-    /// The name of the only tensor, on files.
-    pub name: Option<&'s str>,
-    /// The shape of the only tensor, or of the first.
-    pub shape: &'s [usize],
-    /// The element type: its name and its size in bytes.
-    pub dtype: (&'static str, usize),
-    /// How many entries are left, of all tensors.
-    pub entries: usize,
-    /// For a structured method: the channels, and those with an entry left.
-    pub channels: Option<(Channels, Vec<usize>)>,
-}
-
-impl Remaining<'_> {
-    pub fn channels(&mut self) -> (Channels, Vec<usize>) {
-        self.channels.take().expect("a structured method is told of channels")
-    }
-}
-
-/// Entries in memory, where they lie.
+/// Candidates in memory.
 #[derive(Debug)]
 pub struct MemoryCandidates<'a, A> {
     /// The tensors, in the order of the call; at least one.
-    tensors: Vec<Tensor<'a, A>>,
+    tensors: Vec<TensorCandidates<'a, A>>,
     chunks: Vec<Chunk<'a, A>>,
-    /// How many entries there are to choose from.
-    pub count: usize,
+    /// The number of remaining entries.
+    remaining: usize,
+    /// Whether this is a tensor of which nothing was pruned before, which a custom method sees as a whole.
+    pub is_untouched: bool,
 }
 
 /// One tensor of [`MemoryCandidates`].
 #[derive(Debug)]
-pub struct Tensor<'a, A> {
-    /// In row-major (standard) layout.
+pub struct TensorCandidates<'a, A> {
+    /// In standard layout.
     pub scores: ArrayViewD<'a, A>,
-    /// The mask so far, in standard layout too; `None` where nothing is pruned.
+    /// The mask so far, in standard layout; `None` if nothing is pruned.
     pub remaining: Option<ArrayViewD<'a, bool>>,
 }
 
 impl<'a, A: Element> MemoryCandidates<'a, A> {
-    pub fn new(tensors: Vec<Tensor<'a, A>>) -> Self {
-        let segments: Vec<_> = tensors.iter().map(Tensor::segment).collect();
-        let mut candidates = Self { tensors, chunks: chunks(&segments), count: 0 };
-        candidates.count = candidates.left_in_each_chunk().into_iter().sum();
+    /// The remaining entries of these tensors.
+    pub fn new(tensors: Vec<TensorCandidates<'a, A>>) -> Self {
+        let segments: Vec<_> = tensors.iter().map(TensorCandidates::segment).collect();
+        let mut candidates = Self { tensors, chunks: chunks(&segments), remaining: 0, is_untouched: false };
+        candidates.remaining = candidates.count_in_chunks().into_iter().sum();
         candidates
     }
 
-    /// All entries of one tensor.
-    pub fn whole(scores: ArrayViewD<'a, A>) -> Self {
-        let tensor = Tensor { scores, remaining: None };
-        Self { count: tensor.scores.len(), chunks: chunks(&[tensor.segment()]), tensors: vec![tensor] }
+    /// All entries of a tensor of which nothing was pruned before.
+    pub fn untouched(scores: ArrayViewD<'a, A>) -> Self {
+        let tensor = TensorCandidates { scores, remaining: None };
+        let chunks = chunks(&[tensor.segment()]);
+        Self { remaining: tensor.scores.len(), chunks, tensors: vec![tensor], is_untouched: true }
     }
 
     /// The first tensor, which is the only one outside global pruning.
-    pub fn tensor(&self) -> &Tensor<'a, A> {
+    pub fn tensor(&self) -> &TensorCandidates<'a, A> {
         &self.tensors[0]
     }
 
-    /// What is left for a method of this type.
-    pub fn left(&self, kind: PruningType) -> Result<Remaining<'_>, PruneError> {
-        let channels = kind.channels().map(|dim| self.channels(dim)).transpose()?;
-        let shape = self.tensor().scores.shape();
-        Ok(Remaining { name: None, shape, dtype: (A::DTYPE, size_of::<A>()), entries: self.count, channels })
+    /// The request with its counts.
+    pub fn resolve(&self, request: Request) -> Result<ResolvedRequest, PruneError> {
+        let shapes: Vec<&[usize]> = self.tensors.iter().map(|tensor| tensor.scores.shape()).collect();
+        let entries = self.tensors.iter().map(|tensor| tensor.scores.len()).sum();
+        let dtype = (A::DTYPE, size_of::<A>());
+        let tensors = Remaining { shapes: &shapes, dtype, entries, remaining: self.remaining };
+        request.resolve(tensors, |channels| Ok(self.remaining_channels(channels)), std::convert::identity)
     }
 
-    /// The channels of the tensor along `dim`, and which of them have an entry left.
-    pub fn channels(&self, dim: isize) -> Result<(Channels, Vec<usize>), PruneError> {
-        let Tensor { scores, remaining } = self.tensor();
-        let channels = Channels::of(scores.shape(), dim)?;
-        let living = channels.living(remaining.as_ref().map(flat));
-        Ok((channels, living))
+    /// The channels of the only tensor with a remaining entry.
+    pub fn remaining_channels(&self, channels: &Channels) -> Vec<usize> {
+        channels.living(self.tensor().remaining.as_ref().map(flat))
     }
 
-    /// The scores of the entries that are left, in order.
-    pub fn living(&self) -> impl Iterator<Item = A> {
+    /// The scores of the remaining entries, in order.
+    pub fn remaining_scores(&self) -> impl Iterator<Item = A> {
         self.chunks.iter().flat_map(|&Chunk { scores, remaining, .. }| {
-            let lives = move |&(i, _): &(usize, &A)| remaining.is_none_or(|remaining| remaining[i]);
-            scores.iter().enumerate().filter(lives).map(|(_, &score)| score)
+            let remains = move |&(i, _): &(usize, &A)| remaining.is_none_or(|remaining| remaining[i]);
+            scores.iter().enumerate().filter(remains).map(|(_, &score)| score)
         })
     }
 
-    pub fn left_in_each_chunk(&self) -> Vec<usize> {
+    /// The number of remaining entries in each chunk.
+    pub fn count_in_chunks(&self) -> Vec<usize> {
         let size = self.tensors.iter().map(|tensor| tensor.scores.len()).sum();
         parallel::map(&self.chunks, size, |chunk| chunk.remaining.map_or(chunk.scores.len(), count_true))
     }
@@ -121,19 +116,41 @@ impl<'a, A: Element> Candidates<A> for MemoryCandidates<'a, A> {
     fn scores(&self) -> &Self::Scores {
         &self.chunks
     }
-    fn left_in_chunks(&self) -> Result<Vec<usize>, Infallible> {
-        Ok(self.left_in_each_chunk())
+    fn remaining_in_chunks(&self) -> Result<Vec<usize>, Infallible> {
+        Ok(self.count_in_chunks())
     }
-    fn norms(&self, channels: &Channels, left: &[usize], norm: Norm) -> Result<Vec<A>, Infallible> {
-        Ok(norm::norms(self.tensor().scores.view(), channels, left, norm))
+    fn norms(&self, channels: &Channels, remaining: &[usize], norm: Norm) -> Result<Vec<A>, Infallible> {
+        Ok(norm::norms(self.tensor().scores.view(), channels, remaining, norm))
+    }
+    fn with_range<R>(
+        &self,
+        range: Range<usize>,
+        f: impl FnOnce(&Self::Scores) -> Result<R, Infallible>,
+    ) -> Result<R, Infallible> {
+        let Segment { scores, remaining } = self.tensor().segment();
+        let starts = range.clone().step_by(CHUNK);
+        let chunks: Vec<_> = starts
+            .map(|offset| {
+                let part = offset..(offset + CHUNK).min(range.end);
+                let remaining = remaining.map(|remaining| &remaining[part.clone()]);
+                Chunk { start: Position { segment: 0, offset }, scores: &scores[part], remaining }
+            })
+            .collect();
+        f(&chunks)
+    }
+    fn with_tensor<R>(&self, f: impl FnOnce(ArrayViewD<'_, A>, Option<&[bool]>) -> R) -> Result<R, Infallible> {
+        let TensorCandidates { scores, remaining } = self.tensor();
+        Ok(f(scores.view(), remaining.as_ref().map(flat)))
     }
 }
 
-impl<'a, A> Tensor<'a, A> {
+impl<'a, A> TensorCandidates<'a, A> {
     fn segment(&self) -> Segment<'a, A> {
-        Segment {
-            scores: self.scores.to_slice().expect(STANDARD),
-            remaining: self.remaining.as_ref().map(|remaining| remaining.to_slice().expect(STANDARD)),
-        }
+        Segment { scores: slice(&self.scores), remaining: self.remaining.as_ref().map(slice) }
     }
+}
+
+/// The entries of a view in row-major order, for as long as what it borrows.
+fn slice<'a, T>(view: &ArrayViewD<'a, T>) -> &'a [T] {
+    view.to_slice().expect(STANDARD)
 }

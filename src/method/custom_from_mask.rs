@@ -1,41 +1,48 @@
+//! Pruning by a given mask.
+
 use std::sync::Arc;
 
-use ndarray::ArrayViewD;
-
-use crate::element::Element;
 use crate::error::PruneError;
 use crate::mask::Mask;
-use crate::method::candidates::Remaining;
+use crate::method::Describe;
+use crate::method::built_in::BuiltIn;
+use crate::method::registry::{MethodOptions, Named};
 use crate::method::request::Request;
-use crate::method::{BuiltIn, Describe, PruningMethod};
+use crate::method_option::MethodOption;
 use crate::pruning_type::PruningType;
 
-/// Prunes what a mask of one's own does not keep, as
-/// [`torch.nn.utils.prune.CustomFromMask`](https://pytorch.org/docs/stable/generated/torch.nn.utils.prune.CustomFromMask.html).
+/// Prunes the entries that a given mask does not keep.
 ///
 /// ```
 /// use ndarray::arr1;
 /// use prune::{CustomFromMask, Parameter};
 ///
 /// let mut weight = Parameter::new(arr1(&[1.0_f32, 2.0, 3.0]));
-/// weight.prune(CustomFromMask::new(arr1(&[true, false, true]).into_dyn()))?;
+/// weight.prune(CustomFromMask::new(arr1(&[true, false, true])))?;
 /// assert_eq!(weight.value(), &arr1(&[1.0, 0.0, 3.0]).into_dyn());
 /// # Ok::<(), prune::PruneError>(())
 /// ```
-#[derive(Debug, Clone)]
+///
+/// # Errors
+///
+/// Pruning returns [`PruneError::ShapeMismatch`] if the mask has another shape than the tensor.
+///
+/// # References
+///
+/// [`torch.nn.utils.prune.CustomFromMask`](https://pytorch.org/docs/stable/generated/torch.nn.utils.prune.CustomFromMask.html).
+#[derive(Debug, Clone, PartialEq)]
 pub struct CustomFromMask {
-    /// In standard layout. Shared, so that cloning a history copies no masks.
+    /// Shared, so that cloning a history copies no masks.
     mask: Arc<Mask>,
 }
 
 impl CustomFromMask {
-    /// Keeps what is true in the mask.
-    pub fn new(mask: Mask) -> Self {
-        let mask = if mask.is_standard_layout() { mask } else { mask.as_standard_layout().into_owned() };
-        Self { mask: Arc::new(mask) }
+    /// Returns the method that keeps the entries that `mask` keeps.
+    pub fn new(mask: impl Into<Mask>) -> Self {
+        Self { mask: Arc::new(mask.into()) }
     }
 
-    /// The mask.
+    /// Returns the mask.
     pub fn mask(&self) -> &Mask {
         &self.mask
     }
@@ -48,34 +55,25 @@ impl Describe for CustomFromMask {
     fn pruning_type(&self) -> PruningType {
         PruningType::Global
     }
+    fn options(&self) -> String {
+        format!("mask={}", self.mask.fingerprint())
+    }
 }
 
 impl BuiltIn for CustomFromMask {
-    fn request(&self, left: Remaining<'_>) -> Result<Request, PruneError> {
-        PruneError::check_shape("mask", left.shape, self.mask.shape())?;
+    fn request(&self, _: &[&str]) -> Result<Request, PruneError> {
         Ok(Request::Mask(Arc::clone(&self.mask)))
     }
 }
 
-/// What a history holds for a mask that came from outside the parameter: from global pruning, or from a state dict.
-///
-/// PyTorch keeps a [`CustomFromMask`] there, with one more full mask for every round of global pruning. The parameter's own
-/// mask already holds all of them, so here only the entry is kept.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct AppliedMask;
+impl Named for CustomFromMask {
+    const NAMES: &'static [&'static str] = &["custom-from-mask", "custom_from_mask"];
+    const SUMMARY: &'static str = "Prune the entries that a mask does not keep";
+    const OPTIONS: &'static [MethodOption] = &[MethodOption::Mask];
 
-impl Describe for AppliedMask {
-    fn name(&self) -> &str {
-        "CustomFromMask"
-    }
-    fn pruning_type(&self) -> PruningType {
-        PruningType::Global
-    }
-}
-
-impl<A: Element> PruningMethod<A> for AppliedMask {
-    fn compute_mask(&self, _: ArrayViewD<'_, A>, _: ArrayViewD<'_, bool>) -> Result<Mask, PruneError> {
-        let reason = "stands for a mask that was computed outside the parameter; only the parameter's mask is kept";
-        Err(PruneError::method("CustomFromMask", reason))
+    fn from_options(options: &MethodOptions) -> Result<Self, PruneError> {
+        let missing =
+            || PruneError::MissingOption { method: "custom-from-mask".to_owned(), option: MethodOption::Mask };
+        Ok(Self::new(options.mask.clone().ok_or_else(missing)?))
     }
 }

@@ -1,4 +1,4 @@
-//! What a method decided, before anything has changed: the line between computing and committing.
+//! Decisions: the line between computing and committing.
 
 use std::sync::Arc;
 
@@ -7,37 +7,42 @@ use ndarray::{ArrayD, ArrayViewD};
 use crate::element::Element;
 use crate::key::{Key, Ranked};
 use crate::mask::Mask;
-use crate::method::request::Score;
+use crate::method::request::{Factors, Quota, Score};
 use crate::select::Threshold;
 use crate::select::random::RandomSubset;
+use crate::select::scaled::{factors_from, scaled};
 use crate::tensor::channels::Channels;
 use crate::tensor::chunk::{CHUNK, Position, running_sum};
 use crate::tensor::groups::Groups;
 use crate::tensor::{flat, flat_mut, parallel};
 
-/// What is to be pruned, not yet carried out.
+/// The entries to be pruned, with nothing changed yet.
 ///
-/// A decision only ever clears entries of a mask, so that no method can bring a pruned entry back, and carrying it out
-/// cannot fail, so that an error leaves everything as it was.
+/// A decision only clears entries of a mask, so that no method can revive a pruned entry, and carrying it out cannot fail,
+/// so that an error leaves everything as it was.
 #[derive(Debug, Clone)]
 pub enum Decision<A: Element> {
-    /// Nothing is pruned.
+    /// None.
     Keep,
-    /// The scores up to a cut.
+    /// Magnitudes up to a threshold.
     Lowest(Threshold<A::Key>),
-    /// Who drew the lowest numbers.
+    /// Magnitudes up to a threshold for each range of the only tensor, which starts at the given entry.
+    LowestInRanges(Vec<(usize, Threshold<A::Key>)>),
+    /// Scaled magnitudes up to a threshold for each range, or for all tensors. Keys are those of `f64`.
+    LowestScaled(Vec<(usize, Threshold<u64>)>, Arc<[Factors]>),
+    /// The lowest of every group, ranked where the decision is carried out.
+    InGroups(GroupRule),
+    /// A random subset.
     Random(Arc<RandomSubset>),
     /// Candidate by candidate, in order.
     Candidates(Arc<PrunedCandidates>),
-    /// Whole channels of the only tensor: true = pruned.
+    /// Whole channels of the only tensor: `true` = pruned.
     Channels(Channels, Vec<bool>),
-    /// Whatever this mask of the only tensor, in standard layout, does not keep.
+    /// The entries of the only tensor that this mask does not keep.
     Mask(Arc<Mask>),
-    /// Within each group all but so many.
-    Groups(Groups, usize, Score),
 }
 
-/// Where a chunk lies.
+/// The place of a chunk.
 #[derive(Clone, Copy, Debug)]
 pub struct ChunkId {
     /// Its number among all chunks.
@@ -47,107 +52,171 @@ pub struct ChunkId {
 }
 
 impl<A: Element> Decision<A> {
-    /// A decision is carried out on stretches of so many entries, and a rest: a multiple of 8.
+    /// The length of the stretches on which the decision is carried out, the last one of a tensor excepted.
     pub fn stretch(&self) -> usize {
         match self {
-            // Draws and choices are numbered by the chunk.
+            // Random subsets and candidates are numbered by the chunk.
             Self::Keep
             | Self::Lowest(_)
+            | Self::LowestInRanges(_)
+            | Self::LowestScaled(..)
             | Self::Random(_)
             | Self::Candidates(_)
             | Self::Channels(..)
             | Self::Mask(_) => CHUNK,
-            Self::Groups(groups, ..) => {
-                let stretch = groups.stretch();
-                // A mask in bits is cut at bytes.
-                let stretch = stretch << 3_u32.saturating_sub(stretch.trailing_zeros());
-                CHUNK.next_multiple_of(stretch)
+            Self::InGroups(rule) => {
+                let stretch = rule.groups.stretch();
+                // A mask of one bit per entry is cut at bytes, so stretches are multiples of 8.
+                CHUNK.next_multiple_of(stretch << 3_u32.saturating_sub(stretch.trailing_zeros()))
             }
         }
     }
 
-    /// The same decision in another type.
+    /// The same decision in another element type; `threshold` converts the thresholds of magnitudes.
     #[cfg(feature = "safetensors")]
-    pub fn map_key<B: Element>(self, cut: impl FnOnce(Threshold<A::Key>) -> Threshold<B::Key>) -> Decision<B> {
+    pub fn map_key<B: Element>(self, threshold: impl Fn(Threshold<A::Key>) -> Threshold<B::Key>) -> Decision<B> {
         match self {
             Self::Keep => Decision::Keep,
-            Self::Lowest(own) => Decision::Lowest(cut(own)),
-            Self::Random(draw) => Decision::Random(draw),
-            Self::Candidates(chosen) => Decision::Candidates(chosen),
+            Self::Lowest(own) => Decision::Lowest(threshold(own)),
+            Self::LowestInRanges(ranges) => {
+                Decision::LowestInRanges(ranges.into_iter().map(|(start, own)| (start, threshold(own))).collect())
+            }
+            Self::LowestScaled(ranges, factors) => Decision::LowestScaled(ranges, factors),
+            Self::InGroups(rule) => Decision::InGroups(rule),
+            Self::Random(subset) => Decision::Random(subset),
+            Self::Candidates(pruned) => Decision::Candidates(pruned),
             Self::Channels(channels, pruned) => Decision::Channels(channels, pruned),
             Self::Mask(mask) => Decision::Mask(mask),
-            Self::Groups(groups, keep, score) => Decision::Groups(groups, keep, score),
         }
     }
 
-    /// Whether [`clear`](Self::clear) looks at the scores.
+    /// Returns `true` if [`clear`](Self::clear) reads the scores.
     #[cfg(feature = "safetensors")]
-    pub fn looks_at_scores(&self) -> bool {
+    pub fn reads_scores(&self) -> bool {
         match self {
             Self::Keep | Self::Random(_) | Self::Candidates(_) | Self::Channels(..) | Self::Mask(_) => false,
-            Self::Lowest(_) | Self::Groups(..) => true,
+            Self::Lowest(_) | Self::LowestInRanges(_) | Self::LowestScaled(..) | Self::InGroups(_) => true,
         }
     }
 
-    /// The mask that is left of `default_mask` once the decision about these scores, of one shape with it, is carried out.
+    /// The mask that remains of `default_mask` after the decision about these scores, which have its shape and are in
+    /// standard layout.
     pub fn mask(&self, default_mask: ArrayViewD<'_, bool>, scores: ArrayViewD<'_, A>) -> ArrayD<bool> {
-        let stretch = self.stretch();
         let mut mask = default_mask.as_standard_layout().into_owned();
-        parallel::for_each_chunk(flat_mut(&mut mask), flat(&scores), stretch, |offset, mask, scores| {
-            self.clear(ChunkId { index: offset / stretch, start: Position { segment: 0, offset } }, scores, mask);
-        });
+        self.clear_tensor(0, 0, flat(&scores), flat_mut(&mut mask));
         mask
     }
 
-    /// Clears what is pruned in one chunk of a mask. The mask comes as it was when the decision was made.
-    pub fn clear(&self, place: ChunkId, scores: &[A], mask: &mut [bool]) {
+    /// Clears the pruned entries of a whole tensor of the given number, whose first chunk has a number too.
+    pub fn clear_tensor(&self, segment: usize, first_chunk: usize, scores: &[A], mask: &mut [bool]) {
+        let stretch = self.stretch();
+        parallel::for_each_chunk(mask, scores, stretch, |offset, mask, scores| {
+            let chunk = ChunkId { index: first_chunk + offset / stretch, start: Position { segment, offset } };
+            self.clear(chunk, scores, mask);
+        });
+    }
+
+    /// Clears the pruned entries in one chunk of a mask, which comes as it was when the decision was made.
+    pub fn clear(&self, chunk: ChunkId, scores: &[A], mask: &mut [bool]) {
         match self {
             Self::Keep => {}
-            Self::Lowest(cut) => {
-                // Up to the end of the cut, equals are pruned, and behind it they are kept.
-                let (before, behind) = scores.split_at(place.start.before(cut.end, scores.len()));
-                let (mask_before, mask_behind) = mask.split_at_mut(before.len());
-                keep_from(cut.key + A::Key::ONE, before, mask_before);
-                keep_from(cut.key, behind, mask_behind);
+            Self::Lowest(threshold) => clear_up_to(threshold, chunk.start, scores, mask),
+            Self::LowestInRanges(ranges) => in_ranges(ranges, chunk.start, mask.len(), |threshold, start, range| {
+                clear_up_to(threshold, start, &scores[range.clone()], &mut mask[range]);
+            }),
+            Self::LowestScaled(ranges, factors) => {
+                let factors = factors_from(&factors[chunk.start.segment], chunk.start.offset);
+                let scores: Vec<f64> = scores.iter().zip(factors).map(|(&x, factor)| scaled(x, factor)).collect();
+                in_ranges(ranges, chunk.start, mask.len(), |threshold, start, range| {
+                    clear_up_to(threshold, start, &scores[range.clone()], &mut mask[range]);
+                });
             }
-            Self::Random(draw) => draw.clear(place.index, mask),
-            Self::Candidates(chosen) => chosen.clear(place.index, mask),
-            Self::Channels(channels, pruned) => channels.clear(pruned, place.start.offset, mask),
+            Self::InGroups(rule) => rule.clear(chunk.start.offset, scores, mask),
+            Self::Random(subset) => subset.clear(chunk.index, mask),
+            Self::Candidates(pruned) => pruned.clear(chunk.index, mask),
+            Self::Channels(channels, pruned) => channels.clear(pruned, chunk.start.offset, mask),
             Self::Mask(keep) => {
-                let keep = &flat(keep)[place.start.offset..];
+                let keep = &keep.as_slice()[chunk.start.offset..];
                 mask.iter_mut().zip(keep).for_each(|(kept, keep)| *kept &= keep);
-            }
-            Self::Groups(groups, keep, Score::Magnitude) => groups.keep_highest(*keep, |i| scores[i].key(), mask),
-            Self::Groups(groups, keep, Score::Scaled(factors)) => {
-                let factor = |i: usize| A::Accumulator::from(factors[(place.start.offset + i) % factors.len()]);
-                groups.keep_highest(*keep, |i| (scores[i].widen_abs() * factor(i)).key(), mask);
             }
         }
     }
 }
 
-/// Keeps what ranks at or above a limit.
-fn keep_from<A: Ranked>(limit: A::Key, scores: &[A], mask: &mut [bool]) {
+/// Clears the entries up to a threshold, in a part of a tensor that begins at `start`.
+fn clear_up_to<S: Ranked>(threshold: &Threshold<S::Key>, start: Position, scores: &[S], mask: &mut [bool]) {
+    // Up to the end of the tie, equals are pruned, and after it they are kept.
+    let (before, after) = scores.split_at(start.before(threshold.end, scores.len()));
+    let (mask_before, mask_after) = mask.split_at_mut(before.len());
+    keep_from(threshold.key + S::Key::ONE, before, mask_before);
+    keep_from(threshold.key, after, mask_after);
+}
+
+/// Keeps the entries that rank at or above a limit.
+fn keep_from<S: Ranked>(limit: S::Key, scores: &[S], mask: &mut [bool]) {
     mask.iter_mut().zip(scores).for_each(|(kept, score)| *kept &= score.key() >= limit);
+}
+
+/// Calls `f` for every range of which a part lies among the `len` entries from `start` on, with that part's first entry and
+/// its range within the `len` entries.
+fn in_ranges<T>(
+    ranges: &[(usize, T)],
+    start: Position,
+    len: usize,
+    mut f: impl FnMut(&T, Position, std::ops::Range<usize>),
+) {
+    let first = ranges.partition_point(|&(range, _)| range <= start.offset).saturating_sub(1);
+    for (number, (range, threshold)) in ranges.iter().enumerate().skip(first) {
+        let next = ranges.get(number + 1).map_or(usize::MAX, |&(next, _)| next);
+        let part = range.saturating_sub(start.offset)..next.saturating_sub(start.offset).min(len);
+        if part.start >= len {
+            break;
+        }
+        f(threshold, Position { offset: start.offset + part.start, ..start }, part);
+    }
+}
+
+/// The rule by which every group loses its lowest entries.
+#[derive(Debug, Clone)]
+pub struct GroupRule {
+    pub groups: Arc<Groups>,
+    pub quota: Quota,
+    pub score: Score,
+}
+
+impl GroupRule {
+    /// Clears the lowest entries of each group in a part of a mask that begins at `offset`.
+    pub fn clear<A: Element>(&self, offset: usize, scores: &[A], mask: &mut [bool]) {
+        let count = |all, remaining| self.quota.count(all, remaining);
+        match &self.score {
+            Score::Magnitude => self.groups.clear_lowest(offset, mask, count, |at| scores[at].key()),
+            Score::Scaled(factors) => {
+                // Groups are of a single tensor.
+                let factors = factors.first().map(|factors| &**factors).unwrap_or_default();
+                let factor = |at: usize| factors[(offset + at) % factors.len()];
+                self.groups.clear_lowest(offset, mask, count, |at| scaled(scores[at], factor(at)).key());
+            }
+        }
+    }
 }
 
 /// A choice for each candidate, in order.
 #[derive(Debug)]
 pub struct PrunedCandidates {
-    /// True = pruned.
+    /// `true` = pruned.
     pruned: Vec<bool>,
-    /// How many candidates come before each chunk.
+    /// The number of candidates before each chunk.
     starts: Vec<usize>,
 }
 
 impl PrunedCandidates {
-    /// The choice for all living entries, of which there are so many in each chunk.
-    pub fn new(pruned: Vec<bool>, left_in_chunks: &[usize]) -> Arc<Self> {
-        Arc::new(Self { pruned, starts: running_sum(left_in_chunks).collect() })
+    /// The choice for all candidates, of which there are so many in each chunk.
+    pub fn new(pruned: Vec<bool>, remaining_in_chunks: &[usize]) -> Self {
+        Self { pruned, starts: running_sum(remaining_in_chunks).collect() }
     }
 
     fn clear(&self, index: usize, mask: &mut [bool]) {
-        let living = mask.iter_mut().filter(|kept| **kept);
-        living.zip(&self.pruned[self.starts[index]..]).for_each(|(kept, pruned)| *kept = !pruned);
+        let remaining = mask.iter_mut().filter(|kept| **kept);
+        remaining.zip(&self.pruned[self.starts[index]..]).for_each(|(kept, pruned)| *kept = !pruned);
     }
 }

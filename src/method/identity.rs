@@ -1,11 +1,14 @@
+//! Pruning nothing.
+
 use crate::error::PruneError;
-use crate::method::candidates::Remaining;
+use crate::method::Describe;
+use crate::method::built_in::BuiltIn;
+use crate::method::registry::{MethodOptions, Named};
 use crate::method::request::Request;
-use crate::method::{BuiltIn, Describe};
+use crate::method_option::MethodOption;
 use crate::pruning_type::PruningType;
 
-/// Prunes nothing, and so makes a parameter pruned with a mask of ones, as
-/// [`torch.nn.utils.prune.Identity`](https://pytorch.org/docs/stable/generated/torch.nn.utils.prune.Identity.html).
+/// Prunes nothing: the parameter gets a mask that keeps every entry.
 ///
 /// ```
 /// let mut weight = prune::Parameter::new(ndarray::arr1(&[1.0_f32, 2.0]));
@@ -14,7 +17,11 @@ use crate::pruning_type::PruningType;
 /// assert_eq!(weight.value(), weight.orig());
 /// # Ok::<(), prune::PruneError>(())
 /// ```
-#[derive(Debug, Clone, Copy, Default)]
+///
+/// # References
+///
+/// [`torch.nn.utils.prune.Identity`](https://pytorch.org/docs/stable/generated/torch.nn.utils.prune.Identity.html).
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Identity;
 
 impl Describe for Identity {
@@ -24,10 +31,23 @@ impl Describe for Identity {
     fn pruning_type(&self) -> PruningType {
         PruningType::Unstructured
     }
+    fn options(&self) -> String {
+        String::new()
+    }
 }
 
 impl BuiltIn for Identity {
-    fn request(&self, _: Remaining<'_>) -> Result<Request, PruneError> {
+    fn request(&self, _: &[&str]) -> Result<Request, PruneError> {
         Ok(Request::Nothing)
+    }
+}
+
+impl Named for Identity {
+    const NAMES: &'static [&'static str] = &["identity"];
+    const SUMMARY: &'static str = "Prune nothing";
+    const OPTIONS: &'static [MethodOption] = &[];
+
+    fn from_options(_: &MethodOptions) -> Result<Self, PruneError> {
+        Ok(Self)
     }
 }

@@ -1,18 +1,29 @@
+//! Pruning channels by their norms.
+
 use crate::amount::Amount;
 use crate::error::PruneError;
-use crate::method::candidates::Remaining;
-use crate::method::request::{By, Request};
-use crate::method::{BuiltIn, Describe};
+use crate::method::Describe;
+use crate::method::built_in::BuiltIn;
+use crate::method::registry::{MethodOptions, Named};
+use crate::method::request::{ChannelScore, Request};
+use crate::method_option::MethodOption;
 use crate::pruning_type::PruningType;
 use crate::score::Norm;
 use crate::select::TieBreak;
 
-/// Prunes the channels of lowest norm, as
-/// [`torch.nn.utils.prune.LnStructured`](https://pytorch.org/docs/stable/generated/torch.nn.utils.prune.LnStructured.html).
+/// Prunes the channels with the lowest norms.
 ///
-/// Norms come out as PyTorch computes them, to the last bit ([`channel_norms`](crate::channel_norms)), and a NaN norm ranks
-/// highest. Exactly the asked number of channels goes; among equal norms the channel with the lowest index goes first,
-/// unless [`tie_break`](Self::tie_break) says otherwise. Half-precision norms are rounded, so they are often equal.
+/// Ranks the channels along `dim` that have a remaining entry by the norm of their values; pruned entries count as zeros.
+/// Norms are computed as PyTorch computes them, to the last bit: see [`channel_norms`](crate::channel_norms).
+///
+/// # Guarantees
+///
+/// - **Count:** exactly the requested number of channels is pruned.
+/// - **Ties:** the channel with the lowest index is pruned first; see [`tie_break`](Self::tie_break) for PyTorch's order.
+///   Norms of half-precision tensors are rounded to their type, so ties are common there.
+/// - **NaN** norms rank highest, so their channels are pruned last.
+///
+/// # Example
 ///
 /// ```
 /// use prune::{LnStructured, Parameter};
@@ -22,7 +33,16 @@ use crate::select::TieBreak;
 /// assert_eq!(weight.value(), &ndarray::arr2(&[[1.0, 1.0], [0.0, -0.0], [2.0, 0.0]]).into_dyn());
 /// # Ok::<(), prune::PruneError>(())
 /// ```
-#[derive(Debug, Clone, Copy)]
+///
+/// # Errors
+///
+/// Pruning returns [`PruneError::AmountTooLarge`] if fewer channels remain than requested, and those of
+/// [`channel_norms`](crate::channel_norms).
+///
+/// # References
+///
+/// [`torch.nn.utils.prune.LnStructured`](https://pytorch.org/docs/stable/generated/torch.nn.utils.prune.LnStructured.html).
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LnStructured {
     amount: Amount,
     norm: Norm,
@@ -31,17 +51,19 @@ pub struct LnStructured {
 }
 
 impl LnStructured {
-    /// Prunes this share or number of the channels along `dim` that have an entry left.
+    /// Returns the method that prunes this amount of the remaining channels along `dim`; a negative `dim` counts from the
+    /// last axis.
     ///
     /// # Errors
     ///
-    /// [`PruneError::InvalidFraction`], [`PruneError::InvalidNorm`].
+    /// [`PruneError::InvalidFraction`] if `amount` is a fraction or sparsity that is NaN or outside `0.0..=1.0`;
+    /// [`PruneError::InvalidNorm`] if the order of the norm is NaN.
     pub fn new(amount: impl Into<Amount>, norm: impl Into<Norm>, dim: isize) -> Result<Self, PruneError> {
-        let amount = PruneError::check_amount(amount.into())?;
-        Ok(Self { amount, norm: norm.into().validated()?, dim, tie_break: TieBreak::default() })
+        let (amount, norm) = (amount.into().validated()?, norm.into().validated()?);
+        Ok(Self { amount, norm, dim, tie_break: TieBreak::default() })
     }
 
-    /// Sets which of several channels of equal norm goes first.
+    /// Sets the order in which channels of equal norms are pruned.
     pub fn tie_break(self, tie_break: TieBreak) -> Self {
         Self { tie_break, ..self }
     }
@@ -54,14 +76,27 @@ impl Describe for LnStructured {
     fn pruning_type(&self) -> PruningType {
         PruningType::Structured { dim: self.dim }
     }
+    fn options(&self) -> String {
+        format!("amount={} norm={} dim={} ties={}", self.amount, self.norm, self.dim, self.tie_break)
+    }
 }
 
 impl BuiltIn for LnStructured {
-    fn request(&self, mut ask_of: Remaining<'_>) -> Result<Request, PruneError> {
-        let (channels, left) = ask_of.channels();
-        let count = self.amount.count_of(left.len(), "channels")?;
-        // A norm that is not defined here is an error for every amount.
-        self.norm.check(ask_of.dtype, ask_of.shape, &channels)?;
-        Ok(Request::Channels { channels, left, count, by: By::Norm(self.norm, self.tie_break) })
+    fn request(&self, _: &[&str]) -> Result<Request, PruneError> {
+        let by = ChannelScore::Norm(self.norm, self.tie_break);
+        Ok(Request::Channels { dim: self.dim, amount: self.amount, by })
+    }
+}
+
+impl Named for LnStructured {
+    const NAMES: &'static [&'static str] = &["ln", "ln_structured"];
+    const SUMMARY: &'static str = "Prune the channels with the lowest norms";
+    const OPTIONS: &'static [MethodOption] =
+        &[MethodOption::Amount, MethodOption::Dim, MethodOption::Norm, MethodOption::TieBreak];
+
+    fn from_options(options: &MethodOptions) -> Result<Self, PruneError> {
+        let norm = options.norm.unwrap_or(Norm::L(2.0));
+        let method = Self::new(options.needed_amount("ln")?, norm, options.dim_or_default())?;
+        Ok(method.tie_break(options.tie_break.unwrap_or_default()))
     }
 }

@@ -1,5 +1,7 @@
 //! Where the random methods get their numbers from.
 
+use std::fmt;
+
 use rand::Rng;
 
 use crate::torch::Generator;
@@ -23,7 +25,7 @@ use crate::torch::Generator;
 /// ```
 ///
 /// [^1]: D. J. Bernstein, [ChaCha, a variant of Salsa20](https://cr.yp.to/chacha.html) (2008), with 8 rounds.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum RandomSource {
     /// The seed of ChaCha8.
@@ -53,5 +55,15 @@ impl From<Generator> for RandomSource {
 impl From<&Generator> for RandomSource {
     fn from(generator: &Generator) -> Self {
         Self::Torch(generator.clone())
+    }
+}
+
+/// The seed, or `torch` and the address of the generator.
+impl fmt::Display for RandomSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Seed(seed) => write!(f, "{seed}"),
+            Self::Torch(generator) => write!(f, "torch:{:x}", generator.address()),
+        }
     }
 }

@@ -1,16 +1,21 @@
+//! Pruning entries at random.
+
 use crate::amount::Amount;
 use crate::error::PruneError;
-use crate::method::candidates::Remaining;
+use crate::method::built_in::BuiltIn;
+use crate::method::registry::{MethodOptions, Named};
 use crate::method::request::Request;
-use crate::method::{BuiltIn, Describe, RandomSource};
+use crate::method::{Describe, RandomSource};
+use crate::method_option::MethodOption;
 use crate::pruning_type::PruningType;
 use crate::select::TieBreak;
 
-/// Prunes entries at random, as
-/// [`torch.nn.utils.prune.RandomUnstructured`](https://pytorch.org/docs/stable/generated/torch.nn.utils.prune.RandomUnstructured.html).
+/// Prunes entries at random.
 ///
-/// Exactly the asked number of entries goes. With a seed the mask is the same every time; with a handle on PyTorch's
-/// generator it is PyTorch's, and the generator advances as PyTorch's would.
+/// With a seed, every subset of the requested size is equally likely, and the seed gives the same mask on every platform.
+/// With a PyTorch generator the mask is PyTorch's, and the generator advances as PyTorch's would.
+///
+/// # Example
 ///
 /// ```
 /// use prune::{Parameter, RandomUnstructured};
@@ -20,7 +25,15 @@ use crate::select::TieBreak;
 /// assert_eq!(weight.value().sum(), 12.0);
 /// # Ok::<(), prune::PruneError>(())
 /// ```
-#[derive(Debug, Clone)]
+///
+/// # Errors
+///
+/// Pruning returns [`PruneError::AmountTooLarge`] if fewer entries remain than requested; nothing is drawn then.
+///
+/// # References
+///
+/// [`torch.nn.utils.prune.RandomUnstructured`](https://pytorch.org/docs/stable/generated/torch.nn.utils.prune.RandomUnstructured.html).
+#[derive(Debug, Clone, PartialEq)]
 pub struct RandomUnstructured {
     amount: Amount,
     source: RandomSource,
@@ -28,22 +41,18 @@ pub struct RandomUnstructured {
 }
 
 impl RandomUnstructured {
-    /// Prunes this share or number of the entries that are left.
+    /// Returns the method that prunes this amount of the remaining entries.
     ///
     /// # Errors
     ///
-    /// [`PruneError::InvalidFraction`].
+    /// [`PruneError::InvalidFraction`] if `amount` is a fraction or sparsity that is NaN or outside `0.0..=1.0`.
     pub fn new(amount: impl Into<Amount>, source: impl Into<RandomSource>) -> Result<Self, PruneError> {
-        Ok(Self {
-            amount: PruneError::check_amount(amount.into())?,
-            source: source.into(),
-            tie_break: TieBreak::PyTorch,
-        })
+        Ok(Self { amount: amount.into().validated()?, source: source.into(), tie_break: TieBreak::PyTorch })
     }
 
-    /// Sets which of several equal numbers of PyTorch's generator goes first. Without it, PyTorch's order decides.
+    /// Sets the order in which equal numbers of PyTorch's generator are pruned; PyTorch's order by default.
     ///
-    /// What a seed draws is hardly ever equal, and then the lowest index goes first.
+    /// The numbers of a seed have 40 bits, and equal ones are pruned by lowest index.
     pub fn tie_break(self, tie_break: TieBreak) -> Self {
         Self { tie_break, ..self }
     }
@@ -56,11 +65,24 @@ impl Describe for RandomUnstructured {
     fn pruning_type(&self) -> PruningType {
         PruningType::Unstructured
     }
+    fn options(&self) -> String {
+        format!("amount={} source={} ties={}", self.amount, self.source, self.tie_break)
+    }
 }
 
 impl BuiltIn for RandomUnstructured {
-    fn request(&self, left: Remaining<'_>) -> Result<Request, PruneError> {
-        let count = self.amount.count(left.entries)?;
-        Ok(Request::Random { count, source: self.source.clone(), tie_break: self.tie_break })
+    fn request(&self, _: &[&str]) -> Result<Request, PruneError> {
+        Ok(Request::Random { amount: self.amount, source: self.source.clone(), tie_break: self.tie_break })
+    }
+}
+
+impl Named for RandomUnstructured {
+    const NAMES: &'static [&'static str] = &["random", "random_unstructured"];
+    const SUMMARY: &'static str = "Prune entries at random";
+    const OPTIONS: &'static [MethodOption] = &[MethodOption::Amount, MethodOption::Source, MethodOption::TieBreak];
+
+    fn from_options(options: &MethodOptions) -> Result<Self, PruneError> {
+        let method = Self::new(options.needed_amount("random")?, options.source_or_default())?;
+        Ok(method.tie_break(options.tie_break.unwrap_or(TieBreak::PyTorch)))
     }
 }

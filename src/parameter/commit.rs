@@ -1,23 +1,31 @@
-//! Carrying a decision out: chunk by chunk, so that the mask is still in the cache when the values are multiplied by it,
-//! and on all cores, so that all of them bring in the fresh pages of a first pruning. Those page faults are most of the time.
+//! Committing decisions: chunk by chunk, so that the mask is still in the cache when the values are multiplied by it, and
+//! on all cores, so that all of them bring in the fresh pages of a first pruning. Those page faults take most of the time.
 
 use crate::element::Element;
 use crate::method::decision::{ChunkId, Decision};
 use crate::tensor::chunk::{CHUNK, Position};
 use crate::tensor::parallel;
 
-/// One tensor to prune, row-major.
+/// One tensor to prune, in standard layout.
 #[derive(Debug)]
 pub(crate) struct CommitTarget<'a, A> {
-    /// On a first pruning, what the values are the product of, with the mask. `None` for a tensor that is pruned already:
-    /// its values are multiplied in place, which comes to the same.
+    /// The tensor that the values are the product of, with the mask. `None` if the values are that product already, by the
+    /// mask so far: they are then multiplied in place.
     pub orig: Option<&'a [A]>,
-    /// What ranks the entries; `None` for their own values.
+    /// The scores that rank the entries; `None` for `orig` or the values.
     pub scores: Option<&'a [A]>,
-    /// True where kept. On a first pruning any content will do.
+    /// The mask so far, and the new one in the end.
     pub mask: &'a mut [bool],
-    /// Always `orig * mask` afterwards.
+    /// Whether the content of `mask` is still undefined, and stands for a mask that keeps every entry.
+    pub is_first: bool,
+    /// `orig * mask` in the end.
     pub value: &'a mut [A],
+}
+
+/// The part of a target that lies in one chunk.
+struct Job<'a, A> {
+    chunk: ChunkId,
+    part: CommitTarget<'a, A>,
 }
 
 /// Carries a decision out on all targets.
@@ -25,26 +33,22 @@ pub(crate) fn commit<A: Element>(targets: Vec<CommitTarget<'_, A>>, decision: &D
     let stretch = decision.stretch();
     let entries = targets.iter().map(|target| target.mask.len()).sum();
     let mut jobs = Vec::with_capacity(targets.iter().map(|target| target.mask.len().div_ceil(stretch)).sum());
-    for (segment, CommitTarget { orig, scores, mask, value }) in targets.into_iter().enumerate() {
+    for (segment, CommitTarget { orig, scores, mask, is_first, value }) in targets.into_iter().enumerate() {
         let mut offset = 0;
         for (mask, value) in mask.chunks_mut(stretch).zip(value.chunks_mut(stretch)) {
-            let place = ChunkId { index: jobs.len(), start: Position { segment, offset } };
+            let chunk = ChunkId { index: jobs.len(), start: Position { segment, offset } };
             let part = |whole: &'_ [A]| offset..(offset + stretch).min(whole.len());
-            jobs.push((
-                place,
-                orig.map(|orig| &orig[part(orig)]),
-                scores.map(|scores| &scores[part(scores)]),
-                mask,
-                value,
-            ));
+            let orig = orig.map(|orig| &orig[part(orig)]);
+            let scores = scores.map(|scores| &scores[part(scores)]);
+            jobs.push(Job { chunk, part: CommitTarget { orig, scores, mask, is_first, value } });
             offset += stretch;
         }
     }
-    parallel::for_each(jobs, entries, |(place, orig, scores, mask, value)| {
-        if orig.is_some() {
+    parallel::for_each(jobs, entries, |Job { chunk, part: CommitTarget { orig, scores, mask, is_first, value } }| {
+        if is_first {
             mask.fill(true);
         }
-        decision.clear(place, scores.or(orig).unwrap_or(value), mask);
+        decision.clear(chunk, scores.or(orig).unwrap_or(value), mask);
         multiply_chunk(orig, mask, value);
     });
 }

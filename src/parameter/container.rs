@@ -1,22 +1,59 @@
-//! The history of a parameter, and how a method is run on what the earlier ones have left.
+//! The history of a parameter.
 
 use std::ops::Index;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 
-use std::sync::Arc;
-
-use ndarray::{Array1, ArrayViewD, Axis};
+use ndarray::ArrayViewD;
 
 use crate::element::Element;
 use crate::error::PruneError;
 use crate::mask::Mask;
-use crate::method::candidates::{MemoryCandidates, Tensor};
-use crate::method::decision::{Decision, PrunedCandidates};
-use crate::method::{PruningMethod, check_mask};
+use crate::method::PruningMethod;
+use crate::method::candidates::{MemoryCandidates, TensorCandidates};
+use crate::method::decide::decide;
 use crate::pruning_type::PruningType;
 
-/// The methods that pruned a parameter, oldest first: the analogue of
-/// [`torch.nn.utils.prune.PruningContainer`](https://pytorch.org/docs/stable/generated/torch.nn.utils.prune.PruningContainer.html).
+/// One entry of the history of a parameter.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Record<A: Element> {
+    /// A method that pruned the parameter.
+    Method(Box<dyn PruningMethod<A>>),
+    /// A mask that came from elsewhere: from global pruning, a state dict or a mask file.
+    ///
+    /// PyTorch keeps a `CustomFromMask` there, with one more full mask for each round of global pruning. The mask of the
+    /// parameter holds all of them already, so only the entry is kept here.
+    Mask,
+}
+
+impl<A: Element> Record<A> {
+    /// Returns the name of the method; `CustomFromMask`, as in PyTorch, for a mask.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Method(method) => method.name(),
+            Self::Mask => "CustomFromMask",
+        }
+    }
+
+    /// Returns the pruning type of the method; global for a mask.
+    pub fn pruning_type(&self) -> PruningType {
+        match self {
+            Self::Method(method) => method.pruning_type(),
+            Self::Mask => PruningType::Global,
+        }
+    }
+
+    /// Returns the method, or `None` for a mask that came from elsewhere.
+    pub fn method(&self) -> Option<&dyn PruningMethod<A>> {
+        match self {
+            Self::Method(method) => Some(&**method),
+            Self::Mask => None,
+        }
+    }
+}
+
+/// The methods that pruned a parameter, oldest first, like PyTorch's
+/// [`PruningContainer`](https://pytorch.org/docs/stable/generated/torch.nn.utils.prune.PruningContainer.html).
 ///
 /// ```
 /// use prune::{Identity, L1Unstructured, Parameter};
@@ -24,51 +61,57 @@ use crate::pruning_type::PruningType;
 /// let mut weight = Parameter::new(ndarray::arr1(&[1.0_f32, 2.0, 3.0, 4.0]));
 /// weight.prune(Identity)?;
 /// weight.prune(L1Unstructured::new(0.5)?)?;
-/// let names: Vec<&str> = weight.methods().iter().map(|method| method.name()).collect();
+/// let names: Vec<&str> = weight.methods().iter().map(|record| record.name()).collect();
 /// assert_eq!(names, ["Identity", "L1Unstructured"]);
 /// # Ok::<(), prune::PruneError>(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct PruningContainer<A: Element> {
-    methods: Vec<Box<dyn PruningMethod<A>>>,
+    records: Vec<Record<A>>,
 }
 
 impl<A: Element> PruningContainer<A> {
-    /// A container without methods.
+    /// Returns a container without methods.
     pub const fn new() -> Self {
-        Self { methods: Vec::new() }
+        Self { records: Vec::new() }
     }
 
-    /// Adds the method that is to be run next.
+    /// Adds the method that is run next.
     pub fn push(&mut self, method: impl PruningMethod<A> + 'static) {
-        self.methods.push(Box::new(method));
+        self.records.push(Record::Method(Box::new(method)));
     }
 
-    /// The number of methods.
+    /// Adds a mask that came from elsewhere.
+    pub(crate) fn push_mask(&mut self) {
+        self.records.push(Record::Mask);
+    }
+
+    /// Returns the number of entries.
     pub fn len(&self) -> usize {
-        self.methods.len()
+        self.records.len()
     }
 
-    /// Whether there is no method.
+    /// Returns `true` if there are no entries.
     pub fn is_empty(&self) -> bool {
-        self.methods.is_empty()
+        self.records.is_empty()
     }
 
-    /// The methods, oldest first.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = &dyn PruningMethod<A>> + DoubleEndedIterator {
-        self.methods.iter().map(|method| &**method)
+    /// Returns an iterator over the entries, oldest first.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Record<A>> + DoubleEndedIterator {
+        self.records.iter()
     }
 
-    /// The method at an index, oldest first.
-    pub fn get(&self, index: usize) -> Option<&dyn PruningMethod<A>> {
-        self.methods.get(index).map(|method| &**method)
+    /// Returns the entry at an index, oldest first.
+    pub fn get(&self, index: usize) -> Option<&Record<A>> {
+        self.records.get(index)
     }
 
-    /// The mask that the last method leaves of `default_mask`, where it sees only what `default_mask` keeps.
+    /// Returns the mask that the last method leaves of `default_mask`, where it selects among the entries that
+    /// `default_mask` keeps.
     ///
-    /// By its [`PruningType`], an unstructured method is handed the kept entries as a vector, a structured one the channels
-    /// that have a kept entry, a global one everything. `scores` and `default_mask` have one shape, and so has the result.
-    /// The earlier methods live on through `default_mask` alone.
+    /// By its [`PruningType`], an unstructured method is given the kept entries as a vector, a structured one the channels
+    /// that have a kept entry, any other one the whole tensor. `scores` and `default_mask` have the same shape, and so has
+    /// the result. Earlier methods count only through `default_mask`.
     ///
     /// ```
     /// use ndarray::arr1;
@@ -78,29 +121,30 @@ impl<A: Element> PruningContainer<A> {
     /// methods.push(L1Unstructured::new(1)?);
     /// let scores = arr1(&[1.0, 2.0, 3.0]).into_dyn();
     /// let mask = methods.compute_mask(scores.view(), arr1(&[false, true, true]).into_dyn().view())?;
-    /// assert_eq!(mask, arr1(&[false, false, true]).into_dyn());
+    /// assert_eq!(mask, arr1(&[false, false, true]));
     /// # Ok::<(), prune::PruneError>(())
     /// ```
     ///
     /// # Errors
     ///
-    /// [`PruneError::EmptyContainer`], [`PruneError::ShapeMismatch`], and whatever the method says.
+    /// [`PruneError::EmptyContainer`] if there are no entries, [`PruneError::NotAMethod`] if the last one is a mask that
+    /// came from elsewhere, [`PruneError::ShapeMismatch`] if the shapes differ, and any error of the method.
     pub fn compute_mask(
         &self,
         scores: ArrayViewD<'_, A>,
         default_mask: ArrayViewD<'_, bool>,
     ) -> Result<Mask, PruneError> {
-        let method = self.methods.last().ok_or(PruneError::EmptyContainer)?;
+        let method = self.records.last().ok_or(PruneError::EmptyContainer)?.method().ok_or(PruneError::NotAMethod)?;
         PruneError::check_shape("default_mask", scores.shape(), default_mask.shape())?;
         let (scores, remaining) = (scores.as_standard_layout(), default_mask.as_standard_layout());
-        let tensor = Tensor { scores: scores.view(), remaining: Some(remaining.view()) };
+        let tensor = TensorCandidates { scores: scores.view(), remaining: Some(remaining.view()) };
         let decision = decide(method, &MemoryCandidates::new(vec![tensor]))?;
-        Ok(decision.mask(default_mask, scores.view()))
+        Ok(decision.mask(default_mask, scores.view()).into())
     }
 }
 
-// Methods are only ever called through `&self`, and nothing is committed before they have returned: one that panics leaves
-// the history and the parameter as they were. A `dyn PruningMethod` just does not say so.
+// Methods are only called through `&self`, and nothing is committed before they return: one that panics leaves the history
+// and the parameter as they were. A `dyn PruningMethod` does not say so by itself.
 impl<A: Element> UnwindSafe for PruningContainer<A> {}
 impl<A: Element> RefUnwindSafe for PruningContainer<A> {}
 
@@ -110,81 +154,15 @@ impl<A: Element> Default for PruningContainer<A> {
     }
 }
 
-/// The method at an index, oldest first.
+/// The entry at an index, oldest first.
 ///
 /// # Panics
 ///
-/// When there is no such method, like the index of a `Vec`.
+/// If there is no such entry, like the index of a `Vec`.
 impl<A: Element> Index<usize> for PruningContainer<A> {
-    type Output = dyn PruningMethod<A>;
+    type Output = Record<A>;
 
     fn index(&self, index: usize) -> &Self::Output {
-        &*self.methods[index]
+        &self.records[index]
     }
-}
-
-/// What a method prunes of a parameter that nothing has pruned yet: it sees the whole tensor.
-pub(crate) fn decide_first<A: Element>(
-    method: &dyn PruningMethod<A>,
-    scores: ArrayViewD<'_, A>,
-) -> Result<Decision<A>, PruneError> {
-    if let Some(method) = method.built_in() {
-        return method.decide(&MemoryCandidates::whole(scores));
-    }
-    if let PruningType::Structured { dim } = method.pruning_type() {
-        crate::tensor::channels::Channels::of(scores.shape(), dim)?;
-    }
-    whole(method, scores.view(), Mask::from_elem(scores.raw_dim(), true).view())
-}
-
-/// What a method prunes of what is left: it sees the candidates, by its type.
-pub(crate) fn decide<A: Element>(
-    method: &dyn PruningMethod<A>,
-    candidates: &MemoryCandidates<'_, A>,
-) -> Result<Decision<A>, PruneError> {
-    if let Some(method) = method.built_in() {
-        return method.decide(candidates);
-    }
-    let Tensor { scores, remaining } = candidates.tensor();
-    let all = Mask::from_elem(scores.raw_dim(), true);
-    let remaining = remaining.as_ref().map_or(all.view(), |remaining| remaining.view());
-    match method.pruning_type() {
-        PruningType::Unstructured => {
-            let scores = Array1::from_iter(candidates.living()).into_dyn();
-            let mask = run(method, scores.view(), Mask::from_elem(scores.raw_dim(), true).view())?;
-            let pruned = mask.iter().map(|&kept| !kept).collect();
-            Ok(Decision::Candidates(PrunedCandidates::new(pruned, &candidates.left_in_each_chunk())))
-        }
-        PruningType::Structured { dim } => {
-            let (channels, living) = candidates.channels(dim)?;
-            let axis = Axis(channels.axis);
-            let part = run(method, scores.select(axis, &living).view(), remaining.select(axis, &living).view())?;
-            let mut mask = remaining.to_owned();
-            for (&channel, part) in living.iter().zip(part.axis_iter(axis)) {
-                mask.index_axis_mut(axis, channel).assign(&part);
-            }
-            Ok(Decision::Mask(Arc::new(mask)))
-        }
-        PruningType::Groups | PruningType::Global => whole(method, scores.view(), remaining),
-    }
-}
-
-fn whole<A: Element>(
-    method: &dyn PruningMethod<A>,
-    scores: ArrayViewD<'_, A>,
-    default_mask: ArrayViewD<'_, bool>,
-) -> Result<Decision<A>, PruneError> {
-    let mask = run(method, scores, default_mask)?;
-    Ok(Decision::Mask(Arc::new(mask.as_standard_layout().into_owned())))
-}
-
-/// Runs a method that is not this crate's and checks what it returns.
-fn run<A: Element>(
-    method: &dyn PruningMethod<A>,
-    scores: ArrayViewD<'_, A>,
-    default_mask: ArrayViewD<'_, bool>,
-) -> Result<Mask, PruneError> {
-    let mask = method.compute_mask(scores, default_mask.view())?;
-    check_mask(method.name(), default_mask, mask.view())?;
-    Ok(mask)
 }

@@ -1,23 +1,28 @@
-//! A tensor that may be pruned.
+//! A tensor with its mask and its history.
 
 pub(crate) mod commit;
-pub(crate) mod container;
+mod container;
 
-pub use container::PruningContainer;
+pub use container::{PruningContainer, Record};
 use ndarray::{Array, ArrayD, ArrayView, ArrayViewMut, ArrayViewMutD, CowArray, Dimension, IxDyn, Zip};
 
 use crate::element::Element;
 use crate::error::PruneError;
-use crate::mask::Mask;
+use crate::mask::{Mask, fraction};
 use crate::method::PruningMethod;
-use crate::method::candidates::{MemoryCandidates, Tensor};
-use crate::tensor::{flat, flat_mut, parallel};
+use crate::method::candidates::{MemoryCandidates, TensorCandidates};
+use crate::method::decide::decide;
+use crate::method::decision::Decision;
+use crate::parameter::commit::{CommitTarget, commit, multiply};
+use crate::tensor::{flat, flat_mut, parallel, zeroed};
 
-/// A tensor that may be pruned: `value == orig * mask`, always.
+/// A tensor with an optional pruning mask, such that `value == orig * mask` at all times.
 ///
-/// An unpruned parameter is just its tensor. The first pruning moves that tensor into [`orig`](Self::orig) and adds a
-/// [`mask`](Self::mask); [`value`](Self::value) is their product and is never stale: whatever changes `orig` or `mask`
-/// recomputes it. Arrays are kept in row-major (standard) layout; others are converted once, on the way in.
+/// A new parameter is unpruned: `orig` is `value`, and there is no mask. The first pruning adds the mask; later ones clear
+/// more of it and never set an entry. Every change of `orig` or the mask recomputes `value`, so it is never stale.
+///
+/// - **Layout:** arrays are row-major (standard layout). [`new`](Self::new) converts other layouts, with one copy.
+/// - **Pruned entries** are `orig * 0`: -0.0 for negative numbers, NaN for NaN and infinities, as in PyTorch.
 ///
 /// ```
 /// use ndarray::arr2;
@@ -26,8 +31,9 @@ use crate::tensor::{flat, flat_mut, parallel};
 /// let mut weight = Parameter::new(arr2(&[[0.1_f32, -2.0], [3.0, -0.4]]));
 /// weight.prune(L1Unstructured::new(0.5)?)?;
 /// assert_eq!(weight.value(), &arr2(&[[0.0, -2.0], [3.0, -0.0]]).into_dyn());
+/// assert_eq!((weight.pruned(), weight.sparsity()), (2, 0.5));
 ///
-/// // An optimizer trains what is under the mask, and what is pruned stays pruned.
+/// // An optimizer trains the tensor under the mask, and pruned entries stay pruned.
 /// weight.update(|mut orig| orig += 1.0);
 /// assert_eq!(weight.value(), &arr2(&[[0.0, -1.0], [4.0, 0.0]]).into_dyn());
 ///
@@ -36,8 +42,6 @@ use crate::tensor::{flat, flat_mut, parallel};
 /// assert_eq!(weight.value(), &arr2(&[[0.0, -1.0], [4.0, 0.0]]).into_dyn());
 /// # Ok::<(), prune::PruneError>(())
 /// ```
-///
-/// Pruned NaN and infinite entries are NaN, as in PyTorch and in IEEE arithmetic: a mask does not heal a tensor.
 #[derive(Debug, Clone)]
 pub struct Parameter<A: Element> {
     value: ArrayD<A>,
@@ -45,7 +49,7 @@ pub struct Parameter<A: Element> {
     methods: PruningContainer<A>,
 }
 
-/// What a pruned parameter has beside its value, all of one shape and in standard layout.
+/// The tensor under the mask, and the mask, of one shape with the value and in standard layout.
 #[derive(Debug, Clone)]
 struct Pruned<A> {
     orig: ArrayD<A>,
@@ -53,39 +57,80 @@ struct Pruned<A> {
 }
 
 impl<A: Element> Parameter<A> {
-    /// An unpruned parameter. The tensor is moved, not copied, if it is in standard layout.
+    /// Creates an unpruned parameter. Moves `tensor` if it is in standard layout, otherwise copies it.
     pub fn new<D: Dimension>(tensor: Array<A, D>) -> Self {
-        let tensor = tensor.into_dyn();
-        let value = if tensor.is_standard_layout() { tensor } else { tensor.as_standard_layout().into_owned() };
-        Self { value, pruned: None, methods: PruningContainer::new() }
+        Self { value: standard(tensor), pruned: None, methods: PruningContainer::new() }
     }
 
-    /// What a forward pass uses: `orig * mask`.
+    /// Returns the effective tensor, `orig * mask`.
     pub fn value(&self) -> &ArrayD<A> {
         &self.value
     }
 
-    /// What an optimizer trains; the same array as [`value`](Self::value) when not pruned.
+    /// Returns the effective tensor as a view with a fixed number of axes, for a forward pass.
+    ///
+    /// ```
+    /// use ndarray::{Ix2, arr1, arr2};
+    ///
+    /// let weight = prune::Parameter::new(arr2(&[[1.0_f32, 2.0], [3.0, 4.0]]));
+    /// assert_eq!(weight.view::<Ix2>().dot(&arr1(&[1.0, 1.0])), arr1(&[3.0, 7.0]));
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If the tensor has another number of axes than `D`, like an index with another number of axes.
+    pub fn view<D: Dimension>(&self) -> ArrayView<'_, A, D> {
+        match self.value.view().into_dimensionality() {
+            Ok(view) => view,
+            Err(_) => {
+                panic!("the tensor has shape {:?}, not {} axes", self.value.shape(), D::NDIM.unwrap_or_default())
+            }
+        }
+    }
+
+    /// Returns the tensor before masking, which an optimizer updates; the same array as [`value`](Self::value) if unpruned.
     pub fn orig(&self) -> &ArrayD<A> {
         self.pruned.as_ref().map_or(&self.value, |pruned| &pruned.orig)
     }
 
-    /// True where an entry is kept; `None` when not pruned.
+    /// Returns the mask, `true` = kept, or `None` if unpruned.
     pub fn mask(&self) -> Option<&Mask> {
         self.pruned.as_ref().map(|pruned| &pruned.mask)
     }
 
-    /// The methods that pruned it, oldest first; empty when not pruned.
+    /// Returns the history, oldest first; empty if unpruned.
     pub fn methods(&self) -> &PruningContainer<A> {
         &self.methods
     }
 
-    /// Whether it has a mask.
+    /// Returns `true` if the parameter has a mask, even one that keeps every entry.
     pub fn is_pruned(&self) -> bool {
         self.pruned.is_some()
     }
 
-    /// Edits `orig` in place, then recomputes `value`, also when `f` panics. Returns what `f` returns.
+    /// Returns the number of entries that the mask prunes; 0 if there is no mask.
+    pub fn pruned(&self) -> usize {
+        self.mask().map_or(0, Mask::pruned)
+    }
+
+    /// Returns the fraction of entries of [`value`](Self::value) that are zero, pruned or not, from 0.0 to 1.0; 0.0 if
+    /// there are no entries. [`Mask::sparsity`] is the fraction that the mask prunes.
+    pub fn sparsity(&self) -> f64 {
+        fraction(self.zeros(), self.value.len())
+    }
+
+    /// Returns the number of entries of [`value`](Self::value) that are 0.0 or -0.0, pruned or not.
+    pub fn zeros(&self) -> usize {
+        flat(&self.value).iter().filter(|x| x.is_zero()).count()
+    }
+
+    /// Returns the memory that value, original and mask take, in bytes.
+    pub fn bytes(&self) -> usize {
+        let value = self.value.len() * size_of::<A>();
+        self.mask().map_or(value, |mask| 2 * value + mask.len() * size_of::<bool>())
+    }
+
+    /// Calls `f` on `orig`, then recomputes `value`, even if `f` panics. Returns the result of `f`.
     ///
     /// ```
     /// let mut weight = prune::Parameter::new(ndarray::arr1(&[1.0_f32, 2.0]));
@@ -102,7 +147,7 @@ impl<A: Element> Parameter<A> {
         impl<A: Element> Drop for Recompute<'_, A> {
             fn drop(&mut self) {
                 let Self(value, pruned) = self;
-                commit::multiply(Some(flat(&pruned.orig)), flat(&pruned.mask), flat_mut(value));
+                multiply(Some(flat(&pruned.orig)), pruned.mask.as_slice(), flat_mut(value));
             }
         }
 
@@ -115,38 +160,38 @@ impl<A: Element> Parameter<A> {
         }
     }
 
-    /// Turns a gradient with respect to `value` into one with respect to `orig`, in place: `gradient * mask`.
+    /// Multiplies a gradient by the mask, in place; does nothing if the parameter is unpruned.
     ///
-    /// By the chain rule of `value = orig * mask`. Without a mask the gradient stays as it is.
+    /// This turns a gradient with respect to `value` into one with respect to `orig`, by the chain rule of
+    /// `value = orig * mask`.
     ///
     /// # Errors
     ///
-    /// [`PruneError::ShapeMismatch`], and the gradient is unchanged.
+    /// [`PruneError::ShapeMismatch`] if the gradient has another shape than the tensor; it is unchanged then.
     pub fn mask_gradient<D: Dimension>(&self, gradient: ArrayViewMut<'_, A, D>) -> Result<(), PruneError> {
         PruneError::check_shape("gradient", self.value.shape(), gradient.shape())?;
         if let Some(Pruned { mask, .. }) = &self.pruned {
             let mut gradient = gradient.into_dyn();
             match gradient.as_slice_mut() {
-                Some(gradient) => commit::multiply(None, flat(mask), gradient),
-                None => Zip::from(gradient).and(mask).for_each(|gradient, &kept| *gradient = gradient.masked(kept)),
+                Some(gradient) => multiply(None, mask.as_slice(), gradient),
+                None => Zip::from(gradient).and(mask.view()).for_each(|x, &kept| *x = x.masked(kept)),
             }
         }
         Ok(())
     }
 
-    /// Prunes what is left of the parameter; on an error nothing has changed.
+    /// Prunes with `method`, ranking the remaining entries by [`value`](Self::value). On error, nothing changes.
     ///
-    /// The first method sees the whole tensor, a later one what is not pruned yet (see
-    /// [`PruningContainer::compute_mask`]). What it ranks is [`value`](Self::value).
+    /// The first method sees the whole tensor, later ones the part that remains: see [`PruningMethod::compute_mask`].
     ///
     /// # Errors
     ///
-    /// Whatever the method says.
+    /// Any error of the method.
     pub fn prune(&mut self, method: impl PruningMethod<A> + 'static) -> Result<(), PruneError> {
         self.prune_with(method, None)
     }
 
-    /// Prunes by the importance of each entry, of the shape of the tensor, instead of by its value.
+    /// Prunes with `method`, ranking the remaining entries by `scores`, which have the shape of the tensor.
     ///
     /// ```
     /// use ndarray::arr1;
@@ -160,7 +205,7 @@ impl<A: Element> Parameter<A> {
     ///
     /// # Errors
     ///
-    /// [`PruneError::ShapeMismatch`], and whatever the method says.
+    /// [`PruneError::ShapeMismatch`] if the scores have another shape than the tensor, and any error of the method.
     pub fn prune_with_scores<D: Dimension>(
         &mut self,
         method: impl PruningMethod<A> + 'static,
@@ -170,11 +215,11 @@ impl<A: Element> Parameter<A> {
         self.prune_with(method, Some(scores))
     }
 
-    /// Makes the mask permanent: the value stays as it is, and `orig`, mask and history go. Nothing is copied.
+    /// Makes the pruning permanent: keeps `value`, drops `orig`, mask and history. Nothing is copied.
     ///
     /// # Errors
     ///
-    /// [`PruneError::NotPruned`].
+    /// [`PruneError::NotPruned`] if there is no mask.
     pub fn remove(&mut self) -> Result<(), PruneError> {
         let pruned = self.pruned.take().ok_or(PruneError::NotPruned { parameter: None })?;
         let methods = std::mem::take(&mut self.methods);
@@ -182,19 +227,83 @@ impl<A: Element> Parameter<A> {
         Ok(())
     }
 
+    /// Takes the parameter apart: `value`, and `orig` and the mask if it is pruned. Nothing is copied.
+    pub fn into_parts(self) -> (ArrayD<A>, Option<(ArrayD<A>, Mask)>) {
+        (self.value, self.pruned.map(|Pruned { orig, mask }| (orig, mask)))
+    }
+
+    /// Puts a parameter together from the parts of [`into_parts`](Self::into_parts). If there is a mask, `value` is
+    /// recomputed in place, and the history is one [`Record::Mask`].
+    ///
+    /// ```
+    /// use ndarray::arr1;
+    /// use prune::{Mask, Parameter};
+    ///
+    /// let mask = Mask::from(arr1(&[true, false]));
+    /// let weight = Parameter::from_parts(arr1(&[0.0_f32, 0.0]), Some((arr1(&[1.0, 2.0]), mask)))?;
+    /// assert_eq!(weight.value(), &arr1(&[1.0, 0.0]).into_dyn());
+    ///
+    /// let (value, pruned) = weight.into_parts();
+    /// assert_eq!(Parameter::from_parts(value, pruned)?.pruned(), 1);
+    /// # Ok::<(), prune::PruneError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`PruneError::ShapeMismatch`] if the shapes of the parts differ.
+    pub fn from_parts<D: Dimension>(
+        value: Array<A, D>,
+        pruned: Option<(Array<A, D>, Mask)>,
+    ) -> Result<Self, PruneError> {
+        let mut parameter = Self::new(value);
+        if let Some((orig, mask)) = pruned {
+            PruneError::check_shape("orig", parameter.value.shape(), orig.shape())?;
+            PruneError::check_shape("mask", parameter.value.shape(), mask.shape())?;
+            let orig = standard(orig);
+            multiply(Some(flat(&orig)), mask.as_slice(), flat_mut(&mut parameter.value));
+            parameter.pruned = Some(Pruned { orig, mask });
+            parameter.methods.push_mask();
+        }
+        Ok(parameter)
+    }
+
     fn prune_with(
         &mut self,
         method: impl PruningMethod<A> + 'static,
         scores: Option<ImportanceScores<'_, A>>,
     ) -> Result<(), PruneError> {
-        let decision = match &self.pruned {
-            None => container::decide_first(&method, self.tensor(scores.as_ref()).scores)?,
-            Some(_) => container::decide(&method, &MemoryCandidates::new(vec![self.tensor(scores.as_ref())]))?,
-        };
-        commit::commit(vec![self.target(scores.as_ref())], &decision);
-        drop(decision);
+        let decision = self.decide(&method, scores.as_ref())?;
+        commit(vec![self.commit_target(scores.as_ref())], &decision);
         self.methods.push(method);
         Ok(())
+    }
+
+    /// The decision of a method about the remaining entries, with nothing changed yet.
+    pub(crate) fn decide(
+        &self,
+        method: &dyn PruningMethod<A>,
+        scores: Option<&ImportanceScores<'_, A>>,
+    ) -> Result<Decision<A>, PruneError> {
+        let candidates = self.candidates(scores);
+        match self.pruned {
+            None => decide(method, &MemoryCandidates::untouched(candidates.scores)),
+            Some(_) => decide(method, &MemoryCandidates::new(vec![candidates])),
+        }
+    }
+
+    /// Carries a decision of a method out, and adds the method to the history.
+    pub(crate) fn commit_method(&mut self, decision: &Decision<A>, method: impl PruningMethod<A> + 'static) {
+        commit(vec![self.commit_target(None)], decision);
+        self.methods.push(method);
+    }
+
+    /// Carries a decision out on one parameter or on several. Each history gets a mask that came from elsewhere.
+    pub(crate) fn commit_mask(mut targets: Vec<(&mut Self, Option<ImportanceScores<'_, A>>)>, decision: &Decision<A>) {
+        let parts = targets.iter_mut().map(|(parameter, scores)| parameter.commit_target(scores.as_ref()));
+        commit(parts.collect(), decision);
+        for (parameter, _) in targets {
+            parameter.methods.push_mask();
+        }
     }
 
     /// The scores in standard layout, if they have the shape of the tensor.
@@ -212,51 +321,39 @@ impl<A: Element> Parameter<A> {
         }
     }
 
-    /// What a method may choose from.
-    pub(crate) fn tensor<'s>(&'s self, scores: Option<&'s ImportanceScores<'_, A>>) -> Tensor<'s, A> {
-        Tensor {
+    /// The remaining entries.
+    pub(crate) fn candidates<'s>(&'s self, scores: Option<&'s ImportanceScores<'_, A>>) -> TensorCandidates<'s, A> {
+        TensorCandidates {
             scores: scores.map_or_else(|| self.value.view(), |scores| scores.view()),
-            remaining: self.mask().map(|mask| mask.view()),
+            remaining: self.mask().map(Mask::view),
         }
     }
 
-    /// What a decision is carried out on. The caller does so at once: until then a first mask and its value are undefined.
-    pub(crate) fn target<'s>(&'s mut self, scores: Option<&'s ImportanceScores<'_, A>>) -> commit::CommitTarget<'s, A> {
+    /// The memory that a decision is carried out on. It is undefined until then if this is the first pruning, so every
+    /// caller in this file commits at once.
+    fn commit_target<'s>(&'s mut self, scores: Option<&'s ImportanceScores<'_, A>>) -> CommitTarget<'s, A> {
         let Self { value, pruned, .. } = self;
-        let first = pruned.is_none();
+        let is_first = pruned.is_none();
         let Pruned { orig, mask } = pruned.get_or_insert_with(|| {
             let fresh = zeroed(value.raw_dim());
             let orig = std::mem::replace(value, fresh);
-            let mask = zeroed(orig.raw_dim());
+            let mask = Mask::zeros(orig.raw_dim());
             Pruned { orig, mask }
         });
-        commit::CommitTarget {
-            orig: first.then(|| flat(orig)),
+        CommitTarget {
+            orig: is_first.then(|| flat(orig)),
             scores: scores.map(|scores| flat(scores)),
-            mask: flat_mut(mask),
+            mask: mask.as_mut_slice(),
+            is_first,
             value: flat_mut(value),
         }
     }
-
-    /// A pruned parameter as a state dict holds it. Both arrays have one shape and are in standard layout.
-    #[cfg(feature = "safetensors")]
-    pub(crate) fn restored(orig: ArrayD<A>, mask: Mask) -> Self {
-        let value = Zip::from(&orig).and(&mask).map_collect(|orig, &kept| orig.masked(kept));
-        let mut methods = PruningContainer::new();
-        methods.push(crate::method::AppliedMask);
-        Self { value, pruned: Some(Pruned { orig, mask }), methods }
-    }
-
-    /// Adds to the history.
-    pub(crate) fn record(&mut self, method: impl PruningMethod<A> + 'static) {
-        self.methods.push(method);
-    }
 }
 
-/// An array of memory that nobody has touched yet: its pages come in where it is first written to, on any thread.
-fn zeroed<T: bytemuck::Zeroable>(shape: IxDyn) -> ArrayD<T> {
-    let elements = bytemuck::zeroed_vec(shape.size());
-    ArrayD::from_shape_vec(shape, elements).expect("there are as many elements as the shape asks for")
+/// The tensor in standard layout.
+fn standard<A: Element, D: Dimension>(tensor: Array<A, D>) -> ArrayD<A> {
+    let tensor = tensor.into_dyn();
+    if tensor.is_standard_layout() { tensor } else { tensor.as_standard_layout().into_owned() }
 }
 
 /// Importance scores in standard layout.

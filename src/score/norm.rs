@@ -1,5 +1,7 @@
 //! Norms of channels, in the order of operations that PyTorch uses.
 
+use std::fmt;
+
 use ndarray::{Array1, ArrayViewD};
 use num_traits::{Float, One, Zero};
 
@@ -27,6 +29,17 @@ pub enum Norm {
     /// The sum of the singular values, where every channel is a matrix: 3-dimensional tensors of `f32` and `f64`. Needs
     /// the cargo feature `nuclear`.
     Nuclear,
+}
+
+/// The order as a number, or `inf`, `-inf`, `fro`, `nuc`.
+impl fmt::Display for Norm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::L(n) => write!(f, "{n}"),
+            Self::Frobenius => f.write_str("fro"),
+            Self::Nuclear => f.write_str("nuc"),
+        }
+    }
 }
 
 impl From<f64> for Norm {

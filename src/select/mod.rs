@@ -16,6 +16,7 @@
 //! about pruned ones.
 
 pub(crate) mod random;
+pub(crate) mod scaled;
 pub(crate) mod scores;
 mod tie_break;
 
@@ -79,7 +80,7 @@ pub(crate) fn lowest_of<S: Scores + ?Sized>(source: &S, k: usize) -> Result<Thre
     Ok(Threshold { key, end: end_of_tie(source, &scans, key, pruned)?, tie: true })
 }
 
-type KeyOf<S> = <<S as Scores>::Score as Ranked>::Key;
+pub(crate) type KeyOf<S> = <<S as Scores>::Score as Ranked>::Key;
 
 /// Which of the keys are the `k` lowest, and whether a tie decided.
 pub fn lowest_keys<K: Key>(keys: &[K], k: usize) -> (Vec<bool>, bool) {

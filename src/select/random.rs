@@ -181,6 +181,9 @@ impl Scores for Keystream {
     fn len(&self, piece: usize) -> usize {
         CHUNK.min(self.count - piece * CHUNK)
     }
+    fn start(&self, piece: usize) -> Position {
+        Position { segment: 0, offset: piece * CHUNK }
+    }
     fn with<R>(&self, piece: usize, look: impl FnOnce(&Chunk<'_, u32>) -> R) -> Result<R, Infallible> {
         let offset = piece * CHUNK;
         let made: Vec<_>;

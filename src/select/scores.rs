@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use crate::key::Ranked;
-use crate::tensor::chunk::{CHUNK, Chunk};
+use crate::tensor::chunk::{CHUNK, Chunk, Position};
 use crate::tensor::parallel;
 
 /// Scores in pieces, which are looked at one by one or all at once.
@@ -25,6 +25,9 @@ pub(crate) trait Scores: Sync {
 
     /// The number of entries of a piece.
     fn len(&self, piece: usize) -> usize;
+
+    /// The first entry of a piece.
+    fn start(&self, piece: usize) -> Position;
 
     /// Looks at a piece.
     fn with<R>(&self, piece: usize, look: impl FnOnce(&Chunk<'_, Self::Score>) -> R) -> Result<R, Self::Error>;
@@ -69,6 +72,9 @@ impl<A: Ranked> Scores for [Chunk<'_, A>] {
     }
     fn len(&self, piece: usize) -> usize {
         self[piece].scores.len()
+    }
+    fn start(&self, piece: usize) -> Position {
+        self[piece].start
     }
     fn with<R>(&self, piece: usize, look: impl FnOnce(&Chunk<'_, A>) -> R) -> Result<R, Infallible> {
         Ok(look(&self[piece]))

@@ -111,6 +111,9 @@ impl Scores for Slow<'_> {
     fn len(&self, piece: usize) -> usize {
         PIECE.min(self.data.len() - piece * PIECE)
     }
+    fn start(&self, piece: usize) -> Position {
+        Position { segment: 0, offset: piece * PIECE }
+    }
     fn with<R>(&self, piece: usize, look: impl FnOnce(&Chunk<'_, f32>) -> R) -> Result<R, usize> {
         if self.broken.is_some_and(|broken| piece >= broken) {
             return Err(piece);

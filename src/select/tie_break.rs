@@ -1,5 +1,7 @@
 //! Which of several equal scores goes first.
 
+use std::fmt;
+
 /// Which of several equal scores is pruned first, where a cut falls between them.
 ///
 /// It matters more than it seems: half-precision tensors of some size nearly always have equal magnitudes at the cut.
@@ -12,4 +14,14 @@ pub enum TieBreak {
     ///
     /// It costs a pass over a copy of the scores, but only when a tie straddles the cut.
     PyTorch,
+}
+
+/// `lowest-index` or `torch`.
+impl fmt::Display for TieBreak {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::LowestIndex => "lowest-index",
+            Self::PyTorch => "torch",
+        })
+    }
 }

@@ -1,6 +1,7 @@
 //! A tensor seen along one axis: the geometry of structured pruning.
 
 use crate::error::PruneError;
+use crate::tensor::groups::axis;
 
 /// How many channels without entries are looked at, each of which takes some bytes.
 const MOST_EMPTY: usize = 1 << 20;
@@ -25,11 +26,7 @@ impl Channels {
         if ndim < 2 {
             return Err(PruneError::TooFewDimensions { shape: shape.to_vec() });
         }
-        let axis = if dim < 0 { dim.checked_add_unsigned(ndim) } else { Some(dim) };
-        let axis = axis
-            .and_then(|axis| usize::try_from(axis).ok())
-            .filter(|&axis| axis < ndim)
-            .ok_or(PruneError::AxisOutOfRange { found: dim, ndim })?;
+        let axis = axis(dim, shape)?;
         let product = |sizes: &[usize]| sizes.iter().product();
         let channels =
             Self { outer: product(&shape[..axis]), len: shape[axis], inner: product(&shape[axis + 1..]), axis };
@@ -64,6 +61,13 @@ impl Channels {
             }
         }
         (0..self.len).filter(|&channel| any[channel]).collect()
+    }
+
+    /// A choice for some channels, spread over all of them: the others are not chosen.
+    pub fn expand(&self, some: &[usize], chosen: &[bool]) -> Vec<bool> {
+        let mut all = vec![false; self.len];
+        some.iter().zip(chosen).for_each(|(&channel, &chosen)| all[channel] = chosen);
+        all
     }
 
     /// Makes the entries of pruned channels false, in the part of the mask that starts at `offset`.

@@ -6,4 +6,4 @@ pub(crate) mod groups;
 mod layout;
 pub(crate) mod parallel;
 
-pub(crate) use layout::{STANDARD, flat, flat_mut};
+pub(crate) use layout::{STANDARD, flat, flat_mut, zeroed};

@@ -34,7 +34,19 @@ pub struct Generator {
     words: Arc<Mutex<Mt>>,
 }
 
+/// Two handles are equal if they share one stream.
+impl PartialEq for Generator {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.words, &other.words)
+    }
+}
+
 impl Generator {
+    /// The address of the shared stream, which tells handles on different streams apart.
+    pub(crate) fn address(&self) -> usize {
+        Arc::as_ptr(&self.words).addr()
+    }
+
     /// A stream at its start, as after [`torch.manual_seed(seed)`](https://docs.pytorch.org/docs/stable/generated/torch.manual_seed.html).
     ///
     /// As in PyTorch, only the low 32 bits of the seed count. Python's negative seeds are `-1_i64 as u64` and so on.

@@ -1,0 +1,48 @@
+//! The methods of this crate: they return a request instead of computing a mask.
+
+use std::panic::RefUnwindSafe;
+
+use ndarray::{ArrayD, ArrayViewD, Zip};
+
+use crate::element::Element;
+use crate::error::PruneError;
+use crate::method::candidates::MemoryCandidates;
+use crate::method::decision::Decision;
+use crate::method::request::Request;
+use crate::method::{Describe, PruningMethod};
+use crate::select::scores::infallible;
+
+/// A method of this crate. The trait cannot be named outside.
+pub trait BuiltIn: Describe + RefUnwindSafe {
+    /// Returns what the method prunes of these tensors, the same in memory and on files.
+    ///
+    /// `names` are the names of the tensors on files, and empty in memory.
+    fn request(&self, names: &[&str]) -> Result<Request, PruneError>;
+}
+
+impl dyn BuiltIn + '_ {
+    /// The decision about candidates in memory.
+    pub(crate) fn decide<A: Element>(&self, candidates: &MemoryCandidates<'_, A>) -> Result<Decision<A>, PruneError> {
+        let request = candidates.resolve(self.request(&[])?)?;
+        Ok(infallible(request.decide(candidates)))
+    }
+}
+
+impl<A: Element, M: BuiltIn + Clone + 'static> PruningMethod<A> for M {
+    fn compute_mask(
+        &self,
+        scores: ArrayViewD<'_, A>,
+        default_mask: ArrayViewD<'_, bool>,
+    ) -> Result<ArrayD<bool>, PruneError> {
+        PruneError::check_shape("default_mask", scores.shape(), default_mask.shape())?;
+        let scores = scores.as_standard_layout();
+        let method: &dyn BuiltIn = self;
+        let decision = method.decide(&MemoryCandidates::untouched(scores.view()))?;
+        // Entries that are pruned already were candidates too, so the decision is about a mask that keeps every entry.
+        let mask = decision.mask(ArrayD::from_elem(scores.raw_dim(), true).view(), scores.view());
+        Ok(Zip::from(&mask).and(default_mask).map_collect(|&kept, &before| kept && before))
+    }
+    fn built_in(&self) -> Option<&dyn BuiltIn> {
+        Some(self)
+    }
+}
