@@ -94,7 +94,7 @@ fn read_mask<T: AnyBitPattern + Num + ToPrimitive>(tensor: &TensorView<'_>) -> R
         let (index, found) = (index_of(position, tensor.shape), element.to_f64().unwrap_or(f64::NAN));
         return Err(StateDictError::MaskValue { tensor: tensor.name.to_owned(), index, found });
     }
-    tensor.shaped(elements().map(|x| x.is_one()).collect())
+    Ok(tensor.shaped(elements().map(|x| x.is_one()).collect())?.into())
 }
 
 /// Returns the index of the entry at a row-major position.

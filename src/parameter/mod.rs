@@ -267,6 +267,16 @@ impl<A: Element> Parameter<A> {
         Ok(parameter)
     }
 
+    /// A pruned parameter of an original and a mask of one shape.
+    #[cfg(feature = "safetensors")]
+    pub(crate) fn restored(orig: ArrayD<A>, mask: Mask) -> Self {
+        let mut value = zeroed(orig.raw_dim());
+        multiply(Some(flat(&orig)), mask.as_slice(), flat_mut(&mut value));
+        let mut methods = PruningContainer::new();
+        methods.push_mask();
+        Self { value, pruned: Some(Pruned { orig, mask }), methods }
+    }
+
     fn prune_with(
         &mut self,
         method: impl PruningMethod<A> + 'static,

@@ -1,8 +1,9 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 
-use ndarray::IxDyn;
+use ndarray::{ArrayD, IxDyn};
 
 use crate::file::bits::{pack, unpack};
 use crate::file::error::StateDictError;
@@ -10,15 +11,13 @@ use crate::file::mask_file::{EncodedMasks, MaskEntry, MaskShape};
 use crate::file::names;
 use crate::file::tensors::FileView;
 use crate::mask::Mask;
-use crate::method::AppliedMask;
 use crate::method::decision::Decision;
 use crate::module::Module;
-use crate::parameter::commit;
+use crate::parameter::Parameter;
 use crate::safetensors::load::read_file;
 use crate::safetensors::report::LoadReport;
 use crate::safetensors::save::write_file;
 use crate::safetensors::state_dict::check_unique;
-use crate::tensor::flat;
 
 /// Writes the masks of the pruned parameters of a module, one bit per entry.
 ///
@@ -40,7 +39,7 @@ use crate::tensor::flat;
 pub fn save_masks<M: Module + ?Sized>(module: &M, path: impl AsRef<Path>) -> Result<(), StateDictError> {
     let masks = masks_of(module)?;
     let encoded = encode(&masks)?;
-    write_file(path.as_ref(), &encoded.beginning, masks.iter().map(|(_, mask)| Cow::Owned(pack(flat(mask)))))
+    write_file(path.as_ref(), &encoded.beginning, masks.iter().map(|(_, mask)| Cow::Owned(pack(mask.as_slice()))))
 }
 
 /// Returns the bytes that [`save_masks`] writes.
@@ -53,7 +52,7 @@ pub fn masks_to_bytes<M: Module + ?Sized>(module: &M) -> Result<Vec<u8>, StateDi
     let masks = masks_of(module)?;
     let EncodedMasks { beginning: mut bytes, len, .. } = encode(&masks)?;
     bytes.reserve_exact(len as usize - bytes.len());
-    masks.iter().for_each(|(_, mask)| bytes.extend(pack(flat(mask))));
+    masks.iter().for_each(|(_, mask)| bytes.extend(pack(mask.as_slice())));
     Ok(bytes)
 }
 
@@ -85,8 +84,8 @@ pub fn masks_from_bytes(bytes: &[u8]) -> Result<Vec<(String, Mask)>, StateDictEr
         let entry = entry?;
         let MaskShape { shape, entries } = entry.decode_shape(&file.data[entry.shape_range()])?;
         let mask = unpack(&file.data[entry.bits_range()], entries).ok_or_else(|| entry.padding())?;
-        let mask = Mask::from_shape_vec(IxDyn(&shape), mask).map_err(|_| entry.impossible_shape(&shape))?;
-        masks.push((entry.parameter.to_owned(), mask));
+        let mask = ArrayD::from_shape_vec(IxDyn(&shape), mask).map_err(|_| entry.impossible_shape(&shape))?;
+        masks.push((entry.parameter.to_owned(), mask.into()));
     }
     Ok(masks)
 }
@@ -119,7 +118,7 @@ pub fn masks_from_bytes(bytes: &[u8]) -> Result<Vec<(String, Mask)>, StateDictEr
 ///   would give to the original or the mask of another one.
 pub fn apply_masks<M: Module + ?Sized>(
     module: &mut M,
-    masks: impl IntoIterator<Item = (impl Into<String>, Mask)>,
+    masks: impl IntoIterator<Item = (impl Into<String>, impl Into<Mask>)>,
 ) -> Result<LoadReport, StateDictError> {
     let mut parameters = module.named_parameters_mut();
     check_unique(parameters.iter().map(|(name, _)| name))?;
@@ -129,7 +128,7 @@ pub fn apply_masks<M: Module + ?Sized>(
     let mut report = LoadReport::default();
     let mut checked = Vec::new();
     for (name, mask) in masks {
-        let name = name.into();
+        let (name, mask) = (name.into(), mask.into());
         let Some(&number) = numbers.get(name.as_str()) else {
             report.unexpected.push(name);
             continue;
@@ -142,15 +141,13 @@ pub fn apply_masks<M: Module + ?Sized>(
             let (expected, found) = (expected.to_vec(), mask.shape().to_vec());
             return Err(StateDictError::ShapeMismatch { tensor: name, expected, found });
         }
-        let mask = if mask.is_standard_layout() { mask } else { mask.as_standard_layout().into_owned() };
         checked.push((number, mask));
         report.applied.push(name);
     }
 
     for (number, mask) in checked {
-        let parameter = &mut parameters[number].1;
-        commit::commit(vec![parameter.target(None)], &Decision::Mask(mask.into()));
-        parameter.record(AppliedMask);
+        let parameter = &mut *parameters[number].1;
+        Parameter::commit_mask(vec![(parameter, None)], &Decision::Mask(Arc::new(mask)));
     }
     Ok(report)
 }

@@ -7,6 +7,7 @@ use crate::element::Element;
 use crate::file::elements::encode;
 use crate::file::error::StateDictError;
 use crate::file::names;
+use crate::mask::Mask;
 use crate::module::{Module, NamedParameters};
 use crate::parameter::Parameter;
 use crate::tensor::flat;
@@ -22,7 +23,7 @@ pub enum Entry<'a, A> {
     /// The original of a pruned parameter, under the name `{parameter}_orig`.
     Orig(ArrayViewD<'a, A>),
     /// The mask of a pruned parameter, under the name `{parameter}_mask`.
-    Mask(ArrayViewD<'a, bool>),
+    Mask(&'a Mask),
 }
 
 impl<A: Element> Entry<'_, A> {
@@ -38,7 +39,7 @@ impl<A: Element> Entry<'_, A> {
     pub fn to_array(&self) -> ArrayD<A> {
         match self {
             Self::Tensor(tensor) | Self::Orig(tensor) => tensor.to_owned(),
-            Self::Mask(mask) => mask.map(|&kept| number(kept)),
+            Self::Mask(mask) => mask.view().map(|&kept| number(kept)),
         }
     }
 
@@ -50,7 +51,7 @@ impl<A: Element> Entry<'_, A> {
                 let (zero, one) = ([A::zero()], [A::one()]);
                 let (zero, one) = (encode(&zero), encode(&one));
                 let mut bytes = Vec::with_capacity(mask.len() * size_of::<A>());
-                for &kept in flat(mask) {
+                for kept in mask.iter() {
                     bytes.extend_from_slice(if kept { &one } else { &zero });
                 }
                 bytes.into()
@@ -95,7 +96,7 @@ pub fn state_dict<M: Module + ?Sized>(module: &M) -> Result<StateDict<'_, M::Ele
             None => state.push((name, Entry::Tensor(parameter.value().view()))),
             Some(mask) => {
                 state.push((names::orig(&name), Entry::Orig(parameter.orig().view())));
-                state.push((names::mask(&name), Entry::Mask(mask.view())));
+                state.push((names::mask(&name), Entry::Mask(mask)));
             }
         }
     }
