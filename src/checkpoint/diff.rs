@@ -4,63 +4,65 @@ use std::ops::Range;
 use bytemuck::Pod;
 
 use crate::checkpoint::progress::ProgressCounter;
-use crate::checkpoint::read::blocks::{Generic, Pool, Scratch, block_entries, blocks, dispatch, zero_bits};
-use crate::checkpoint::read::parameter::Parameter;
-use crate::checkpoint::read::{Checkpoint, Dtype};
+use crate::checkpoint::read::Checkpoint;
+use crate::checkpoint::read::blocks::{Pool, Scratch, block_entries, blocks};
+use crate::checkpoint::read::parameter::ParameterEntry;
 use crate::checkpoint::{CheckpointError, Observer, Phase};
 use crate::element::Element;
+use crate::file::dtype::{Dtype, ZeroBits, with_dtype, with_word};
 use crate::tensor::parallel;
 
-/// How two checkpoints differ.
+/// The differences between two checkpoints.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Difference {
-    /// Tensors that only the first has.
+    /// The tensors that only the first has.
     pub only_a: Vec<String>,
-    /// Tensors that only the second has.
+    /// The tensors that only the second has.
     pub only_b: Vec<String>,
-    /// Tensors that both have, in the order of the first. A pruned tensor, which is two tensors in the file, is compared
-    /// under its plain name, by its values after the mask.
+    /// The tensors that both have, in the order of the first. A pruned tensor, stored as `w_orig` and `w_mask`, is compared
+    /// as `w`, by its values after the mask.
     pub common: Vec<TensorDifference>,
 }
 
-/// How a tensor differs between two checkpoints.
+/// The differences between two tensors of one name.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TensorDifference {
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// Its dtype and shape in the first.
+    /// The dtype and shape in the first checkpoint.
     pub a: (Dtype, Vec<usize>),
-    /// Its dtype and shape in the second.
+    /// The dtype and shape in the second checkpoint.
     pub b: (Dtype, Vec<usize>),
-    /// How the entries compare; `None` if the shapes differ, or if the dtypes differ and are not both floating-point.
+    /// The comparison of the entries; `None` if the shapes differ, or if the dtypes differ and are not both floating-point.
     pub entries: Option<EntryDifference>,
 }
 
-/// How the entries of a tensor differ.
+/// The comparison of the entries of two tensors.
 ///
-/// The entries of floating-point tensors are compared by their bits, and by their values if the dtypes differ; those of
-/// other tensors by their bits. Of dtypes whose elements this crate does not know, such as F4, [`differing`](Self::differing)
-/// counts bytes, and nothing is taken for a zero.
+/// Entries are compared by their bits. Floating-point entries of different dtypes are compared by their values, and all NaNs
+/// are equal. For dtypes that this crate cannot read, such as F4, [`differing`](Self::differing) counts bytes, and no entry
+/// counts as zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct EntryDifference {
-    /// The number of entries of either.
+    /// The number of entries of each tensor.
     pub entries: usize,
-    /// How many differ in any way.
+    /// The number of entries that differ.
     pub differing: usize,
-    /// How many are zero in the second only.
+    /// The number of entries that are zero in the second tensor only.
     pub became_zero: usize,
-    /// How many are zero in the first only.
+    /// The number of entries that are zero in the first tensor only.
     pub became_nonzero: usize,
-    /// How many are zero in both. (A change from 0 to -0 is among [`differing`](Self::differing) all the same.)
+    /// The number of entries that are zero in both, including those that are 0 in one and -0 in the other, which
+    /// [`differing`](Self::differing) counts too.
     pub zero_in_both: usize,
 }
 
-/// How the zeros of a tensor, taken as a mask, relate.
+/// The relation between the zeros of two tensors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Containment {
     /// Both have the same zeros.
     Equal,
-    /// The second has all zeros of the first and more: it was pruned further.
+    /// The second has all zeros of the first and more, as after further pruning.
     AInB,
     /// The first has all zeros of the second and more.
     BInA,
@@ -69,7 +71,7 @@ pub enum Containment {
 }
 
 impl EntryDifference {
-    /// How the zeros relate.
+    /// Returns the relation between the zeros.
     pub fn containment(&self) -> Containment {
         match (self.became_zero, self.became_nonzero) {
             (0, 0) => Containment::Equal,
@@ -81,14 +83,14 @@ impl EntryDifference {
 }
 
 impl TensorDifference {
-    /// Whether dtype, shape and all entries are the same.
+    /// Returns `true` if dtype, shape and all entries are equal.
     pub fn is_equal(&self) -> bool {
         self.a == self.b && self.entries.is_some_and(|entries| entries.differing == 0)
     }
 }
 
 impl Difference {
-    /// Whether both have the same tensors with the same entries.
+    /// Returns `true` if both have the same tensors with equal entries.
     pub fn is_equal(&self) -> bool {
         self.only_a.is_empty() && self.only_b.is_empty() && self.common.iter().all(TensorDifference::is_equal)
     }
@@ -97,8 +99,8 @@ impl Difference {
 /// Compares two checkpoints, tensor by tensor.
 ///
 /// ```
-/// # let folder = tempfile::tempdir()?;
-/// # let (before, after) = (folder.path().join("before.safetensors"), folder.path().join("after.safetensors"));
+/// # let directory = tempfile::tempdir()?;
+/// # let (before, after) = (directory.path().join("before.safetensors"), directory.path().join("after.safetensors"));
 /// # let mut layer = prune::ParameterStore::from_iter([("weight", ndarray::arr2(&[[1.0_f32, -2.0], [3.0, -4.0]]))]);
 /// # prune::safetensors::save_file(&layer, &before)?;
 /// # prune::l1_unstructured(&mut layer, "weight", 0.5)?;
@@ -113,7 +115,9 @@ impl Difference {
 ///
 /// # Errors
 ///
-/// [`CheckpointError::Read`], [`CheckpointError::Changed`], [`CheckpointError::MaskValue`], [`CheckpointError::Stopped`].
+/// - [`CheckpointError::Read`] if a file cannot be read, [`CheckpointError::Changed`] if it has changed since it was opened.
+/// - [`CheckpointError::MaskValue`] if a mask has an entry other than 0 and 1.
+/// - [`CheckpointError::Stopped`] if the observer stops the run.
 pub fn diff(a: &Checkpoint, b: &Checkpoint, observer: &dyn Observer) -> Result<Difference, CheckpointError> {
     let by_name = |checkpoint: &Checkpoint| -> HashMap<String, usize> {
         checkpoint.parameters.iter().enumerate().map(|(number, parameter)| (parameter.name.clone(), number)).collect()
@@ -123,58 +127,70 @@ pub fn diff(a: &Checkpoint, b: &Checkpoint, observer: &dyn Observer) -> Result<D
         let names = checkpoint.parameters.iter().map(|parameter| &parameter.name);
         names.filter(|name| !other.contains_key(*name)).cloned().collect()
     };
-    let pairs = a.parameters.iter().filter_map(|own| Some((own, &b.parameters[*names_b.get(&own.name)?])));
+    let pairs = a.parameters.iter().filter_map(|of_a| Some((of_a, &b.parameters[*names_b.get(&of_a.name)?])));
     let pairs: Vec<_> = pairs.collect();
-    let work = |&(a, b): &(&Parameter, &Parameter)| if comparable(a, b) { bytes(a) } else { 0 };
-    let meter = ProgressCounter::new(observer, Phase::Processing, pairs.iter().map(work).sum());
-    let look = Look { a, b, pool_a: &Pool::default(), pool_b: &Pool::default(), meter: &meter };
+    let work = |&(a, b): &(&ParameterEntry, &ParameterEntry)| if comparable(a, b) { bytes(a) } else { 0 };
+    let progress = ProgressCounter::new(observer, Phase::Processing, pairs.iter().map(work).sum());
+    let comparison = Comparison { a, b, pool_a: &Pool::default(), pool_b: &Pool::default(), progress: &progress };
     let common = pairs.into_iter().map(|(a, b)| {
-        let entries = if comparable(a, b) { Some(look.compare(a, b)?) } else { None };
-        let kind = |parameter: &Parameter| (parameter.dtype, parameter.shape.clone());
+        let entries = comparison.compare(a, b)?;
+        let kind = |parameter: &ParameterEntry| (parameter.dtype, parameter.shape.clone());
         Ok(TensorDifference { name: a.name.clone(), a: kind(a), b: kind(b), entries })
     });
     let common = common.collect::<Result<_, CheckpointError>>()?;
     a.check_unchanged()?;
     b.check_unchanged()?;
-    meter.finish()?;
+    progress.finish()?;
     Ok(Difference { only_a: only(a, &names_b), only_b: only(b, &names_a), common })
 }
 
-fn comparable(a: &Parameter, b: &Parameter) -> bool {
+fn comparable(a: &ParameterEntry, b: &ParameterEntry) -> bool {
     a.shape == b.shape && (a.dtype == b.dtype || (a.dtype.can_be_pruned() && b.dtype.can_be_pruned()))
 }
 
-/// What a parameter takes without its mask.
-fn bytes(parameter: &Parameter) -> u64 {
+/// Returns the bytes that a parameter takes without its mask.
+fn bytes(parameter: &ParameterEntry) -> u64 {
     (parameter.entries as u64).saturating_mul(parameter.dtype.bits() as u64) / 8
 }
 
-struct Look<'l, 'o> {
-    a: &'l Checkpoint,
-    b: &'l Checkpoint,
-    pool_a: &'l Pool,
-    pool_b: &'l Pool,
-    meter: &'l ProgressCounter<'o>,
+/// Compares the tensors of two checkpoints.
+struct Comparison<'c, 'o> {
+    a: &'c Checkpoint,
+    b: &'c Checkpoint,
+    pool_a: &'c Pool,
+    pool_b: &'c Pool,
+    progress: &'c ProgressCounter<'o>,
 }
 
-impl Look<'_, '_> {
-    fn compare(&self, a: &Parameter, b: &Parameter) -> Result<EntryDifference, CheckpointError> {
-        if a.dtype.can_be_pruned() {
-            return dispatch(a.dtype, Floats { look: self, a, b });
+impl Comparison<'_, '_> {
+    /// Compares two tensors of one shape. Returns `None` if their dtypes differ and are not both floating-point.
+    fn compare(&self, a: &ParameterEntry, b: &ParameterEntry) -> Result<Option<EntryDifference>, CheckpointError> {
+        if !comparable(a, b) {
+            return Ok(None);
         }
-        match zero_bits(a.dtype) {
-            Some((1, bits)) => self.others(a, b, a.entries, |x: u8| u64::from(x) & bits == 0),
-            Some((2, bits)) => self.others(a, b, a.entries, |x: u16| u64::from(x) & bits == 0),
-            Some((4, bits)) => self.others(a, b, a.entries, |x: u32| u64::from(x) & bits == 0),
-            Some((_, bits)) => self.others(a, b, a.entries, |x: u64| x & bits == 0),
+        with_dtype!(
+            a.dtype,
+            A: Element => with_dtype!(
+                b.dtype,
+                B: Element => self.compare_floats::<A, B>(a, b).map(Some),
+                else => Ok(None),
+            ),
+            else => self.compare_bits_of(a, b).map(Some),
+        )
+    }
+
+    /// Compares two tensors of one dtype that cannot be pruned.
+    fn compare_bits_of(&self, a: &ParameterEntry, b: &ParameterEntry) -> Result<EntryDifference, CheckpointError> {
+        match a.dtype.zero_bits() {
+            Some(ZeroBits { word, nonzero }) => with_word!(word, W => self.compare_words::<W>(a, b, nonzero)),
             None => {
-                let bytes = self.others(a, b, bytes(a) as usize, |_: u8| false)?;
+                let bytes = self.compare_bits(a, b, bytes(a) as usize, |_: u8| false)?;
                 Ok(EntryDifference { entries: a.entries, ..bytes })
             }
         }
     }
 
-    /// Adds what is found in each block; `add` reads a block of both.
+    /// Calls `add` for the same block of both tensors, for each block, and adds up the differences.
     fn fold(
         &self,
         entries: usize,
@@ -186,7 +202,7 @@ impl Look<'_, '_> {
         let ranges: Vec<_> = blocks(entries, block_entries(size)).collect();
         let add = |mut found, number: usize| {
             let range = ranges[number].clone();
-            self.meter.add((range.len() * size) as u64)?;
+            self.progress.add((range.len() * size) as u64)?;
             self.pool_a.with(|a| self.pool_b.with(|b| add(&mut found, range, a, b)))?;
             Ok(found)
         };
@@ -196,59 +212,51 @@ impl Look<'_, '_> {
         Ok(found)
     }
 
-    /// Elements whose bits are compared.
-    fn others<T: Pod + PartialEq>(
+    /// Compares the bits of elements. Those that have none of the bits `nonzero` are zeros.
+    fn compare_words<W: Pod + PartialEq + Into<u64>>(
         &self,
-        a: &Parameter,
-        b: &Parameter,
+        a: &ParameterEntry,
+        b: &ParameterEntry,
+        nonzero: u64,
+    ) -> Result<EntryDifference, CheckpointError> {
+        self.compare_bits(a, b, a.entries, |x: W| x.into() & nonzero == 0)
+    }
+
+    /// Compares the bits of `entries` elements.
+    fn compare_bits<W: Pod + PartialEq>(
+        &self,
+        a: &ParameterEntry,
+        b: &ParameterEntry,
         entries: usize,
-        is_zero: impl Fn(T) -> bool + Send + Sync,
+        is_zero: impl Fn(W) -> bool + Send + Sync,
     ) -> Result<EntryDifference, CheckpointError> {
         let (a, b) = (&self.a.tensors[a.weights], &self.b.tensors[b.weights]);
-        self.fold(entries, size_of::<T>(), |found, range, in_a, in_b| {
-            let a = self.a.entries::<T>(a, range.clone(), &mut in_a.weights)?;
-            let b = self.b.entries::<T>(b, range, &mut in_b.weights)?;
+        self.fold(entries, size_of::<W>(), |found, range, scratch_a, scratch_b| {
+            let a = self.a.entries::<W>(a, range.clone(), &mut scratch_a.weights)?;
+            let b = self.b.entries::<W>(b, range, &mut scratch_b.weights)?;
             for (&a, &b) in a.iter().zip(&*b) {
                 found.add(a != b, is_zero(a), is_zero(b));
             }
             Ok(())
         })
     }
-}
 
-/// Two parameters of floats, of which the type of the first is to be found out.
-struct Floats<'l, 'o> {
-    look: &'l Look<'l, 'o>,
-    a: &'l Parameter,
-    b: &'l Parameter,
-}
-
-impl Generic for Floats<'_, '_> {
-    type Output = Result<EntryDifference, CheckpointError>;
-
-    fn run<A: Element>(self) -> Self::Output {
-        dispatch(self.b.dtype, FloatsOf::<A>(self, std::marker::PhantomData))
-    }
-}
-
-/// Two parameters of floats, of which the type of the second is to be found out.
-struct FloatsOf<'l, 'o, A>(Floats<'l, 'o>, std::marker::PhantomData<A>);
-
-impl<A: Element> Generic for FloatsOf<'_, '_, A> {
-    type Output = Result<EntryDifference, CheckpointError>;
-
-    fn run<B: Element>(self) -> Self::Output {
-        let Floats { look, a, b } = self.0;
+    /// Compares floats after their masks: by their bits, or by their values if the dtypes differ.
+    fn compare_floats<A: Element, B: Element>(
+        &self,
+        a: &ParameterEntry,
+        b: &ParameterEntry,
+    ) -> Result<EntryDifference, CheckpointError> {
         let same_type = a.dtype == b.dtype;
         // The larger of the two sizes, so that neither block is too large.
-        look.fold(a.entries, size_of::<A>().max(size_of::<B>()), |found, range, in_a, in_b| {
-            let a = look.a.values::<A>(a, range.clone(), in_a)?;
-            let b = look.b.values::<B>(b, range, in_b)?;
+        self.fold(a.entries, size_of::<A>().max(size_of::<B>()), |found, range, scratch_a, scratch_b| {
+            let a = self.a.values::<A>(a, range.clone(), scratch_a)?;
+            let b = self.b.values::<B>(b, range, scratch_b)?;
             for (a, b) in a.iter().zip(&*b) {
                 let differs = if same_type {
                     bytemuck::bytes_of(a) != bytemuck::bytes_of(b)
                 } else {
-                    // Every value is one of f64, and all NaNs are taken for equal.
+                    // Every value is exact as f64, and NaNs of different dtypes have no bits to compare.
                     let (a, b) = (a.to_f64(), b.to_f64());
                     a != b && !(a.is_none_or(f64::is_nan) && b.is_none_or(f64::is_nan))
                 };

@@ -3,7 +3,8 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::path::PathBuf;
 
 use crate::error::PruneError;
-use crate::file::error::{Quoted, StateDictError};
+use crate::file::error::StateDictError;
+use crate::file::escape::Quoted;
 
 /// Why a checkpoint was not read, or its output not written.
 ///

@@ -3,22 +3,23 @@ use std::ops::Range;
 use bytemuck::Pod;
 
 use crate::checkpoint::progress::ProgressCounter;
-use crate::checkpoint::read::blocks::{Generic, Pool, block_entries, blocks, dispatch, zero_bits};
-use crate::checkpoint::read::parameter::Parameter;
-use crate::checkpoint::read::{Checkpoint, Dtype};
+use crate::checkpoint::read::Checkpoint;
+use crate::checkpoint::read::blocks::{Pool, block_entries, blocks};
+use crate::checkpoint::read::parameter::ParameterEntry;
 use crate::checkpoint::{CheckpointError, Observer, Phase};
 use crate::element::Element;
+use crate::file::dtype::{Dtype, with_dtype, with_word};
 use crate::tensor::parallel;
 
-/// What is in a checkpoint.
+/// The contents of a checkpoint.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Inspection {
-    /// The tensors in the order of the shards, and of their data within each. A pruned tensor, which is two tensors in the
-    /// file, is one here, under its plain name.
+    /// The tensors, ordered by shard and by position in the shard. A pruned tensor, stored as `w_orig` and `w_mask`, is one
+    /// tensor `w` here.
     pub tensors: Vec<TensorInspection>,
 }
 
-/// What is in a tensor.
+/// The contents of a tensor.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TensorInspection {
     /// Its name.
@@ -27,50 +28,52 @@ pub struct TensorInspection {
     pub dtype: Dtype,
     /// Its shape.
     pub shape: Vec<usize>,
-    /// The shard that it is in, an index into [`Checkpoint::shards`]. Of a pruned tensor, its original.
+    /// The shard that has the tensor, or its original, as an index into [`Checkpoint::shards`].
     pub shard: usize,
     /// The number of its entries.
     pub entries: usize,
-    /// How many of its entries are 0 or -0, of a pruned tensor after its mask; `None` for a dtype that this crate cannot
-    /// read, such as F4.
+    /// The number of entries that are 0 or -0, counted after the mask of a pruned tensor. `None` for a dtype that this crate
+    /// cannot read, such as F4.
     pub zeros: Option<usize>,
-    /// Of a pruned tensor, that is one with `_orig` and `_mask`, how many entries the mask prunes.
+    /// The number of entries that the mask prunes, if the tensor has one.
     pub masked: Option<usize>,
-    /// What it takes in the file; of a pruned tensor, original and mask together.
+    /// Its length in the file, in bytes. For a pruned tensor, the sum for original and mask.
     pub bytes: u64,
-    /// What its values would take if the zeros were left out; `None` where [`zeros`](Self::zeros) is.
+    /// The bytes that its values take if zeros are not stored; `None` where [`zeros`](Self::zeros) is.
     pub packed: Option<Packed>,
-    /// The magnitudes of its nonzero entries; `None` if they were not asked for, and for other dtypes than F32, F64, F16
-    /// and BF16.
+    /// The magnitudes of its nonzero entries; `None` if they were not requested, and for dtypes other than F32, F64, F16 and
+    /// BF16.
     pub magnitudes: Option<Magnitudes>,
 }
 
-/// What a tensor would take in bytes, its entries in their own dtype.
+/// The bytes that the values of a tensor take in dense and sparse formats, in their own dtype.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Packed {
-    /// As it is, without a mask.
+    /// All entries, without a mask.
     pub dense: u64,
-    /// One bit for each entry, and the nonzero ones.
+    /// One bit per entry, and the nonzero entries.
     pub bitmask: u64,
-    /// As a compressed sparse row matrix whose rows are the first dimension (a single row, if it is the only one): the nonzero entries, a column index of 4 bytes
-    /// for each (of 8 beyond 2^31 columns), and an offset for each row and one more, of 4 bytes (of 8 beyond 2^31 nonzero
-    /// entries).
+    /// A compressed sparse row matrix: the nonzero entries, a column index for each, and an offset for each row and one more.
+    ///
+    /// The first of several dimensions gives the rows; a vector is one row. Column indices take 4 bytes for up to
+    /// `i32::MAX` columns, and offsets for up to `i32::MAX` nonzero entries; otherwise 8.
     pub csr: u64,
 }
 
 /// The distribution of the magnitudes of a tensor's nonzero entries.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Magnitudes {
-    /// The smallest, if there is one. In a tensor pruned by magnitude, no magnitude below it was kept.
+    /// The smallest that is not NaN, if there is one. In a tensor pruned by magnitude, all kept entries have at least this
+    /// magnitude.
     pub smallest: Option<f64>,
     /// The largest that is not NaN, if there is one.
     pub largest: Option<f64>,
-    /// Pairs of an exponent e and how many entries have a magnitude from 2^e to below 2^(e + 1), in ascending order;
-    /// exponents without entries are left out.
+    /// Pairs of an exponent e and the number of entries with a magnitude from 2^e to below 2^(e + 1), in ascending order.
+    /// Exponents without entries are omitted.
     pub log2: Vec<(i32, u64)>,
-    /// How many entries are infinite.
+    /// The number of infinite entries.
     pub infinite: u64,
-    /// How many are NaN.
+    /// The number of NaN entries.
     pub nan: u64,
 }
 
@@ -79,11 +82,11 @@ const LOWEST: i32 = -1074;
 /// The number of exponents of finite `f64`s.
 const EXPONENTS: usize = 1074 + 1024;
 
-/// Reads a checkpoint and counts its zeros; with `magnitudes`, also the distribution of what is not zero.
+/// Reads a checkpoint and counts its zeros. If `magnitudes` is `true`, also returns the distribution of nonzero magnitudes.
 ///
 /// ```
-/// # let folder = tempfile::tempdir()?;
-/// # let path = folder.path().join("layer.safetensors");
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("layer.safetensors");
 /// # let layer = prune::ParameterStore::from_iter([("weight", ndarray::arr2(&[[0.0_f32, -2.0], [3.0, -0.0]]))]);
 /// # prune::safetensors::save_file(&layer, &path)?;
 /// use prune::checkpoint::{Checkpoint, inspect};
@@ -99,55 +102,50 @@ const EXPONENTS: usize = 1074 + 1024;
 ///
 /// # Errors
 ///
-/// [`CheckpointError::Read`], [`CheckpointError::Changed`], [`CheckpointError::MaskValue`], [`CheckpointError::Stopped`].
+/// - [`CheckpointError::Read`] if a file cannot be read, [`CheckpointError::Changed`] if it has changed since it was opened.
+/// - [`CheckpointError::MaskValue`] if a mask has an entry other than 0 and 1.
+/// - [`CheckpointError::Stopped`] if the observer stops the run.
 pub fn inspect(
     checkpoint: &Checkpoint,
     magnitudes: bool,
     observer: &dyn Observer,
 ) -> Result<Inspection, CheckpointError> {
     let total = checkpoint.parameters.iter().map(|parameter| checkpoint.tensors[parameter.weights].bytes).sum();
-    let meter = ProgressCounter::new(observer, Phase::Processing, total);
-    let look = Look { checkpoint, pool: &Pool::default(), meter: &meter, magnitudes };
-    let tensors = checkpoint.parameters.iter().map(|parameter| look.inspect(parameter));
+    let progress = ProgressCounter::new(observer, Phase::Processing, total);
+    let inspector = Inspector { checkpoint, pool: &Pool::default(), progress: &progress, magnitudes };
+    let tensors = checkpoint.parameters.iter().map(|parameter| inspector.inspect(parameter));
     let tensors = tensors.collect::<Result<_, _>>()?;
     checkpoint.check_unchanged()?;
-    meter.finish()?;
+    progress.finish()?;
     Ok(Inspection { tensors })
 }
 
-struct Look<'l, 'o> {
-    checkpoint: &'l Checkpoint,
-    pool: &'l Pool,
-    meter: &'l ProgressCounter<'o>,
+/// Inspects the tensors of a checkpoint.
+struct Inspector<'i, 'o> {
+    checkpoint: &'i Checkpoint,
+    pool: &'i Pool,
+    progress: &'i ProgressCounter<'o>,
     magnitudes: bool,
 }
 
-/// What one thread has counted.
+/// The counts of one thread.
 #[derive(Default)]
 struct Counts {
     zeros: usize,
     masked: usize,
     smallest: Option<f64>,
     largest: Option<f64>,
-    /// By exponent, from the lowest on; empty if they are not asked for.
+    /// By exponent, beginning with the lowest; empty if magnitudes were not requested.
     log2: Vec<u64>,
     infinite: u64,
     nan: u64,
 }
 
-impl Look<'_, '_> {
-    fn inspect(&self, parameter: &Parameter) -> Result<TensorInspection, CheckpointError> {
+impl Inspector<'_, '_> {
+    fn inspect(&self, parameter: &ParameterEntry) -> Result<TensorInspection, CheckpointError> {
         let tensor = &self.checkpoint.tensors[parameter.weights];
         let mask = parameter.mask.map(|mask| &self.checkpoint.tensors[mask]);
-        let size = zero_bits(parameter.dtype);
-        let counts = match size {
-            _ if parameter.dtype.can_be_pruned() => Some(dispatch(parameter.dtype, Floats { look: self, parameter })?),
-            Some((1, bits)) => Some(self.count(parameter, |x: u8| u64::from(x) & bits == 0)?),
-            Some((2, bits)) => Some(self.count(parameter, |x: u16| u64::from(x) & bits == 0)?),
-            Some((4, bits)) => Some(self.count(parameter, |x: u32| u64::from(x) & bits == 0)?),
-            Some((_, bits)) => Some(self.count(parameter, |x: u64| x & bits == 0)?),
-            None => None,
-        };
+        let counts = self.count(parameter)?;
         let zeros = counts.as_ref().map(|counts| counts.zeros);
         Ok(TensorInspection {
             name: parameter.name.clone(),
@@ -158,61 +156,62 @@ impl Look<'_, '_> {
             zeros,
             masked: mask.and(counts.as_ref()).map(|counts| counts.masked),
             bytes: tensor.bytes + mask.map_or(0, |mask| mask.bytes),
-            packed: size
-                .zip(zeros)
-                .map(|((size, _), zeros)| Packed::of(&parameter.shape, parameter.entries, zeros, size)),
+            packed: zeros.map(|zeros| Packed::of(&parameter.shape, parameter.entries, zeros, parameter.dtype)),
             magnitudes: counts.filter(|_| self.magnitudes && parameter.dtype.can_be_pruned()).map(Magnitudes::of),
         })
     }
 
-    /// Adds what `add` finds in each block.
+    /// Counts the zeros of a tensor, and all else for a dtype that can be pruned. Returns `None` for a dtype that this crate
+    /// cannot read.
+    fn count(&self, parameter: &ParameterEntry) -> Result<Option<Counts>, CheckpointError> {
+        let zero = parameter.dtype.zero_bits();
+        with_dtype!(
+            parameter.dtype,
+            A: Element => self.count_floats::<A>(parameter).map(Some),
+            else => zero
+                .map(|zero| with_word!(zero.word, W => self.count_zeros::<W>(parameter, zero.nonzero)))
+                .transpose(),
+        )
+    }
+
+    /// Calls `add` for each block, and adds up the counts.
     fn fold(
         &self,
-        parameter: &Parameter,
+        parameter: &ParameterEntry,
         size: usize,
         add: impl Fn(&mut Counts, Range<usize>) -> Result<(), CheckpointError> + Send + Sync,
     ) -> Result<Counts, CheckpointError> {
         let ranges: Vec<_> = blocks(parameter.entries, block_entries(size)).collect();
         let add = |mut counts, number: usize| {
-            self.meter.add((ranges[number].len() * size) as u64)?;
+            self.progress.add((ranges[number].len() * size) as u64)?;
             add(&mut counts, ranges[number].clone())?;
             Ok(counts)
         };
         parallel::try_fold(ranges.len(), parameter.entries, Counts::default, add, Counts::merged)
     }
 
-    /// Of a tensor that cannot be pruned, the zeros.
-    fn count<T: Pod>(
+    /// Counts the elements that have none of the bits `nonzero`.
+    fn count_zeros<W: Pod + Into<u64>>(
         &self,
-        parameter: &Parameter,
-        is_zero: impl Fn(T) -> bool + Send + Sync,
+        parameter: &ParameterEntry,
+        nonzero: u64,
     ) -> Result<Counts, CheckpointError> {
         let tensor = &self.checkpoint.tensors[parameter.weights];
-        self.fold(parameter, size_of::<T>(), |counts, range| {
+        self.fold(parameter, size_of::<W>(), |counts, range| {
             self.pool.with(|scratch| {
-                let entries = self.checkpoint.entries::<T>(tensor, range, &mut scratch.weights)?;
-                counts.zeros += entries.iter().filter(|&&x| is_zero(x)).count();
+                let entries = self.checkpoint.entries::<W>(tensor, range, &mut scratch.weights)?;
+                counts.zeros += entries.iter().filter(|&&x| x.into() & nonzero == 0).count();
                 Ok(())
             })
         })
     }
-}
 
-struct Floats<'l, 'o> {
-    look: &'l Look<'l, 'o>,
-    parameter: &'l Parameter,
-}
-
-impl Generic for Floats<'_, '_> {
-    type Output = Result<Counts, CheckpointError>;
-
-    fn run<A: Element>(self) -> Self::Output {
-        let Self { look, parameter } = self;
-        look.fold(parameter, size_of::<A>(), |counts, range| {
-            look.pool.with(|scratch| {
-                let values = look.checkpoint.values::<A>(parameter, range, scratch)?;
+    fn count_floats<A: Element>(&self, parameter: &ParameterEntry) -> Result<Counts, CheckpointError> {
+        self.fold(parameter, size_of::<A>(), |counts, range| {
+            self.pool.with(|scratch| {
+                let values = self.checkpoint.values::<A>(parameter, range, scratch)?;
                 counts.zeros += values.iter().filter(|x| x.is_zero()).count();
-                if look.magnitudes {
+                if self.magnitudes {
                     counts.log2.resize(EXPONENTS, 0);
                     for x in values.iter().filter(|x| !x.is_zero()) {
                         counts.add(num_traits::cast(x.widen_abs()).unwrap_or(f64::NAN));
@@ -242,7 +241,7 @@ impl Counts {
         }
         let bits = x.to_bits();
         let exponent = (bits >> 52) as usize;
-        // Without an exponent of its own, the highest bit tells.
+        // A subnormal number has no exponent; its highest bit gives the magnitude.
         self.log2[if exponent > 0 { exponent + 51 } else { bits.ilog2() as usize }] += 1;
     }
 
@@ -268,8 +267,9 @@ impl Magnitudes {
 }
 
 impl Packed {
-    fn of(shape: &[usize], entries: usize, zeros: usize, size: usize) -> Self {
-        let index = |most: usize| if most > i32::MAX as usize { 8 } else { 4 };
+    fn of(shape: &[usize], entries: usize, zeros: usize, dtype: Dtype) -> Self {
+        let size = dtype.bits() / 8;
+        let index = |max: usize| if max > i32::MAX as usize { 8 } else { 4 };
         let nonzero = entries - zeros;
         let rows = if shape.len() < 2 { 1 } else { shape[0] };
         let columns = entries.checked_div(rows).unwrap_or(0);
@@ -286,28 +286,28 @@ impl Packed {
 
 #[cfg(test)]
 mod tests {
-    use crate::checkpoint::Packed;
+    use super::*;
 
-    const MOST: usize = i32::MAX as usize;
+    const MAX: usize = i32::MAX as usize;
 
-    /// Indices of 4 bytes as long as they suffice, of columns and of entries.
+    /// Indices of columns and of entries take 4 bytes if that suffices.
     #[test]
     fn sparse_rows_of_large_tensors() {
         let csr = |shape: &[usize], nonzero: usize| {
             let entries = shape.iter().product();
-            Packed::of(shape, entries, entries - nonzero, 1).csr
+            Packed::of(shape, entries, entries - nonzero, Dtype(safetensors::Dtype::U8)).csr
         };
-        // The nonzero entries, a column for each, and 3 offsets.
-        assert_eq!(csr(&[2, MOST], 5), 5 + 5 * 4 + 3 * 4);
-        assert_eq!(csr(&[2, MOST + 1], 5), 5 + 5 * 8 + 3 * 4);
-        let most = MOST as u64;
-        assert_eq!(csr(&[2, MOST], MOST), most + most * 4 + 3 * 4);
-        assert_eq!(csr(&[2, MOST], MOST + 1), (most + 1) + (most + 1) * 4 + 3 * 8);
+        // The nonzero entries, a column index for each, and 3 offsets.
+        assert_eq!(csr(&[2, MAX], 5), 5 + 5 * 4 + 3 * 4);
+        assert_eq!(csr(&[2, MAX + 1], 5), 5 + 5 * 8 + 3 * 4);
+        let max = MAX as u64;
+        assert_eq!(csr(&[2, MAX], MAX), max + max * 4 + 3 * 4);
+        assert_eq!(csr(&[2, MAX], MAX + 1), (max + 1) + (max + 1) * 4 + 3 * 8);
     }
 
     #[test]
     fn rows_are_the_first_dimension_if_there_are_others() {
-        let csr = |shape: &[usize]| Packed::of(shape, shape.iter().product(), 0, 2).csr;
+        let csr = |shape: &[usize]| Packed::of(shape, shape.iter().product(), 0, Dtype(safetensors::Dtype::I16)).csr;
         assert_eq!(csr(&[]), 2 + 4 + 2 * 4);
         assert_eq!(csr(&[6]), 6 * (2 + 4) + 2 * 4);
         assert_eq!(csr(&[3, 2]), 6 * (2 + 4) + 4 * 4);

@@ -1,17 +1,17 @@
-//! A mask of one bit per entry: entry `i` is bit `i % 8` of byte `i / 8`, and what is left of the last byte is 0.
+//! Masks of one bit per entry: entry `i` is bit `i % 8` of byte `i / 8`, and the remaining bits of the last byte are 0.
 
-/// The number of bytes for so many entries.
+/// Returns the number of bytes that a number of entries takes.
 pub(crate) fn packed_len(entries: usize) -> usize {
     entries.div_ceil(8)
 }
 
-/// The bits of a mask in row-major order.
+/// Packs a mask in row-major order.
 pub(crate) fn pack(mask: &[bool]) -> Vec<u8> {
     let byte = |bits: &[bool]| bits.iter().rev().fold(0, |byte, &kept| byte << 1 | u8::from(kept));
     mask.chunks(8).map(byte).collect()
 }
 
-/// The mask of so many entries that bits stand for, if there is a bit for each and no other bit is 1.
+/// Unpacks a mask. Returns `None` unless there are as many bytes as the entries take, with padding of 0.
 pub(crate) fn unpack(bits: &[u8], entries: usize) -> Option<Vec<bool>> {
     if bits.len() != packed_len(entries) {
         return None;
@@ -33,7 +33,7 @@ mod tests {
     }
 
     #[test]
-    fn masks_of_any_length_survive() {
+    fn masks_of_any_length_are_unpacked() {
         for entries in 0..40 {
             let mask: Vec<bool> = (0..entries).map(|i| i % 3 == 0).collect();
             assert_eq!(pack(&mask).len(), packed_len(entries));
@@ -42,7 +42,7 @@ mod tests {
     }
 
     #[test]
-    fn bits_that_stand_for_nothing_are_refused() {
+    fn padding_and_other_lengths_are_refused() {
         assert_eq!(unpack(&[0b100], 2), None);
         assert_eq!(unpack(&[0b11], 2), Some(vec![true, true]));
         assert_eq!(unpack(&[0, 0], 8), None);

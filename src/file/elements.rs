@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 use bytemuck::{AnyBitPattern, NoUninit};
 
-/// The elements that bytes stand for. What is left over after the last whole element is ignored.
+/// Decodes elements. Bytes after the last whole element are ignored.
 pub(crate) fn decode<T: AnyBitPattern>(bytes: &[u8]) -> impl ExactSizeIterator<Item = T> {
-    // Files do not align their tensors, so each element is read by itself; the compiler makes one copy of it.
+    // Files do not align their tensors, so elements are read one by one; the compiler turns this into one copy.
     bytes.chunks_exact(size_of::<T>()).map(|element| {
         if cfg!(target_endian = "big") {
             bytemuck::pod_read_unaligned(&element.iter().rev().copied().collect::<Vec<_>>())
@@ -16,7 +16,7 @@ pub(crate) fn decode<T: AnyBitPattern>(bytes: &[u8]) -> impl ExactSizeIterator<I
     })
 }
 
-/// The bytes of elements, where they lie if this machine is little-endian too.
+/// Encodes elements, without a copy if this machine is little-endian.
 pub(crate) fn encode<T: NoUninit>(elements: &[T]) -> Cow<'_, [u8]> {
     let bytes = bytemuck::cast_slice(elements);
     if cfg!(target_endian = "big") {

@@ -1,8 +1,9 @@
 use std::error::Error;
+use std::io;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::path::PathBuf;
-use std::{fmt, io};
 
+use crate::file::escape::Quoted;
 use crate::file::names;
 
 /// Why a file was not written, or not loaded.
@@ -171,29 +172,3 @@ pub enum StateDictError {
 // Nothing in an error changes after it was made, whatever its source is; a `dyn Error` just does not say so.
 impl UnwindSafe for StateDictError {}
 impl RefUnwindSafe for StateDictError {}
-
-/// What a parser said, without the control characters that it may have quoted from a stranger's file.
-pub(crate) fn escaped(error: impl Error) -> Box<dyn Error + Send + Sync> {
-    Escaped(&error.to_string()).to_string().into()
-}
-
-/// A name in backticks, without the control characters that a stranger's file may have put into it.
-pub(crate) struct Quoted<'a>(pub(crate) &'a str);
-
-impl fmt::Display for Quoted<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}`", Escaped(self.0))
-    }
-}
-
-/// A text whose control characters are escaped.
-struct Escaped<'a>(&'a str);
-
-impl fmt::Display for Escaped<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for c in self.0.chars() {
-            if c.is_control() { write!(f, "{}", c.escape_default())? } else { write!(f, "{c}")? }
-        }
-        Ok(())
-    }
-}

@@ -1,35 +1,36 @@
-//! The header of a file: eight bytes with its length, and JSON that tells name, dtype, shape and place of each tensor.
+//! The header of a file: its length in eight bytes, then JSON with the name, dtype, shape and offsets of each tensor.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, HashSet};
-use std::fmt;
+use std::collections::BTreeMap;
 
 use ::safetensors::Dtype;
-use ::safetensors::tensor::{Metadata, TensorInfo};
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use ::safetensors::tensor::{Metadata as Layout, TensorInfo};
+use serde::de::{Deserialize, Deserializer, Error, MapAccess};
 
-use crate::file::error::{StateDictError, escaped};
+use crate::file::error::StateDictError;
+use crate::file::escape::escaped;
+use crate::file::json::{self, UniqueObject};
 use crate::file::names;
 
-/// The length of what stands before the header: its own length, as a little-endian `u64`.
+/// The length of the prefix of a file: the length of its header, as a little-endian `u64`.
 pub(crate) const PREFIX: usize = size_of::<u64>();
 /// The longest header that the format allows.
 const LIMIT: u64 = 100_000_000;
 
-/// A header that was found to be valid: every tensor has its own name and place, and together they fill the data.
+/// A valid header: tensor names are unique, and the tensors together fill the data without overlaps.
 #[derive(Debug)]
 pub(crate) struct Header {
     /// The tensors in the order of their data.
     pub(crate) tensors: Vec<(String, TensorInfo)>,
-    /// What stands under the name that the format keeps for itself.
-    pub(crate) metadata: Option<Notes>,
+    /// The value of the reserved name.
+    pub(crate) metadata: Option<Metadata>,
 }
 
-/// Free text, by keys in the order of the alphabet.
-pub(crate) type Notes = BTreeMap<String, String>;
+/// Free text by alphabetically ordered keys.
+pub(crate) type Metadata = BTreeMap<String, String>;
 
 impl Header {
-    /// The length of the header of a file, from the beginning of the file and its length.
+    /// Returns the length of the header, from the beginning of a file and the length of the file.
     pub(crate) fn length(beginning: &[u8], file_len: u64) -> Result<u64, StateDictError> {
         let Some((prefix, _)) = beginning.split_first_chunk::<PREFIX>() else {
             return Err(StateDictError::Truncated { expected: PREFIX as u64, found: file_len });
@@ -45,9 +46,9 @@ impl Header {
         Ok(length)
     }
 
-    /// The header of a file of a certain length.
+    /// Parses the header of a file of a given length.
     pub(crate) fn parse(json: &[u8], file_len: u64) -> Result<Self, StateDictError> {
-        // Of what it passes over, the parser would not look at the characters.
+        // serde_json does not validate UTF-8 in values that it skips.
         let json =
             std::str::from_utf8(json).map_err(|source| StateDictError::InvalidHeader { source: source.into() })?;
         let Entries { mut tensors, metadata, repeated } =
@@ -57,9 +58,9 @@ impl Header {
         }
         // Stable, so that tensors without data keep the order of the header.
         tensors.sort_by_key(|(_, info)| info.data_offsets);
-        let layout = Metadata::new(None, tensors.clone())
+        let layout = Layout::new(None, tensors.clone())
             .map_err(|source| StateDictError::InvalidLayout { source: escaped(source) })?;
-        // Offsets go up to the largest number there is, so the sum may not fit.
+        // Offsets may be as large as u64::MAX, so the sum may overflow.
         let expected = (layout.data_len() as u64).saturating_add(PREFIX as u64 + json.len() as u64);
         match expected.cmp(&file_len) {
             Ordering::Greater => Err(StateDictError::Truncated { expected, found: file_len }),
@@ -68,7 +69,7 @@ impl Header {
         }
     }
 
-    /// The header of a file to be written, with its prefix. The data follows in the order of the tensors.
+    /// Encodes the header of a file, with its prefix. The data follows in the order of the tensors.
     ///
     /// Unlike `safetensors::serialize`, this keeps the order in which a module has its parameters.
     pub(crate) fn encode<'a>(
@@ -77,9 +78,9 @@ impl Header {
         Self::encode_with(None, tensors)
     }
 
-    /// [`encode`](Self::encode) with metadata, which comes first.
+    /// Encodes a header that begins with metadata, if there is any.
     pub(crate) fn encode_with<'a>(
-        metadata: Option<&Notes>,
+        metadata: Option<&Metadata>,
         tensors: impl IntoIterator<Item = (&'a str, Dtype, impl AsRef<[usize]>)>,
     ) -> Result<Vec<u8>, StateDictError> {
         let mut end = 0;
@@ -88,18 +89,18 @@ impl Header {
             end += shape.iter().product::<usize>() * dtype.bitsize() / 8;
             (name.to_owned(), TensorInfo { dtype, shape: shape.to_vec(), data_offsets: (start, end) })
         });
-        let layout = Metadata::new(None, tensors.collect())
+        let layout = Layout::new(None, tensors.collect())
             .map_err(|source| StateDictError::InvalidLayout { source: escaped(source) })?;
         let invalid = |source: serde_json::Error| StateDictError::InvalidHeader { source: escaped(source) };
         let mut json = serde_json::to_vec(&layout).map_err(invalid)?;
         if let Some(metadata) = metadata {
-            // The `safetensors` crate would write the keys in another order every time.
+            // The `safetensors` crate would write the keys in a random order.
             let mut first = format!("{{\"{}\":", names::RESERVED).into_bytes();
             first.extend(serde_json::to_vec(metadata).map_err(invalid)?);
             first.push(if json.len() > 2 { b',' } else { b'}' });
             json.splice(..if json.len() > 2 { 1 } else { 2 }, first);
         }
-        // Padded with spaces, so that the data is aligned in memory that is.
+        // Padded with spaces, so that the data is aligned to eight bytes.
         json.resize(json.len().next_multiple_of(PREFIX), b' ');
         let found = json.len() as u64;
         if found > LIMIT {
@@ -109,42 +110,41 @@ impl Header {
     }
 }
 
-/// The JSON object of a header. The types of the `safetensors` crate would let the last of two equal names win.
+/// The JSON object of a header.
+#[derive(Default)]
 struct Entries {
     tensors: Vec<(String, TensorInfo)>,
-    metadata: Option<Notes>,
+    metadata: Option<Metadata>,
     repeated: Option<String>,
 }
 
 impl<'de> Deserialize<'de> for Entries {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Object;
+        json::deserialize::<Self, D>(deserializer)
+    }
+}
 
-        impl<'de> Visitor<'de> for Object {
-            type Value = Entries;
+impl<'de> UniqueObject<'de> for Entries {
+    type Value = Self;
+    const EXPECTED: &'static str = "an object with a tensor for each name";
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object with a tensor for each name")
-            }
-
-            fn visit_map<M: MapAccess<'de>>(self, mut object: M) -> Result<Entries, M::Error> {
-                let mut entries = Entries { tensors: Vec::new(), metadata: None, repeated: None };
-                let mut seen = HashSet::new();
-                while let Some(name) = object.next_key::<String>()? {
-                    if !seen.insert(name.clone()) {
-                        entries.repeated.get_or_insert(name.clone());
-                    }
-                    if name == names::RESERVED {
-                        entries.metadata = object.next_value()?;
-                    } else {
-                        entries.tensors.push((name, object.next_value()?));
-                    }
-                }
-                Ok(entries)
-            }
+    fn read<M: MapAccess<'de>>(&mut self, name: String, object: &mut M) -> Result<(), M::Error> {
+        if name == names::RESERVED {
+            self.metadata = object.next_value()?;
+        } else {
+            self.tensors.push((name, object.next_value()?));
         }
+        Ok(())
+    }
 
-        deserializer.deserialize_map(Object)
+    /// A name that occurs twice has a variant of its own, which comes after the errors of the JSON that follows.
+    fn repeated<E: Error>(&mut self, name: &str) -> Result<(), E> {
+        self.repeated.get_or_insert(name.to_owned());
+        Ok(())
+    }
+
+    fn finish<E: Error>(self) -> Result<Self, E> {
+        Ok(self)
     }
 }
 
@@ -154,11 +154,11 @@ mod tests {
 
     #[test]
     fn metadata_comes_first_before_any_number_of_tensors() {
-        let notes = Notes::from([("format".to_owned(), "pt".to_owned())]);
+        let pytorch = Metadata::from([("format".to_owned(), "pt".to_owned())]);
         for count in 0..3 {
             let names: Vec<String> = (0..count).map(|i| i.to_string()).collect();
             let tensors = || names.iter().map(|name| (name.as_str(), Dtype::U8, [1_usize]));
-            for metadata in [None, Some(&notes)] {
+            for metadata in [None, Some(&pytorch)] {
                 let header = Header::encode_with(metadata, tensors()).unwrap();
                 let (prefix, json) = header.split_at(PREFIX);
                 assert_eq!(prefix, (json.len() as u64).to_le_bytes());

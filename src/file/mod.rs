@@ -1,10 +1,14 @@
-//! Safetensors files on disk: what state dicts and checkpoints share.
+//! Safetensors files on disk: the code that state dicts and checkpoints share.
 
 pub(crate) mod atomic;
 pub(crate) mod bits;
+pub(crate) mod dtype;
 pub(crate) mod elements;
 pub(crate) mod error;
+pub(crate) mod escape;
 pub(crate) mod header;
+pub(crate) mod json;
+pub(crate) mod mask_file;
 pub(crate) mod names;
 pub(crate) mod open;
 pub(crate) mod positional;

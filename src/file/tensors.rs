@@ -1,35 +1,36 @@
-//! A whole file in memory: names to tensors.
+//! A whole file in memory: its tensors, as views of its bytes.
 
 use std::collections::HashMap;
 
-use ::safetensors::Dtype;
+use ::safetensors::Dtype as StoredDtype;
 use bytemuck::AnyBitPattern;
-use half::{bf16, f16};
 use ndarray::{ArrayD, IxDyn};
 use num_traits::{Num, ToPrimitive};
 
+use crate::file::dtype::{Dtype, with_dtype};
 use crate::file::elements::decode;
 use crate::file::error::StateDictError;
 use crate::file::header::{Header, PREFIX};
 use crate::mask::Mask;
 
-/// What was parsed of a file's bytes.
+/// The header of a file, and the data that it describes.
 #[derive(Debug)]
-pub(crate) struct File<'b> {
-    header: Header,
-    data: &'b [u8],
+pub(crate) struct FileView<'b> {
+    pub(crate) header: Header,
+    pub(crate) data: &'b [u8],
 }
 
-/// A tensor of a file, where it lies.
+/// A tensor of a file.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Tensor<'f> {
+pub(crate) struct TensorView<'f> {
     pub(crate) name: &'f str,
-    pub(crate) dtype: Dtype,
+    pub(crate) dtype: StoredDtype,
     pub(crate) shape: &'f [usize],
-    pub(crate) data: &'f [u8],
+    data: &'f [u8],
 }
 
-impl<'b> File<'b> {
+impl<'b> FileView<'b> {
+    /// Parses the header, which describes all of the bytes.
     pub(crate) fn parse(bytes: &'b [u8]) -> Result<Self, StateDictError> {
         let file_len = bytes.len() as u64;
         // Not longer than the bytes, so it fits.
@@ -38,48 +39,34 @@ impl<'b> File<'b> {
         Ok(Self { header: Header::parse(json, file_len)?, data })
     }
 
-    /// The tensors in the order of their data.
-    pub(crate) fn tensors(&self) -> impl ExactSizeIterator<Item = Tensor<'_>> {
+    /// Returns the tensors in the order of their data.
+    pub(crate) fn tensors(&self) -> impl ExactSizeIterator<Item = TensorView<'_>> {
         self.header.tensors.iter().map(|(name, info)| {
             let (start, end) = info.data_offsets;
-            Tensor { name, dtype: info.dtype, shape: &info.shape, data: &self.data[start..end] }
+            TensorView { name, dtype: info.dtype, shape: &info.shape, data: &self.data[start..end] }
         })
     }
 
-    /// The tensors by name.
-    pub(crate) fn by_name(&self) -> HashMap<&str, Tensor<'_>> {
+    /// Returns the tensors by name.
+    pub(crate) fn by_name(&self) -> HashMap<&str, TensorView<'_>> {
         self.tensors().map(|tensor| (tensor.name, tensor)).collect()
     }
 }
 
-/// Reads a tensor as a mask, for the dtype that it was chosen for.
-pub(crate) type MaskReader = fn(&Tensor<'_>) -> Result<Mask, StateDictError>;
+/// A function that reads a tensor of a certain dtype as a mask.
+pub(crate) type MaskReader = fn(&TensorView<'_>) -> Result<Mask, StateDictError>;
 
-impl Tensor<'_> {
-    /// The elements, which are of the dtype of `T`, as an array.
+impl TensorView<'_> {
+    /// Copies the elements, which are of the dtype of `T`, into an array.
     pub(crate) fn array<T: AnyBitPattern>(&self) -> Result<ArrayD<T>, StateDictError> {
         self.shaped(decode(self.data).collect())
     }
 
-    /// How to read it as a mask, if its dtype can hold one.
+    /// Returns the function that reads the tensor as a mask, or `None` if its dtype has no 0 and 1.
     ///
     /// PyTorch's masks have the dtype of what was ranked, which may be any importance scores.
     pub(crate) fn mask_reader(&self) -> Option<MaskReader> {
-        Some(match self.dtype {
-            Dtype::BOOL | Dtype::U8 => read_mask::<u8>,
-            Dtype::I8 => read_mask::<i8>,
-            Dtype::I16 => read_mask::<i16>,
-            Dtype::U16 => read_mask::<u16>,
-            Dtype::I32 => read_mask::<i32>,
-            Dtype::U32 => read_mask::<u32>,
-            Dtype::I64 => read_mask::<i64>,
-            Dtype::U64 => read_mask::<u64>,
-            Dtype::F16 => read_mask::<f16>,
-            Dtype::BF16 => read_mask::<bf16>,
-            Dtype::F32 => read_mask::<f32>,
-            Dtype::F64 => read_mask::<f64>,
-            _ => return None,
-        })
+        with_dtype!(Dtype(self.dtype), T: Number => Some(read_mask::<T>), else => None)
     }
 
     fn shaped<T>(&self, elements: Vec<T>) -> Result<ArrayD<T>, StateDictError> {
@@ -90,7 +77,7 @@ impl Tensor<'_> {
         })
     }
 
-    /// `Ok` when the tensor has the shape of what it is for.
+    /// Returns an error unless the tensor has this shape.
     pub(crate) fn check_shape(&self, expected: &[usize]) -> Result<(), StateDictError> {
         if self.shape == expected {
             return Ok(());
@@ -100,8 +87,8 @@ impl Tensor<'_> {
     }
 }
 
-/// The mask that zeros and ones stand for.
-fn read_mask<T: AnyBitPattern + Num + ToPrimitive>(tensor: &Tensor<'_>) -> Result<Mask, StateDictError> {
+/// Reads zeros and ones.
+fn read_mask<T: AnyBitPattern + Num + ToPrimitive>(tensor: &TensorView<'_>) -> Result<Mask, StateDictError> {
     let elements = || decode::<T>(tensor.data);
     if let Some((position, element)) = elements().enumerate().find(|(_, x)| !x.is_zero() && !x.is_one()) {
         let (index, found) = (index_of(position, tensor.shape), element.to_f64().unwrap_or(f64::NAN));
@@ -110,7 +97,7 @@ fn read_mask<T: AnyBitPattern + Num + ToPrimitive>(tensor: &Tensor<'_>) -> Resul
     tensor.shaped(elements().map(|x| x.is_one()).collect())
 }
 
-/// The index of the entry at a row-major position.
+/// Returns the index of the entry at a row-major position.
 pub(crate) fn index_of(position: usize, shape: &[usize]) -> Vec<usize> {
     let mut rest = position;
     let mut index = vec![0; shape.len()];

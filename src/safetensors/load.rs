@@ -4,49 +4,51 @@ use std::path::Path;
 use crate::element::Element;
 use crate::file::error::StateDictError;
 use crate::file::open;
-use crate::file::tensors::File;
+use crate::file::tensors::FileView;
 use crate::module::Module;
 use crate::safetensors::report::LoadReport;
 use crate::safetensors::state_dict::{check_unique, names_of};
-use crate::safetensors::stored::{State, Stored};
+use crate::safetensors::stored::{StoredParameter, StoredParameters};
 use crate::store::ParameterStore;
 
-/// The parameters of a safetensors file, in its order, and what of the file cannot be a parameter of type `A`.
+/// Loads the parameters of a safetensors file, in its order, and reports the tensors that cannot be one of type `A`.
 ///
-/// Nothing can be missing or unexpected. What is pruned in the file is pruned here, its history being one
-/// `CustomFromMask`.
+/// No tensor is reported as missing or unexpected. A parameter that is pruned in the file is pruned in the store, with
+/// one `CustomFromMask` as its history.
 ///
 /// ```
-/// # let folder = tempfile::tempdir()?;
-/// # let path = folder.path().join("layer.safetensors");
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("layer.safetensors");
 /// # let mut layer = prune::ParameterStore::from_iter([("weight", ndarray::Array2::<f32>::ones((4, 4)))]);
 /// # prune::l1_unstructured(&mut layer, "weight", 0.5)?;
 /// # prune::safetensors::save_file(&layer, &path)?;
 /// let (mut layer, report) = prune::safetensors::load_file::<f32>(&path)?;
 /// assert_eq!(report.applied, ["weight_orig", "weight_mask"]);
-/// prune::l1_unstructured(&mut layer, "weight", 0.5)?; // a half of the half that is left
+/// prune::l1_unstructured(&mut layer, "weight", 0.5)?; // half of the remaining half
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
 /// # Errors
 ///
-/// [`StateDictError::Read`], and those of [`from_bytes`].
+/// [`StateDictError::Read`] if the file cannot be read; any error of [`from_bytes`].
 pub fn load_file<A: Element>(path: impl AsRef<Path>) -> Result<(ParameterStore<A>, LoadReport), StateDictError> {
     from_bytes(&read_file(path.as_ref())?)
 }
 
-/// [`load_file`] of a file in memory.
+/// Loads the parameters of a safetensors file in memory, like [`load_file`].
 ///
 /// # Errors
 ///
-/// For bytes that are not a valid file: [`StateDictError::Truncated`], [`StateDictError::TrailingBytes`],
+/// If the bytes are not a valid file: [`StateDictError::Truncated`], [`StateDictError::TrailingBytes`],
 /// [`StateDictError::HeaderTooLarge`], [`StateDictError::InvalidHeader`], [`StateDictError::DuplicateName`],
-/// [`StateDictError::InvalidLayout`], [`StateDictError::ImpossibleShape`]. For a valid file that is not a state dict:
-/// [`StateDictError::PrunedAndPlain`], [`StateDictError::MaskValue`], and [`StateDictError::ShapeMismatch`] between the two
-/// halves of a pruned parameter.
+/// [`StateDictError::InvalidLayout`], [`StateDictError::ImpossibleShape`].
+///
+/// If the file is valid, but not a state dict: [`StateDictError::PrunedAndPlain`] if it has a parameter twice,
+/// [`StateDictError::MaskValue`] if a mask has an entry other than 0 and 1, and [`StateDictError::ShapeMismatch`] if a mask
+/// differs in shape from its original.
 pub fn from_bytes<A: Element>(bytes: &[u8]) -> Result<(ParameterStore<A>, LoadReport), StateDictError> {
-    let file = File::parse(bytes)?;
-    let State { parameters, skipped } = State::of::<A>(&file, &HashSet::new())?;
+    let file = FileView::parse(bytes)?;
+    let StoredParameters { parameters, skipped } = StoredParameters::of::<A>(&file, &HashSet::new())?;
     let mut report = LoadReport { skipped, ..LoadReport::default() };
     let mut store = ParameterStore::new();
     for (name, stored) in parameters {
@@ -58,13 +60,13 @@ pub fn from_bytes<A: Element>(bytes: &[u8]) -> Result<(ParameterStore<A>, LoadRe
 
 /// Loads a safetensors file into a module, by name, as `load_state_dict(strict=False)` does.
 ///
-/// A pruned state makes a parameter pruned that was not, and replaces original and mask of one that was; either way the
-/// history is then one `CustomFromMask`, since nothing that it held made this mask. An unpruned state leaves a pruned
-/// parameter as it is: [`remove`](crate::remove) the pruning first.
+/// A parameter that is pruned in the file becomes pruned in the module, or has its original and mask replaced. Its history
+/// becomes one `CustomFromMask`, since the methods that made the mask are unknown. A parameter that is pruned only in the
+/// module is unchanged: [`remove`](crate::remove) the pruning first.
 ///
 /// # Errors
 ///
-/// [`StateDictError::Read`], and those of [`load_into`].
+/// [`StateDictError::Read`] if the file cannot be read; any error of [`load_into`].
 pub fn load_file_into<M: Module + ?Sized>(
     module: &mut M,
     path: impl AsRef<Path>,
@@ -72,25 +74,25 @@ pub fn load_file_into<M: Module + ?Sized>(
     load_into(module, &read_file(path.as_ref())?)
 }
 
-/// [`load_file_into`] from a file in memory.
+/// Loads a safetensors file in memory into a module, like [`load_file_into`].
 ///
 /// # Errors
 ///
-/// Those of [`from_bytes`]; [`StateDictError::ShapeMismatch`] when a tensor does not have the shape of its parameter;
-/// [`StateDictError::NameClash`] when the module has two parameters of one name. The module is then as it was.
+/// Any error of [`from_bytes`]; [`StateDictError::ShapeMismatch`] if a tensor differs in shape from its parameter;
+/// [`StateDictError::NameClash`] if the module has two parameters of one name. On an error, the module is unchanged.
 pub fn load_into<M: Module + ?Sized>(module: &mut M, bytes: &[u8]) -> Result<LoadReport, StateDictError> {
-    let file = File::parse(bytes)?;
+    let file = FileView::parse(bytes)?;
     let mut parameters = module.named_parameters_mut();
     check_unique(parameters.iter().map(|(name, _)| name))?;
     let own = parameters.iter().map(|(name, _)| name.as_str()).collect();
-    let State { parameters: stored, skipped } = State::of::<M::Elem>(&file, &own)?;
+    let StoredParameters { parameters: stored, skipped } = StoredParameters::of::<M::Elem>(&file, &own)?;
 
     let mut report = LoadReport { skipped, ..LoadReport::default() };
-    let mut stored: indexmap::IndexMap<&str, Option<Stored<'_>>> =
+    let mut stored: indexmap::IndexMap<&str, Option<StoredParameter<'_>>> =
         stored.into_iter().map(|(name, stored)| (name, Some(stored))).collect();
     let mut loaded = Vec::with_capacity(parameters.len());
     for (name, parameter) in &parameters {
-        let fits = |stored: &mut Stored<'_>| stored.is_pruned() || !parameter.is_pruned();
+        let fits = |stored: &mut StoredParameter<'_>| stored.is_pruned() || !parameter.is_pruned();
         match stored.get_mut(name.as_str()).and_then(|stored| stored.take_if(fits)) {
             None => {
                 report.missing.extend(names_of(name, parameter));

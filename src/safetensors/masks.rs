@@ -2,15 +2,13 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::Path;
 
-use ::safetensors::Dtype;
 use ndarray::IxDyn;
 
-use crate::file::bits::{pack, packed_len, unpack};
-use crate::file::elements::{decode, encode};
+use crate::file::bits::{pack, unpack};
 use crate::file::error::StateDictError;
-use crate::file::header::Header;
+use crate::file::mask_file::{EncodedMasks, MaskEntry, MaskShape};
 use crate::file::names;
-use crate::file::tensors::{File, Tensor};
+use crate::file::tensors::FileView;
 use crate::mask::Mask;
 use crate::method::AppliedMask;
 use crate::method::decision::Decision;
@@ -24,10 +22,13 @@ use crate::tensor::flat;
 
 /// Writes the masks of the pruned parameters of a module, one bit per entry.
 ///
-/// For `weight` the file has two tensors. `weight_mask_shape` is a vector of `I64`. `weight_mask_bits` is a vector of
-/// `U8`: entry `i` of the mask, in row-major order, is bit `i % 8` of byte `i / 8`, counted from the lowest, and 1 where the
-/// entry is kept; the bits after the last entry are 0. The file is written like that of
-/// [`save_file`](crate::safetensors::save_file). This reads it with numpy:
+/// For `weight` the file has two tensors:
+///
+/// - `weight_mask_shape` is a vector of `I64`.
+/// - `weight_mask_bits` is a vector of `U8`. Entry `i` of the mask, in row-major order, is bit `i % 8` of byte `i / 8`,
+///   counted from the lowest: 1 if the entry is kept. The bits after the last entry are 0.
+///
+/// The file is replaced as a whole, like that of [`save_file`](crate::safetensors::save_file). It can be read with numpy:
 ///
 /// ```python
 #[doc = include_str!("read_masks.py")]
@@ -35,64 +36,66 @@ use crate::tensor::flat;
 ///
 /// # Errors
 ///
-/// [`StateDictError::Write`]; [`StateDictError::NameClash`] when the module has two pruned parameters of one name.
+/// [`StateDictError::Write`] if the file cannot be written; any error of [`masks_to_bytes`].
 pub fn save_masks<M: Module + ?Sized>(module: &M, path: impl AsRef<Path>) -> Result<(), StateDictError> {
-    let packed = Packed::of(module)?;
-    write_file(path.as_ref(), &packed.header()?, packed.data())
+    let masks = masks_of(module)?;
+    let encoded = encode(&masks)?;
+    write_file(path.as_ref(), &encoded.beginning, masks.iter().map(|(_, mask)| Cow::Owned(pack(flat(mask)))))
 }
 
-/// What [`save_masks`] writes, as bytes.
+/// Returns the bytes that [`save_masks`] writes.
 ///
 /// # Errors
 ///
-/// [`StateDictError::NameClash`] when the module has two pruned parameters of one name.
+/// [`StateDictError::NameClash`] if the module has two pruned parameters of one name; [`StateDictError::HeaderTooLarge`] if
+/// their names are too long for a file.
 pub fn masks_to_bytes<M: Module + ?Sized>(module: &M) -> Result<Vec<u8>, StateDictError> {
-    let packed = Packed::of(module)?;
-    let mut bytes = packed.header()?;
-    packed.data().for_each(|tensor| bytes.extend_from_slice(&tensor));
+    let masks = masks_of(module)?;
+    let EncodedMasks { beginning: mut bytes, len, .. } = encode(&masks)?;
+    bytes.reserve_exact(len as usize - bytes.len());
+    masks.iter().for_each(|(_, mask)| bytes.extend(pack(flat(mask))));
     Ok(bytes)
 }
 
-/// Names and masks of a file that [`save_masks`] wrote, in its order.
+/// Loads the names and masks of a file by [`save_masks`], in its order.
 ///
 /// # Errors
 ///
-/// [`StateDictError::Read`], and those of [`masks_from_bytes`].
+/// [`StateDictError::Read`] if the file cannot be read; any error of [`masks_from_bytes`].
 pub fn load_masks(path: impl AsRef<Path>) -> Result<Vec<(String, Mask)>, StateDictError> {
     masks_from_bytes(&read_file(path.as_ref())?)
 }
 
-/// [`load_masks`] of a file in memory.
+/// Loads the names and masks of a mask file in memory, like [`load_masks`].
 ///
 /// # Errors
 ///
-/// For bytes that are not a valid file, as [`from_bytes`](crate::safetensors::from_bytes). For a valid file that does not have the
-/// layout: [`StateDictError::NotMasks`], [`StateDictError::MaskLayout`], [`StateDictError::ImpossibleShape`],
-/// [`StateDictError::MaskLength`], [`StateDictError::MaskPadding`].
+/// If the bytes are not a valid file, the errors of [`from_bytes`](crate::safetensors::from_bytes). If the file is valid,
+/// but not a mask file:
+///
+/// - [`StateDictError::NotMasks`] if a tensor is not part of a mask.
+/// - [`StateDictError::MaskLayout`] if a part of a mask has another dtype or number of dimensions.
+/// - [`StateDictError::ImpossibleShape`] if a mask has a shape that no array can have.
+/// - [`StateDictError::MaskLength`] if a mask has more or fewer bits than its shape needs.
+/// - [`StateDictError::MaskPadding`] if a bit after the last entry is 1.
 pub fn masks_from_bytes(bytes: &[u8]) -> Result<Vec<(String, Mask)>, StateDictError> {
-    let file = File::parse(bytes)?;
-    let tensors = file.by_name();
+    let file = FileView::parse(bytes)?;
     let mut masks = Vec::new();
-    for tensor in file.tensors() {
-        let half = |suffix, other| Some((tensor.name.strip_suffix(suffix)?, other));
-        let counterpart = half(names::SHAPE, names::BITS).or_else(|| half(names::BITS, names::SHAPE));
-        let counterpart = counterpart.and_then(|(name, other)| Some((name, tensors.get(&*format!("{name}{other}"))?)));
-        match counterpart {
-            None => return Err(StateDictError::NotMasks { found: tensor.name.to_owned() }),
-            Some((name, bits)) if tensor.name.ends_with(names::SHAPE) => {
-                masks.push((name.to_owned(), unpacked(&tensor, bits)?));
-            }
-            Some(_) => {} // bits, which were or will be read with their shape
-        }
+    for entry in MaskEntry::all(&file.header) {
+        let entry = entry?;
+        let MaskShape { shape, entries } = entry.decode_shape(&file.data[entry.shape_range()])?;
+        let mask = unpack(&file.data[entry.bits_range()], entries).ok_or_else(|| entry.padding())?;
+        let mask = Mask::from_shape_vec(IxDyn(&shape), mask).map_err(|_| entry.impossible_shape(&shape))?;
+        masks.push((entry.parameter.to_owned(), mask));
     }
     Ok(masks)
 }
 
-/// Prunes the parameters that there are masks for, as [`custom_from_mask`](crate::custom_from_mask) does: what was pruned
-/// stays pruned. Either all of them are pruned or, on an error, none.
+/// Prunes parameters with masks by name, as [`custom_from_mask`](crate::custom_from_mask) does: pruned entries remain
+/// pruned. On an error, no parameter is changed.
 ///
-/// Names that the module does not have are `unexpected` in the report. Parameters without a mask are not `missing`: a mask
-/// file says nothing of them.
+/// Masks without a parameter are `unexpected` in the report. Parameters without a mask are not `missing`, as a mask file has
+/// pruned parameters only.
 ///
 /// ```
 /// use ndarray::arr1;
@@ -111,100 +114,56 @@ pub fn masks_from_bytes(bytes: &[u8]) -> Result<Vec<(String, Mask)>, StateDictEr
 ///
 /// # Errors
 ///
-/// [`StateDictError::ShapeMismatch`]; [`StateDictError::NameClash`] when a pruned parameter could not be saved because of
-/// the name of another one, or when the module has two parameters of one name.
+/// - [`StateDictError::ShapeMismatch`] if a mask differs in shape from its parameter.
+/// - [`StateDictError::NameClash`] if the module has two parameters of one name, or a parameter with the name that a file
+///   would give to the original or the mask of another one.
 pub fn apply_masks<M: Module + ?Sized>(
     module: &mut M,
     masks: impl IntoIterator<Item = (impl Into<String>, Mask)>,
 ) -> Result<LoadReport, StateDictError> {
     let mut parameters = module.named_parameters_mut();
     check_unique(parameters.iter().map(|(name, _)| name))?;
-    let places: HashMap<&str, usize> = parameters.iter().enumerate().map(|(i, (name, _))| (name.as_str(), i)).collect();
+    let numbers: HashMap<&str, usize> =
+        parameters.iter().enumerate().map(|(number, (name, _))| (name.as_str(), number)).collect();
 
     let mut report = LoadReport::default();
     let mut checked = Vec::new();
     for (name, mask) in masks {
         let name = name.into();
-        let Some(&place) = places.get(name.as_str()) else {
+        let Some(&number) = numbers.get(name.as_str()) else {
             report.unexpected.push(name);
             continue;
         };
-        if let Some(clash) = [names::orig(&name), names::mask(&name)].into_iter().find(|n| places.contains_key(&**n)) {
+        if let Some(clash) = [names::orig(&name), names::mask(&name)].into_iter().find(|n| numbers.contains_key(&**n)) {
             return Err(StateDictError::NameClash { name: clash });
         }
-        let expected = parameters[place].1.value().shape();
+        let expected = parameters[number].1.value().shape();
         if mask.shape() != expected {
             let (expected, found) = (expected.to_vec(), mask.shape().to_vec());
             return Err(StateDictError::ShapeMismatch { tensor: name, expected, found });
         }
         let mask = if mask.is_standard_layout() { mask } else { mask.as_standard_layout().into_owned() };
-        checked.push((place, mask));
+        checked.push((number, mask));
         report.applied.push(name);
     }
 
-    for (place, mask) in checked {
-        let parameter = &mut parameters[place].1;
+    for (number, mask) in checked {
+        let parameter = &mut parameters[number].1;
         commit::commit(vec![parameter.target(None)], &Decision::Mask(mask.into()));
         parameter.record(AppliedMask);
     }
     Ok(report)
 }
 
-/// The tensors of a mask file.
-struct Packed {
-    /// All shapes come first, so that every tensor is aligned.
-    shapes: Vec<(String, Vec<i64>)>,
-    bits: Vec<(String, Vec<u8>)>,
+/// Returns the names and masks of the pruned parameters of a module.
+fn masks_of<M: Module + ?Sized>(module: &M) -> Result<Vec<(String, &Mask)>, StateDictError> {
+    let parameters = module.named_parameters();
+    let masks = parameters.into_iter().filter_map(|(name, parameter)| Some((name, parameter.mask()?)));
+    let masks: Vec<_> = masks.collect();
+    check_unique(masks.iter().map(|(name, _)| name))?;
+    Ok(masks)
 }
 
-impl Packed {
-    fn of<M: Module + ?Sized>(module: &M) -> Result<Self, StateDictError> {
-        let parameters = module.named_parameters();
-        check_unique(parameters.iter().filter(|(_, parameter)| parameter.is_pruned()).map(|(name, _)| name))?;
-        let mut packed = Self { shapes: Vec::new(), bits: Vec::new() };
-        for (name, mask) in parameters.iter().filter_map(|(name, parameter)| Some((name, parameter.mask()?))) {
-            // Sizes of arrays are below 2^63, the largest number of elements that an array can have.
-            let shape = mask.shape().iter().map(|&size| size as i64).collect();
-            packed.shapes.push((format!("{name}{}", names::SHAPE), shape));
-            packed.bits.push((format!("{name}{}", names::BITS), pack(flat(mask))));
-        }
-        Ok(packed)
-    }
-
-    fn header(&self) -> Result<Vec<u8>, StateDictError> {
-        let shapes = self.shapes.iter().map(|(name, shape)| (name.as_str(), Dtype::I64, shape.len()));
-        let bits = self.bits.iter().map(|(name, bits)| (name.as_str(), Dtype::U8, bits.len()));
-        Header::encode(shapes.chain(bits).map(|(name, dtype, len)| (name, dtype, [len])))
-    }
-
-    fn data(&self) -> impl Iterator<Item = Cow<'_, [u8]>> {
-        let shapes = self.shapes.iter().map(|(_, shape)| encode(shape));
-        shapes.chain(self.bits.iter().map(|(_, bits)| Cow::Borrowed(bits.as_slice())))
-    }
-}
-
-/// The mask that a shape and bits stand for.
-fn unpacked(shape: &Tensor<'_>, bits: &Tensor<'_>) -> Result<Mask, StateDictError> {
-    check_layout(shape, Dtype::I64, "a vector of I64")?;
-    check_layout(bits, Dtype::U8, "a vector of U8")?;
-    let sizes: Vec<i64> = decode(shape.data).collect();
-    let impossible = || StateDictError::ImpossibleShape { tensor: shape.name.to_owned(), found: format!("{sizes:?}") };
-    let sizes: Vec<usize> =
-        sizes.iter().map(|&size| usize::try_from(size).ok()).collect::<Option<_>>().ok_or_else(impossible)?;
-    let entries = sizes.iter().try_fold(1_usize, |product, &size| product.checked_mul(size)).ok_or_else(impossible)?;
-    let (expected, found) = (packed_len(entries), bits.data.len());
-    if expected != found {
-        return Err(StateDictError::MaskLength { tensor: bits.name.to_owned(), expected, found });
-    }
-    let mask =
-        unpack(bits.data, entries).ok_or_else(|| StateDictError::MaskPadding { tensor: bits.name.to_owned() })?;
-    Mask::from_shape_vec(IxDyn(&sizes), mask).map_err(|_| impossible())
-}
-
-fn check_layout(tensor: &Tensor<'_>, dtype: Dtype, expected: &'static str) -> Result<(), StateDictError> {
-    if tensor.dtype == dtype && tensor.shape.len() == 1 {
-        return Ok(());
-    }
-    let found = format!("{} of shape {:?}", tensor.dtype, tensor.shape);
-    Err(StateDictError::MaskLayout { tensor: tensor.name.to_owned(), expected, found })
+fn encode(masks: &[(String, &Mask)]) -> Result<EncodedMasks, StateDictError> {
+    EncodedMasks::new(masks.iter().map(|(name, mask)| (name.as_str(), mask.shape())))
 }

@@ -1,11 +1,11 @@
-//! State dicts: modules as safetensors files that PyTorch reads and writes, and masks alone.
+//! State dicts: modules as safetensors files that PyTorch reads and writes. Mask files: the masks of a module alone.
 //!
 //! ```
 //! use ndarray::{arr1, arr2};
 //! use prune::{ParameterStore, safetensors};
 //!
-//! # let folder = tempfile::tempdir()?;
-//! # let path = folder.path().join("layer.safetensors");
+//! # let directory = tempfile::tempdir()?;
+//! # let path = directory.path().join("layer.safetensors");
 //! let mut layer = ParameterStore::from_iter([("weight", arr2(&[[1.0_f32, -2.0], [3.0, -4.0]]))]);
 //! layer.insert("bias", arr1(&[0.5, -0.5]));
 //! prune::l1_unstructured(&mut layer, "weight", 2)?;
@@ -15,48 +15,49 @@
 //! assert_eq!(report.applied, ["weight_orig", "weight_mask", "bias"]);
 //! assert!(layer["weight"].is_pruned());
 //!
-//! prune::l1_unstructured(&mut layer, "weight", 1)?; // one of the two entries that are left
+//! prune::l1_unstructured(&mut layer, "weight", 1)?; // one of the two remaining entries
 //! assert_eq!(layer["weight"].value(), &arr2(&[[0.0, -0.0], [0.0, -4.0]]).into_dyn());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! In Python, `save_file(model.state_dict(), path)` of `safetensors.torch` writes what is read here, and
-//! `model.load_state_dict(load_file(path))` reads what is written here, once the same parameters of the model are pruned
-//! (by [`prune.identity`](https://docs.pytorch.org/docs/stable/generated/torch.nn.utils.prune.identity.html), say).
+//! In Python, `save_file(model.state_dict(), path)` of `safetensors.torch` writes a file for [`load_file`]. A file by
+//! [`save_file`] is loaded with `model.load_state_dict(load_file(path))`, once the same parameters of the model are pruned,
+//! for example by [`prune.identity`](https://docs.pytorch.org/docs/stable/generated/torch.nn.utils.prune.identity.html).
 //!
 //! # Names
 //!
-//! A parameter that is not pruned goes by its path, such as `encoder.0.weight`. A pruned one is two tensors of one shape:
-//! `encoder.0.weight_orig`, what it would be without its mask, and `encoder.0.weight_mask`, zeros and ones in the dtype of
-//! the parameter. Only the pair means that: an `x_orig` or an `x_mask` alone is an ordinary tensor of that name, and so is
-//! every tensor whose name a parameter of the module has as it is. [`state_dict`] refuses names that a reader would
-//! take for something else. The tensors of a file stand in the order of the module.
+//! An unpruned parameter is stored under its path, such as `encoder.0.weight`. A pruned one is stored as two tensors of the
+//! same shape: `encoder.0.weight_orig`, the original, and `encoder.0.weight_mask`, zeros and ones in the dtype of the
+//! parameter.
 //!
-//! # What is reported
+//! Only the pair is read as a pruned parameter. An `x_orig` or an `x_mask` alone is an ordinary tensor of that name, and so
+//! is a tensor that has the name of a parameter of the module. [`state_dict`] refuses names that would be read
+//! differently. The tensors of a file are in the order of the module.
 //!
-//! Nothing is converted, guessed or left out silently; a [`LoadReport`] accounts for every tensor.
+//! # Reports
+//!
+//! Dtypes are not converted, names are not guessed, and a [`LoadReport`] lists every tensor.
 //!
 //! | file | module | loading | report |
 //! |---|---|---|---|
-//! | `w` | `w`, not pruned | gives `w` its values | `w` applied |
-//! | `w_orig`, `w_mask` | `w`, not pruned | prunes `w` | both applied |
+//! | `w` | `w`, unpruned | replaces the value | `w` applied |
+//! | `w_orig`, `w_mask` | `w`, unpruned | prunes `w` | both applied |
 //! | `w_orig`, `w_mask` | `w`, pruned | replaces original, mask and history | both applied |
-//! | `w` | `w`, pruned | leaves `w` as it is | `w` unexpected; `w_orig`, `w_mask` missing |
-//! | `w_orig` alone | `w`, pruned or not | leaves `w` as it is | `w_orig` unexpected; the names of `w` missing |
-//! | `w` in another dtype | `w` | leaves `w` as it is | `w` skipped, and missing |
-//! | | `w` | leaves `w` as it is | `w` missing |
+//! | `w` | `w`, pruned | does not change `w` | `w` unexpected; `w_orig`, `w_mask` missing |
+//! | `w_orig` alone | `w`, pruned or not | does not change `w` | `w_orig` unexpected; the names of `w` missing |
+//! | `w` in another dtype | `w` | does not change `w` | `w` skipped, and missing |
+//! | | `w` | does not change `w` | `w` missing |
 //! | `x` | | | `x` unexpected |
 //! | `x` in another dtype | | | `x` skipped |
 //!
-//! A mask that is read may have any dtype that holds 0 and 1, since PyTorch's have that of the importance scores. After
-//! loading, the history of a pruned parameter is one `CustomFromMask`.
+//! A mask may be stored as booleans, integers, or floats of at least 16 bits, since PyTorch's masks have the dtype of the
+//! importance scores. After loading, the history of a pruned parameter is one `CustomFromMask`.
 //!
 //! # Errors
 //!
-//! [`StateDictError`] has a variant for each way in which a file can be wrong, a stranger's included: one that is cut off,
-//! that claims more than it has, whose tensors overlap, that has a name twice or a mask of numbers between 0 and 1. No file
-//! causes a panic, or an allocation that is not in proportion to its own size. A module is loaded as a whole or, on an
-//! error, not at all, and a file that is replaced is complete or untouched.
+//! Every defect of a file is a variant of [`StateDictError`], so files may be untrusted: truncated ones, overlapping tensors,
+//! repeated names, masks with fractions. No file causes a panic, or an allocation out of proportion to its size. If loading
+//! returns an error, the module is unchanged; if saving does, an existing file is.
 
 mod load;
 mod masks;

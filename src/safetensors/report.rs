@@ -1,12 +1,12 @@
 use std::fmt;
 
-use crate::file::error::Quoted;
+use crate::file::escape::Quoted;
 
-/// What became of every tensor of a file, and of every parameter of a module.
+/// The outcome of loading, for every tensor of a file and every parameter of a module.
 ///
 /// Each tensor of the file is in exactly one of [`applied`](Self::applied), [`unexpected`](Self::unexpected) and
-/// [`skipped`](Self::skipped). Each parameter of the module was loaded, or else it is in [`missing`](Self::missing) and as
-/// it was. All names are those of a state dict, so a pruned `weight` is `weight_orig` and `weight_mask`.
+/// [`skipped`](Self::skipped). Each parameter of the module was loaded, or is in [`missing`](Self::missing) and unchanged.
+/// All names are those of a state dict, so a pruned `weight` is listed as `weight_orig` and `weight_mask`.
 ///
 /// ```
 /// use ndarray::arr1;
@@ -23,76 +23,76 @@ use crate::file::error::Quoted;
 /// # Ok::<(), safetensors::StateDictError>(())
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[must_use = "it says what was not loaded"]
+#[must_use = "it lists the tensors that were not loaded"]
 pub struct LoadReport {
     /// The tensors of the file that were loaded.
     pub applied: Vec<String>,
-    /// The tensors that the module has and that were not loaded, in its order.
+    /// The tensors of the module that were not loaded, in its order.
     pub missing: Vec<String>,
-    /// The tensors of the file that the module has no place for.
+    /// The tensors of the file that belong to no parameter of the module.
     pub unexpected: Vec<String>,
     /// The tensors of the file that cannot be parameters of this element type.
     pub skipped: Vec<Skipped>,
 }
 
-/// A tensor of a file that was not loaded, whatever the module.
+/// A tensor of a file that no module of the element type can load.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Skipped {
     /// Its name in the file.
     pub tensor: String,
-    /// Why it was not loaded.
+    /// The reason.
     pub reason: SkipReason,
 }
 
-/// Why a tensor was not loaded. Dtypes have the names of the file format: `F32`, `BF16`, `I64`, ...
+/// The reason why a tensor was not loaded. Dtypes have the names of the file format: `F32`, `BF16`, `I64`, ...
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SkipReason {
-    /// It has another dtype than the parameters, like the integer buffers of a batch normalisation.
+    /// Its dtype differs from that of the parameters, like that of integer buffers of a batch normalisation.
     Dtype {
         /// The dtype of the parameters.
         expected: String,
         /// The dtype of the tensor.
         found: String,
     },
-    /// It is a mask of a dtype that has no defined 0 and 1 here.
+    /// It is a mask of a dtype whose 0 and 1 this crate cannot read.
     MaskDtype {
         /// The dtype of the mask.
         found: String,
     },
-    /// It is the original or the mask of a parameter whose other half is skipped.
+    /// It is the original of a skipped mask, or the mask of a skipped original.
     Counterpart {
-        /// The other half.
+        /// The skipped tensor.
         tensor: String,
     },
 }
 
 impl LoadReport {
-    /// Whether the whole file was loaded into the whole module: what `load_state_dict(strict=True)` demands.
+    /// Returns `true` if the whole file was loaded into the whole module, as `load_state_dict(strict=True)` requires.
     pub fn is_complete(&self) -> bool {
         self.missing.is_empty() && self.unexpected.is_empty() && self.skipped.is_empty()
     }
 }
 
-/// `2 applied; missing: "bias"; ...` on one line.
+/// Displays as one line, such as ``applied 2; missing `bias` ``.
 impl fmt::Display for LoadReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "applied {}", self.applied.len())?;
-        for (what, names) in [("missing", &self.missing), ("unexpected", &self.unexpected)] {
-            list(f, what, names.iter().map(|name| Quoted(name)))?;
+        for (label, names) in [("missing", &self.missing), ("unexpected", &self.unexpected)] {
+            list(f, label, names.iter().map(|name| Quoted(name)))?;
         }
         list(f, "skipped", &self.skipped)
     }
 }
 
-fn list(f: &mut fmt::Formatter<'_>, what: &str, items: impl IntoIterator<Item: fmt::Display>) -> fmt::Result {
+fn list(f: &mut fmt::Formatter<'_>, label: &str, items: impl IntoIterator<Item: fmt::Display>) -> fmt::Result {
     for (i, item) in items.into_iter().enumerate() {
-        if i == 0 { write!(f, "; {what} {item}")? } else { write!(f, ", {item}")? }
+        if i == 0 { write!(f, "; {label} {item}")? } else { write!(f, ", {item}")? }
     }
     Ok(())
 }
 
-/// `` `steps`: expected F32, found I64 ``.
+/// Displays as a name and a reason, such as `` `steps`: dtype is I64, not F32 ``.
 impl fmt::Display for Skipped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", Quoted(&self.tensor), self.reason)

@@ -11,13 +11,13 @@ use crate::safetensors::state_dict::{StateDict, state_dict};
 
 /// Writes a module as a safetensors file that PyTorch loads.
 ///
-/// The file appears, or replaces the one that is there, when it is complete: on an error that one is untouched. It keeps
-/// the mode of the one it replaces; a symbolic link stays one. The same module gives the same bytes. A process that is
-/// killed half-way leaves at most a file `.nn-prune-*.tmp` beside it.
+/// The file appears, or replaces an existing one, when it is complete. On an error the existing file is untouched. A
+/// replaced file keeps its mode; a symbolic link is kept, and its target replaced. The same module gives the same bytes. If
+/// the process is killed, a file `.nn-prune-*.tmp` may remain in the directory.
 ///
 /// ```
-/// # let folder = tempfile::tempdir()?;
-/// # let path = folder.path().join("layer.safetensors");
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("layer.safetensors");
 /// # let mut layer = prune::ParameterStore::from_iter([("weight", ndarray::Array2::<f32>::ones((4, 4)))]);
 /// prune::l1_unstructured(&mut layer, "weight", 0.5)?;
 /// prune::safetensors::save_file(&layer, &path)?;
@@ -26,17 +26,17 @@ use crate::safetensors::state_dict::{StateDict, state_dict};
 ///
 /// # Errors
 ///
-/// Those of [`state_dict`] and [`StateDictError::Write`].
+/// Any error of [`state_dict`]; [`StateDictError::Write`] if the file cannot be written.
 pub fn save_file<M: Module + ?Sized>(module: &M, path: impl AsRef<Path>) -> Result<(), StateDictError> {
     let state = state_dict(module)?;
     write_file(path.as_ref(), &header(&state)?, state.iter().map(|(_, entry)| entry.bytes()))
 }
 
-/// What [`save_file`] writes, as bytes.
+/// Returns the bytes that [`save_file`] writes.
 ///
 /// # Errors
 ///
-/// Those of [`state_dict`].
+/// Any error of [`state_dict`].
 pub fn to_bytes<M: Module + ?Sized>(module: &M) -> Result<Vec<u8>, StateDictError> {
     let state = state_dict(module)?;
     let mut bytes = header(&state)?;
@@ -52,7 +52,7 @@ fn header<A: Element>(state: &StateDict<'_, A>) -> Result<Vec<u8>, StateDictErro
     Header::encode(state.iter().map(|(name, entry)| (name.as_str(), <A as ElementInternals>::STORED, entry.shape())))
 }
 
-/// Writes a header and the data of its tensors, or leaves what is there as it is.
+/// Writes a header and the data of its tensors. On an error, an existing file is untouched.
 pub(super) fn write_file<'a>(
     path: &Path,
     header: &[u8],

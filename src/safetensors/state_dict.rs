@@ -11,22 +11,22 @@ use crate::module::{Module, NamedParameters};
 use crate::parameter::Parameter;
 use crate::tensor::flat;
 
-/// The tensors of a module under the names that they have in a file, in the module's own order.
+/// The tensors of a module and the names that they have in a file, in the order of the module.
 pub type StateDict<'a, A> = Vec<(String, Entry<'a, A>)>;
 
 /// A tensor of a [`StateDict`].
 #[derive(Debug, Clone)]
 pub enum Entry<'a, A> {
-    /// A parameter that is not pruned.
+    /// An unpruned parameter.
     Tensor(ArrayViewD<'a, A>),
-    /// What a pruned parameter would be without its mask, under the name `{parameter}_orig`.
+    /// The original of a pruned parameter, under the name `{parameter}_orig`.
     Orig(ArrayViewD<'a, A>),
-    /// What of a pruned parameter is kept, under the name `{parameter}_mask`.
+    /// The mask of a pruned parameter, under the name `{parameter}_mask`.
     Mask(ArrayViewD<'a, bool>),
 }
 
 impl<A: Element> Entry<'_, A> {
-    /// The shape of the tensor.
+    /// Returns the shape of the tensor.
     pub fn shape(&self) -> &[usize] {
         match self {
             Self::Tensor(tensor) | Self::Orig(tensor) => tensor.shape(),
@@ -34,7 +34,7 @@ impl<A: Element> Entry<'_, A> {
         }
     }
 
-    /// The tensor as a file holds it: a mask is of zeros and ones in the dtype of the parameter, as PyTorch's are.
+    /// Copies the tensor as a file stores it: a mask becomes zeros and ones in the dtype of the parameter, as in PyTorch.
     pub fn to_array(&self) -> ArrayD<A> {
         match self {
             Self::Tensor(tensor) | Self::Orig(tensor) => tensor.to_owned(),
@@ -42,7 +42,7 @@ impl<A: Element> Entry<'_, A> {
         }
     }
 
-    /// [`to_array`](Self::to_array) as bytes in row-major order, without a copy where none is needed.
+    /// Returns the bytes of [`to_array`](Self::to_array) in row-major order, borrowed if possible.
     pub(super) fn bytes(&self) -> Cow<'_, [u8]> {
         match self {
             Self::Tensor(tensor) | Self::Orig(tensor) => encode(flat(tensor)),
@@ -59,10 +59,10 @@ impl<A: Element> Entry<'_, A> {
     }
 }
 
-/// The tensors of a module as a file holds them: PyTorch's
+/// Returns the tensors of a module as a file stores them: PyTorch's
 /// [`state_dict`](https://docs.pytorch.org/docs/stable/generated/torch.nn.Module.html#torch.nn.Module.state_dict).
 ///
-/// A pruned `weight` is `weight_orig` and `weight_mask`, where `weight` stood; nothing else is renamed or moved.
+/// A pruned `weight` becomes `weight_orig` and `weight_mask`, in its place. Other parameters keep their names.
 ///
 /// ```
 /// use ndarray::arr1;
@@ -81,8 +81,11 @@ impl<A: Element> Entry<'_, A> {
 ///
 /// # Errors
 ///
-/// When a file of these tensors could not be read as the same parameters: [`StateDictError::NameClash`],
-/// [`StateDictError::MistakenForPruned`], [`StateDictError::ReservedName`].
+/// An error means that a file of these tensors would not be read as the same parameters:
+///
+/// - [`StateDictError::NameClash`] if two tensors would have one name.
+/// - [`StateDictError::MistakenForPruned`] if two unpruned parameters are named like an original and its mask.
+/// - [`StateDictError::ReservedName`] if an unpruned parameter is named `__metadata__`.
 pub fn state_dict<M: Module + ?Sized>(module: &M) -> Result<StateDict<'_, M::Elem>, StateDictError> {
     let parameters = module.named_parameters();
     check_names(&parameters)?;
@@ -99,12 +102,12 @@ pub fn state_dict<M: Module + ?Sized>(module: &M) -> Result<StateDict<'_, M::Ele
     Ok(state)
 }
 
-/// `Ok` when a file of these parameters will be read as the same ones.
+/// Returns an error unless a file of these parameters is read as the same ones.
 fn check_names<A: Element>(parameters: &NamedParameters<'_, A>) -> Result<(), StateDictError> {
     let (pruned, plain): (Vec<_>, Vec<_>) = parameters.iter().partition(|(_, parameter)| parameter.is_pruned());
-    // A pruned parameter does not occur under its own name, and yet the name is taken.
-    let halves: Vec<String> = pruned.iter().flat_map(|(name, parameter)| names_of(name, parameter)).collect();
-    check_unique(parameters.iter().map(|(name, _)| name).chain(&halves))?;
+    // The file does not have the plain name of a pruned parameter, but no other parameter may have it.
+    let suffixed: Vec<String> = pruned.iter().flat_map(|(name, parameter)| names_of(name, parameter)).collect();
+    check_unique(parameters.iter().map(|(name, _)| name).chain(&suffixed))?;
 
     let mut stems = HashSet::new();
     for (name, _) in plain {
@@ -118,12 +121,12 @@ fn check_names<A: Element>(parameters: &NamedParameters<'_, A>) -> Result<(), St
     Ok(())
 }
 
-/// The names under which a file would hold a parameter.
+/// Returns the names of the tensors that a file stores for a parameter.
 pub(super) fn names_of<A: Element>(name: &str, parameter: &Parameter<A>) -> Vec<String> {
     if parameter.is_pruned() { vec![names::orig(name), names::mask(name)] } else { vec![name.to_owned()] }
 }
 
-/// `Ok` when no name is there twice.
+/// Returns an error if a name occurs twice.
 pub(super) fn check_unique<'a>(names: impl IntoIterator<Item = &'a String>) -> Result<(), StateDictError> {
     let mut seen = HashSet::new();
     match names.into_iter().find(|name| !seen.insert(*name)) {

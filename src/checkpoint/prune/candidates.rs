@@ -9,7 +9,7 @@ use crate::checkpoint::CheckpointError;
 use crate::checkpoint::progress::ProgressCounter;
 use crate::checkpoint::prune::remaining::Standing;
 use crate::checkpoint::read::blocks::{Buffer, Generic, Pool, Scratch, block_entries, blocks, dispatch};
-use crate::checkpoint::read::parameter::Parameter;
+use crate::checkpoint::read::parameter::ParameterEntry as Parameter;
 use crate::checkpoint::read::{Checkpoint, Dtype};
 use crate::element::Element;
 use crate::key::{Key, Ranked};

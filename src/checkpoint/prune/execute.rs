@@ -10,7 +10,7 @@ use crate::checkpoint::progress::ProgressCounter;
 use crate::checkpoint::prune::candidates::{FileCandidates, FileScores, narrowed, view};
 use crate::checkpoint::prune::plan::Rule;
 use crate::checkpoint::read::blocks::{Buffer, Generic, Pool, Scratch, block_entries, blocks, dispatch, to_file};
-use crate::checkpoint::read::parameter::Parameter;
+use crate::checkpoint::read::parameter::ParameterEntry as Parameter;
 use crate::checkpoint::read::{Checkpoint, Dtype};
 use crate::checkpoint::write::layout::Made;
 use crate::element::Element;

@@ -11,8 +11,8 @@ use crate::checkpoint::prune::pruner::By;
 use crate::checkpoint::prune::remaining::{Standing, living_channels};
 use crate::checkpoint::prune::{Prune, Scope};
 use crate::checkpoint::read::blocks::{Generic, Pool, dispatch};
-use crate::checkpoint::read::mask_file::PackedMasks;
-use crate::checkpoint::read::parameter::Parameter;
+use crate::checkpoint::read::mask_file::MaskFile;
+use crate::checkpoint::read::parameter::ParameterEntry as Parameter;
 use crate::checkpoint::read::{Checkpoint, Dtype};
 use crate::checkpoint::{CheckpointError, Observer, Phase};
 use crate::element::Element;
@@ -35,7 +35,7 @@ pub(crate) enum Rule {
     /// What was decided for all parameters together, ranked as `f64`: of which this one is a segment, whose chunks begin at `first`.
     All { decision: Arc<Decision<f64>>, segment: usize, first: usize },
     /// What the mask file does not keep.
-    Packed(Arc<PackedMasks>),
+    Packed(Arc<MaskFile>),
     /// What is zero.
     Zeros,
 }
@@ -85,7 +85,7 @@ impl<'c> Reading<'c, '_> {
         &self,
         prune: &Prune,
         parameters: &[&'c Parameter],
-        masks: Option<&Arc<PackedMasks>>,
+        masks: Option<&Arc<MaskFile>>,
     ) -> Result<Rules, CheckpointError> {
         let kind = prune.by.kind();
         let meter = self.counting(kind, parameters);

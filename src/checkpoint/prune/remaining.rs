@@ -4,7 +4,7 @@ use crate::checkpoint::CheckpointError;
 use crate::checkpoint::progress::ProgressCounter;
 use crate::checkpoint::read::Checkpoint;
 use crate::checkpoint::read::blocks::{Pool, Scratch, block_entries, blocks};
-use crate::checkpoint::read::parameter::Parameter;
+use crate::checkpoint::read::parameter::ParameterEntry as Parameter;
 use crate::tensor::channels::Channels;
 use crate::tensor::chunk::{CHUNK, count_true};
 use crate::tensor::parallel;

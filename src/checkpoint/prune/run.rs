@@ -9,8 +9,8 @@ use crate::checkpoint::prune::plan::{Reading, Rules, Task};
 use crate::checkpoint::prune::pruner::By;
 use crate::checkpoint::prune::selection::choose;
 use crate::checkpoint::read::blocks::Pool;
-use crate::checkpoint::read::mask_file::PackedMasks;
-use crate::checkpoint::read::parameter::Parameter;
+use crate::checkpoint::read::mask_file::MaskFile;
+use crate::checkpoint::read::parameter::ParameterEntry as Parameter;
 use crate::checkpoint::read::{Checkpoint, Shard};
 use crate::checkpoint::write::Output;
 use crate::checkpoint::write::layout::Plan;
@@ -26,7 +26,7 @@ pub(crate) fn run(
     observer: &dyn Observer,
 ) -> Result<PruneReport, CheckpointError> {
     let masks = match &prune.by {
-        By::Masks(path) => Some(Arc::new(PackedMasks::open(path)?)),
+        By::Masks(path) => Some(Arc::new(MaskFile::open(path)?)),
         By::Method(_) => None,
     };
     let names = masks.as_ref().map(|masks| check_masks(masks, checkpoint)).transpose()?;
@@ -67,7 +67,7 @@ pub(crate) fn run(
 }
 
 /// The names of the masks, each of which must fit a tensor.
-fn check_masks<'m>(masks: &'m PackedMasks, checkpoint: &Checkpoint) -> Result<HashSet<&'m str>, CheckpointError> {
+fn check_masks<'m>(masks: &'m MaskFile, checkpoint: &Checkpoint) -> Result<HashSet<&'m str>, CheckpointError> {
     let mut left: HashSet<&str> = masks.masks.keys().map(String::as_str).collect();
     for parameter in checkpoint.parameters.iter().filter(|parameter| parameter.dtype.can_be_pruned()) {
         let Some(mask) = masks.masks.get(&parameter.name) else { continue };

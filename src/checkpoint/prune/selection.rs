@@ -2,7 +2,7 @@ use std::collections::HashSet;
 
 use globset::{GlobBuilder, GlobMatcher};
 
-use crate::checkpoint::read::parameter::Parameter;
+use crate::checkpoint::read::parameter::ParameterEntry as Parameter;
 use crate::checkpoint::{CheckpointError, SkipReason};
 
 /// Keystream that mark a tensor as one that is not pruned by default: an embedding, a norm or a bias.

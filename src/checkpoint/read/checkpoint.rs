@@ -1,25 +1,25 @@
 use std::collections::{BTreeMap, HashMap};
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::checkpoint::CheckpointError;
 use crate::checkpoint::read::Shard;
 use crate::checkpoint::read::index::Index;
-use crate::checkpoint::read::parameter::{Parameter, parameters};
+use crate::checkpoint::read::parameter::{ParameterEntry, parameters};
+use crate::file::dtype::Dtype;
 
-/// Files that hold the tensors of a model: one, or several shards with an index or without.
+/// The tensors of a model in files: one file, or several shards with or without an index.
 ///
-/// Opening reads the headers, nothing else. The files stay open.
+/// Opening it reads the headers only. The files remain open.
 #[derive(Debug)]
 pub struct Checkpoint {
     pub(crate) shards: Vec<Shard>,
     pub(crate) tensors: Vec<Tensor>,
-    /// The same tensors, halves of pruned ones put together, in the same order.
-    pub(crate) parameters: Vec<Parameter>,
+    /// The same tensors in the same order, with an original and its mask as one.
+    pub(crate) parameters: Vec<ParameterEntry>,
     pub(crate) index: Option<Index>,
 }
 
-/// A tensor of a file, by its name there.
+/// A tensor of a file. A pruned one is two: an original and a mask.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tensor {
     /// Its name.
@@ -28,49 +28,28 @@ pub struct Tensor {
     pub dtype: Dtype,
     /// Its shape.
     pub shape: Vec<usize>,
-    /// The shard that it is in, an index into [`Checkpoint::shards`].
+    /// The shard that has it, as an index into [`Checkpoint::shards`].
     pub shard: usize,
-    /// What it takes in the file.
+    /// Its length in the file, in bytes.
     pub bytes: u64,
-    /// Where it begins in the file.
+    /// The offset of its first byte in the file.
     pub(crate) start: u64,
 }
 
-/// The type of the elements of a tensor in a file. It displays as in the file format: `F32`, `BF16`, `I64`, ...
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Dtype(pub(crate) ::safetensors::Dtype);
-
-impl Dtype {
-    /// Whether tensors of it can be pruned: F32, F64, F16 and BF16.
-    pub fn can_be_pruned(self) -> bool {
-        use ::safetensors::Dtype::{BF16, F16, F32, F64};
-        matches!(self.0, F32 | F64 | F16 | BF16)
-    }
-
-    /// The bits of one element.
-    pub fn bits(self) -> usize {
-        self.0.bitsize()
-    }
-}
-
-impl fmt::Display for Dtype {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
 impl Checkpoint {
-    /// Opens a safetensors file, several of them as shards, or a `*.safetensors.index.json` with the shards that it names.
-    /// A path that ends in `.json` is taken for an index.
+    /// Opens a safetensors file, several of them as shards, or a `*.safetensors.index.json` and the shards that it names.
+    /// A path that ends in `.json` is read as an index.
     ///
     /// # Errors
     ///
-    /// [`CheckpointError::NoPaths`], [`CheckpointError::IndexAmongOthers`], [`CheckpointError::SameShardName`],
-    /// [`CheckpointError::Read`], [`CheckpointError::Header`]; of an index [`CheckpointError::InvalidIndex`],
-    /// [`CheckpointError::IndexTooLarge`], [`CheckpointError::ShardOutsideFolder`], [`CheckpointError::MissingShard`],
-    /// [`CheckpointError::MissingTensor`], [`CheckpointError::UnindexedTensor`]; of the tensors
-    /// [`CheckpointError::DuplicateTensor`], [`CheckpointError::PrunedAndPlain`], [`CheckpointError::ShapeMismatch`] between
-    /// the halves of a pruned one.
+    /// - If the paths are no checkpoint: [`CheckpointError::NoPaths`], [`CheckpointError::IndexAmongOthers`],
+    ///   [`CheckpointError::SameShardName`].
+    /// - If a file cannot be read or is invalid: [`CheckpointError::Read`], [`CheckpointError::Header`].
+    /// - If an index is invalid or contradicts its shards: [`CheckpointError::InvalidIndex`],
+    ///   [`CheckpointError::IndexTooLarge`], [`CheckpointError::ShardOutsideFolder`], [`CheckpointError::MissingShard`],
+    ///   [`CheckpointError::MissingTensor`], [`CheckpointError::UnindexedTensor`].
+    /// - If two tensors contradict each other: [`CheckpointError::DuplicateTensor`], [`CheckpointError::PrunedAndPlain`];
+    ///   [`CheckpointError::ShapeMismatch`] if a mask differs in shape from its original.
     pub fn open<P: AsRef<Path>>(paths: impl IntoIterator<Item = P>) -> Result<Self, CheckpointError> {
         let paths: Vec<PathBuf> = paths.into_iter().map(|path| path.as_ref().to_owned()).collect();
         let is_index = |path: &&PathBuf| path.extension().is_some_and(|extension| extension == "json");
@@ -86,8 +65,8 @@ impl Checkpoint {
     }
 
     fn of_index(index: Index) -> Result<Self, CheckpointError> {
-        let folder = index.path.parent().unwrap_or(Path::new("")).to_owned();
-        let shards = index.shards().into_iter().map(|shard| (folder.join(shard), PathBuf::from(shard)));
+        let directory = index.path.parent().unwrap_or(Path::new("")).to_owned();
+        let shards = index.shards().into_iter().map(|shard| (directory.join(shard), PathBuf::from(shard)));
         let shards: Vec<_> = shards.collect();
         if let Some((missing, _)) = shards.iter().find(|(path, _)| matches!(path.try_exists(), Ok(false))) {
             return Err(CheckpointError::MissingShard { path: index.path, shard: missing.clone() });
@@ -124,12 +103,12 @@ impl Checkpoint {
         Ok(Self { shards, tensors, parameters, index })
     }
 
-    /// `Ok` when index and shards tell the same of every tensor.
+    /// Returns an error unless the index names exactly the tensors of each shard.
     fn check_index(&self) -> Result<(), CheckpointError> {
         let Some(index) = &self.index else { return Ok(()) };
-        let place = |tensor: &Tensor| self.shards[tensor.shard].name();
+        let shard_of = |tensor: &Tensor| self.shards[tensor.shard].name();
         let found: HashMap<&str, &Path> =
-            self.tensors.iter().map(|tensor| (tensor.name.as_str(), place(tensor))).collect();
+            self.tensors.iter().map(|tensor| (tensor.name.as_str(), shard_of(tensor))).collect();
         for (tensor, shard) in &index.weight_map {
             if found.get(tensor.as_str()) != Some(&Path::new(shard)) {
                 let shard = self.shards.iter().find(|found| found.name() == Path::new(shard));
@@ -146,27 +125,27 @@ impl Checkpoint {
         }
     }
 
-    /// The tensors of all shards, in the order of their data.
+    /// Returns the tensors of all shards, in the order of their data.
     pub fn tensors(&self) -> &[Tensor] {
         &self.tensors
     }
 
-    /// The files, in the order in which they were given; with an index, in the order of their names.
+    /// Returns the files, in the order in which they were given; those of an index in the order of their names.
     pub fn shards(&self) -> &[Shard] {
         &self.shards
     }
 
-    /// The index, if it was opened by one.
+    /// Returns the path of the index, if the checkpoint was opened by one.
     pub fn index(&self) -> Option<&Path> {
         self.index.as_ref().map(|index| index.path.as_path())
     }
 
-    /// Whether the output is a folder: with an index, or with more than one file.
+    /// Returns `true` if there is an index or more than one file. An output is then a directory.
     pub fn is_sharded(&self) -> bool {
         self.index.is_some() || self.shards.len() > 1
     }
 
-    /// `Ok` when no file has changed since it was opened.
+    /// Returns an error if a file has changed since it was opened.
     pub(crate) fn check_unchanged(&self) -> Result<(), CheckpointError> {
         self.shards.iter().try_for_each(Shard::check_unchanged)
     }

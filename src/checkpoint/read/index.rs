@@ -1,58 +1,59 @@
-//! `*.safetensors.index.json`: which shard has which tensor.
+//! `*.safetensors.index.json`: a map from tensors to shards.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, MapAccess};
 use serde_json::{Map, Value};
 
 use crate::checkpoint::CheckpointError;
-use crate::file::error::{Quoted, escaped};
+use crate::file::escape::escaped;
+use crate::file::json::{self, UniqueObject};
 use crate::file::open;
 
-/// The longest index that is read: as long as the longest header of a file.
+/// The length of the longest index that is read: that of the longest header.
 const LIMIT: u64 = 100_000_000;
 const WEIGHT_MAP: &str = "weight_map";
 const TOTAL_SIZE: &str = "total_size";
 
-/// An index that names only shards in its own folder or below.
+/// An index that names only shards below its own directory.
 #[derive(Debug)]
 pub(crate) struct Index {
     pub path: PathBuf,
     pub bytes: Vec<u8>,
-    /// All of it but the map.
+    /// The JSON object without the map.
     rest: Map<String, Value>,
-    /// From tensors to shards.
+    /// The map from tensors to shards.
     pub weight_map: BTreeMap<String, String>,
 }
 
 impl Index {
+    /// Reads an index. The errors are those of [`Checkpoint::open`](crate::checkpoint::Checkpoint::open) for one.
     pub fn read(path: &Path) -> Result<Self, CheckpointError> {
         let read = |source| CheckpointError::Read { path: path.to_owned(), source };
         let mut bytes = Vec::new();
-        let (file, found) = open::open(path).map_err(read)?;
-        let found = found.len();
+        let (file, metadata) = open::open(path).map_err(read)?;
+        let found = metadata.len();
         if found > LIMIT {
             return Err(CheckpointError::IndexTooLarge { path: path.to_owned(), limit: LIMIT, found });
         }
         file.take(LIMIT).read_to_end(&mut bytes).map_err(read)?;
 
-        let Entries { rest, weight_map } = serde_json::from_slice(&bytes)
+        let Parsed(rest, weight_map) = serde_json::from_slice(&bytes)
             .map_err(|error| CheckpointError::InvalidIndex { path: path.to_owned(), source: escaped(error) })?;
-        if let Some(shard) = weight_map.values().find(|shard| !stays_in_folder(shard)) {
+        if let Some(shard) = weight_map.values().find(|shard| !is_below_directory(shard)) {
             return Err(CheckpointError::ShardOutsideFolder { path: path.to_owned(), shard: shard.clone() });
         }
         Ok(Self { path: path.to_owned(), bytes, rest, weight_map })
     }
 
-    /// The names of the shards, in their order.
+    /// Returns the names of the shards, in alphabetical order.
     pub fn shards(&self) -> BTreeSet<&str> {
         self.weight_map.values().map(String::as_str).collect()
     }
 
-    /// The same index for other tensors. The total size is told only if it was before.
+    /// Encodes the index for other tensors. It has a total size only if this one has.
     pub fn rewritten(&self, weight_map: BTreeMap<String, String>, total_size: u64) -> Vec<u8> {
         let mut json = self.rest.clone();
         if let Some(Value::Object(metadata)) = json.get_mut("metadata") {
@@ -65,74 +66,68 @@ impl Index {
     }
 }
 
-/// The JSON object of an index. Without a visitor of its own, the last of two equal keys would win.
+/// The JSON object of an index.
+#[derive(Default)]
 struct Entries {
     rest: Map<String, Value>,
-    weight_map: BTreeMap<String, String>,
+    weight_map: Option<BTreeMap<String, String>>,
 }
 
-impl<'de> Deserialize<'de> for Entries {
+/// An index that was parsed: everything but the map, and the map.
+struct Parsed(Map<String, Value>, BTreeMap<String, String>);
+
+impl<'de> Deserialize<'de> for Parsed {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Object;
-
-        impl<'de> Visitor<'de> for Object {
-            type Value = Entries;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object with a `weight_map`")
-            }
-
-            fn visit_map<M: MapAccess<'de>>(self, mut object: M) -> Result<Entries, M::Error> {
-                let (mut rest, mut weight_map) = (Map::new(), None);
-                while let Some(key) = object.next_key::<String>()? {
-                    let repeated = match key.as_str() {
-                        WEIGHT_MAP => weight_map.replace(object.next_value::<Shards>()?.0).is_some(),
-                        _ => rest.insert(key.clone(), object.next_value()?).is_some(),
-                    };
-                    check_new(&key, repeated)?;
-                }
-                let weight_map = weight_map.ok_or_else(|| M::Error::missing_field(WEIGHT_MAP))?;
-                Ok(Entries { rest, weight_map })
-            }
-        }
-        deserializer.deserialize_map(Object)
+        json::deserialize::<Entries, D>(deserializer)
     }
 }
 
-/// The map of an index.
-struct Shards(BTreeMap<String, String>);
+impl<'de> UniqueObject<'de> for Entries {
+    type Value = Parsed;
+    const EXPECTED: &'static str = "an object with a `weight_map`";
 
-impl<'de> Deserialize<'de> for Shards {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Object;
-
-        impl<'de> Visitor<'de> for Object {
-            type Value = Shards;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object with a shard for each tensor")
-            }
-
-            fn visit_map<M: MapAccess<'de>>(self, mut object: M) -> Result<Shards, M::Error> {
-                let mut shards = BTreeMap::new();
-                while let Some((tensor, shard)) = object.next_entry::<String, String>()? {
-                    let repeated = shards.insert(tensor.clone(), shard).is_some();
-                    check_new(&tensor, repeated)?;
-                }
-                Ok(Shards(shards))
-            }
+    fn read<M: MapAccess<'de>>(&mut self, key: String, object: &mut M) -> Result<(), M::Error> {
+        if key == WEIGHT_MAP {
+            self.weight_map = Some(object.next_value::<WeightMap>()?.0);
+        } else {
+            self.rest.insert(key, object.next_value()?);
         }
-        deserializer.deserialize_map(Object)
+        Ok(())
+    }
+
+    fn finish<E: Error>(self) -> Result<Parsed, E> {
+        let weight_map = self.weight_map.ok_or_else(|| E::missing_field(WEIGHT_MAP))?;
+        Ok(Parsed(self.rest, weight_map))
     }
 }
 
-fn check_new<E: Error>(key: &str, repeated: bool) -> Result<(), E> {
-    if repeated { Err(E::custom(format_args!("{} is there twice", Quoted(key)))) } else { Ok(()) }
+/// The map of an index, from tensors to shards.
+#[derive(Default)]
+struct WeightMap(BTreeMap<String, String>);
+
+impl<'de> Deserialize<'de> for WeightMap {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        json::deserialize::<Self, D>(deserializer)
+    }
 }
 
-/// Whether a path leads to the folder that it starts from, or to one below it. What is there may be a symbolic link, as in
-/// the cache of Hugging Face: those were made by the owner of the folder.
-fn stays_in_folder(shard: &str) -> bool {
+impl<'de> UniqueObject<'de> for WeightMap {
+    type Value = Self;
+    const EXPECTED: &'static str = "an object with a shard for each tensor";
+
+    fn read<M: MapAccess<'de>>(&mut self, tensor: String, object: &mut M) -> Result<(), M::Error> {
+        self.0.insert(tensor, object.next_value()?);
+        Ok(())
+    }
+
+    fn finish<E: Error>(self) -> Result<Self, E> {
+        Ok(self)
+    }
+}
+
+/// Returns `true` for a path to a file below the directory that it starts from, by its components alone. The file may be a
+/// symbolic link, as in the cache of Hugging Face: the owner of the directory made it.
+fn is_below_directory(shard: &str) -> bool {
     let mut components = Path::new(shard).components().peekable();
     components.peek().is_some()
         && components.all(|component| matches!(component, Component::Normal(_)))
@@ -141,15 +136,15 @@ fn stays_in_folder(shard: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::stays_in_folder;
+    use super::is_below_directory;
 
     #[test]
-    fn only_names_below_the_folder() {
+    fn only_names_below_the_directory() {
         for name in ["a.safetensors", "sub/a.safetensors", "..a", "a..b/c"] {
-            assert!(stays_in_folder(name), "{name}");
+            assert!(is_below_directory(name), "{name}");
         }
         for name in ["", ".", "..", "/a", "../a", "a/../../b", "a/..", "./a", "a\0b", "..\\a", "C:\\a"] {
-            assert!(!stays_in_folder(name), "{name:?}");
+            assert!(!is_below_directory(name), "{name:?}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Reading checkpoints: headers at once, tensors block by block.
+//! Reads checkpoints: headers when they are opened, tensors block by block.
 
 pub(crate) mod blocks;
 mod checkpoint;
@@ -7,5 +7,6 @@ pub(crate) mod mask_file;
 pub(crate) mod parameter;
 mod shard;
 
-pub use checkpoint::{Checkpoint, Dtype, Tensor};
+pub use crate::file::dtype::Dtype;
+pub use checkpoint::{Checkpoint, Tensor};
 pub use shard::Shard;

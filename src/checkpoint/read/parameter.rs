@@ -1,61 +1,53 @@
-//! Tensors as parameters: a pruned one is two tensors, wherever they are.
+//! Tensors as parameters: a pruned one is two tensors, in the same shard or in two.
 
 use std::collections::HashMap;
 
 use crate::checkpoint::CheckpointError;
-use crate::checkpoint::read::{Dtype, Shard, Tensor};
-use crate::file::names;
+use crate::checkpoint::read::{Shard, Tensor};
+use crate::file::dtype::Dtype;
+use crate::file::names::Part;
 
-/// A tensor that is not pruned, or the two halves of one that is.
+/// An unpruned tensor, or the original and the mask of a pruned one.
 #[derive(Debug)]
-pub(crate) struct Parameter {
-    /// Its plain name.
+pub(crate) struct ParameterEntry {
+    /// The name without a suffix.
     pub name: String,
     pub dtype: Dtype,
     pub shape: Vec<usize>,
     pub entries: usize,
-    /// The tensor, or its original: an index into the tensors of the checkpoint.
+    /// The tensor or the original, as an index into the tensors of the checkpoint.
     pub weights: usize,
-    /// The mask, if it is pruned.
+    /// The mask of a pruned tensor, as such an index. Its dtype is one that [can be a mask](Dtype::can_be_mask).
     pub mask: Option<usize>,
 }
 
-/// The parameters that some tensors make up, in the order of their weights.
-pub(crate) fn parameters(shards: &[Shard], tensors: &[Tensor]) -> Result<Vec<Parameter>, CheckpointError> {
-    let mut by_name = HashMap::with_capacity(tensors.len());
-    for (number, tensor) in tensors.iter().enumerate() {
-        if let Some(first) = by_name.insert(tensor.name.as_str(), number) {
-            let path = |number: usize| shards[tensors[number].shard].path().to_owned();
-            let (first, second) = (path(first), path(number));
-            return Err(CheckpointError::DuplicateTensor { tensor: tensor.name.clone(), first, second });
-        }
-    }
-    // Two tensors are halves only if they could be: an original that can be pruned, and a mask of a dtype with 0 and 1.
-    let halves = |name: &str| {
-        let find = |half: String| by_name.get(half.as_str()).copied();
-        let (orig, mask) = (find(names::orig(name))?, find(names::mask(name))?);
-        (tensors[orig].dtype.can_be_pruned() && mask_can_be_read(tensors[mask].dtype)).then_some((orig, mask))
-    };
+/// Returns the parameters that tensors make up, in the order of the tensors and originals.
+pub(crate) fn parameters(shards: &[Shard], tensors: &[Tensor]) -> Result<Vec<ParameterEntry>, CheckpointError> {
+    let by_name = numbers_by_name(shards, tensors)?;
+    let find = |name: &str| by_name.get(name).copied();
+    // Names alone make no pair: nothing else can be pruned, or read as a mask.
+    let is_pair =
+        |orig: &usize, mask: &usize| tensors[*orig].dtype.can_be_pruned() && tensors[*mask].dtype.can_be_mask();
 
     let mut parameters = Vec::with_capacity(tensors.len());
     for (number, tensor) in tensors.iter().enumerate() {
-        if halves(&tensor.name).is_some() {
-            return Err(CheckpointError::PrunedAndPlain { tensor: tensor.name.clone() });
-        }
-        let (name, mask) = match names::pruned(&tensor.name).and_then(|name| Some((name, halves(name)?))) {
-            None => (tensor.name.as_str(), None),
-            Some((name, (orig, mask))) if orig == number => (name, Some(mask)),
-            Some(_) => continue, // a mask, which was or will be added with its original
+        let (name, mask) = match Part::of(&tensor.name, find, is_pair) {
+            Part::Plain => (tensor.name.as_str(), None),
+            Part::Orig { parameter, mask } => (parameter, Some(mask)),
+            Part::Mask => continue, // part of the parameter of its original
+            Part::PlainAndPruned => {
+                return Err(CheckpointError::PrunedAndPlain { tensor: tensor.name.clone() });
+            }
         };
         if let Some(mask) = mask.map(|mask| &tensors[mask]).filter(|mask| mask.shape != tensor.shape) {
             let (expected, found) = (tensor.shape.clone(), mask.shape.clone());
             return Err(CheckpointError::ShapeMismatch { tensor: mask.name.clone(), expected, found });
         }
-        parameters.push(Parameter {
+        parameters.push(ParameterEntry {
             name: name.to_owned(),
             dtype: tensor.dtype,
             shape: tensor.shape.clone(),
-            // The header was checked: there is a product, and what it takes in the file.
+            // The header was checked: the product does not overflow, and fits the data.
             entries: tensor.shape.iter().product(),
             weights: number,
             mask,
@@ -64,8 +56,15 @@ pub(crate) fn parameters(shards: &[Shard], tensors: &[Tensor]) -> Result<Vec<Par
     Ok(parameters)
 }
 
-/// Whether a dtype has a 0 and a 1 that this crate knows.
-pub(crate) fn mask_can_be_read(dtype: Dtype) -> bool {
-    use ::safetensors::Dtype::{BOOL, I8, I16, I32, I64, U8, U16, U32, U64};
-    dtype.can_be_pruned() || matches!(dtype.0, BOOL | U8 | I8 | I16 | U16 | I32 | U32 | I64 | U64)
+/// Returns the index of each tensor, or an error if a name occurs twice.
+fn numbers_by_name<'t>(shards: &[Shard], tensors: &'t [Tensor]) -> Result<HashMap<&'t str, usize>, CheckpointError> {
+    let mut by_name = HashMap::with_capacity(tensors.len());
+    for (number, tensor) in tensors.iter().enumerate() {
+        if let Some(first) = by_name.insert(tensor.name.as_str(), number) {
+            let path = |number: usize| shards[tensors[number].shard].path().to_owned();
+            let (first, second) = (path(first), path(number));
+            return Err(CheckpointError::DuplicateTensor { tensor: tensor.name.clone(), first, second });
+        }
+    }
+    Ok(by_name)
 }

@@ -1,11 +1,11 @@
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use crate::checkpoint::CheckpointError;
 use crate::file::error::StateDictError;
-use crate::file::header::{Header, Notes, PREFIX};
+use crate::file::header::{Header, Metadata, PREFIX};
 use crate::file::open;
 use crate::file::positional::read_at;
 
@@ -17,23 +17,24 @@ pub struct Shard {
     bytes: u64,
     file: File,
     modified: Option<SystemTime>,
-    /// Where the data begins.
+    /// The offset of the data, which follows the header.
     pub(crate) data: u64,
-    pub(crate) metadata: Option<Notes>,
+    pub(crate) metadata: Option<Metadata>,
 }
 
 impl Shard {
-    /// Where it is.
+    /// Returns the path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Its name, which it will have in the output too; below the folder of the index if there is one.
+    /// Returns the name, which is that in the output too: a path below the directory of the index if there is one, and the
+    /// file name otherwise.
     pub fn name(&self) -> &Path {
         &self.name
     }
 
-    /// Its length.
+    /// Returns the length in bytes.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
@@ -59,35 +60,35 @@ impl Shard {
         Ok((Self { path, name, bytes, file, modified: found.modified().ok(), data, metadata }, header))
     }
 
-    /// Fills `bytes` from a place of the file on.
-    pub(crate) fn read(&self, bytes: &mut [u8], place: u64) -> Result<(), CheckpointError> {
-        read_at(&self.file, bytes, place).map_err(|source| match source.kind() {
-            // The header fitted the file when it was opened.
+    /// Fills `bytes` with the bytes of the file that begin at `offset`.
+    pub(crate) fn read(&self, bytes: &mut [u8], offset: u64) -> Result<(), CheckpointError> {
+        read_at(&self.file, bytes, offset).map_err(|source| match source.kind() {
+            // The file was long enough when it was opened.
             io::ErrorKind::UnexpectedEof => CheckpointError::Changed { path: self.path.clone() },
             _ => CheckpointError::Read { path: self.path.clone(), source },
         })
     }
 
-    /// The header with its prefix, as it stands in the file.
+    /// Reads the bytes of the prefix and the header.
     pub(crate) fn header(&self) -> Result<Vec<u8>, CheckpointError> {
         let mut header = vec![0; self.data as usize];
         self.read(&mut header, 0)?;
         Ok(header)
     }
 
-    /// `Ok` when the file has still the size and the time that it had when it was opened, and is still in its place.
+    /// Returns an error unless the file at this path is the one that was opened, by its size and modification time.
     pub(crate) fn check_unchanged(&self) -> Result<(), CheckpointError> {
-        let same = |found: io::Result<Metadata>| {
+        let same = |found: io::Result<fs::Metadata>| {
             found.is_ok_and(|found| found.len() == self.bytes && found.modified().ok() == self.modified)
         };
-        // Of a file that was replaced, the old one stays open as it was.
+        // If the file was replaced, the open one is the unchanged old file, so both are checked.
         if same(self.file.metadata()) && same(fs::metadata(&self.path)) {
             return Ok(());
         }
         Err(CheckpointError::Changed { path: self.path.clone() })
     }
 
-    /// When it was written, in nanoseconds since 1970, where that is known.
+    /// Returns the modification time in nanoseconds since 1970, if known.
     pub(crate) fn modified(&self) -> Option<u128> {
         Some(self.modified?.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_nanos())
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 
 use crate::checkpoint::CheckpointError;
-use crate::checkpoint::read::parameter::Parameter;
+use crate::checkpoint::read::parameter::ParameterEntry as Parameter;
 use crate::checkpoint::read::{Checkpoint, Dtype};
 use crate::checkpoint::write::Format;
 use crate::file::bits::packed_len;

@@ -216,7 +216,7 @@ fn check_names<'n>(mut names: impl Iterator<Item = &'n Path>) -> Result<(), Chec
 
 /// The path without links, of a file that may not be there yet.
 fn real_path(path: &Path) -> Option<PathBuf> {
-    let in_folder = || Some(fs::canonicalize(atomic::folder_of(path)).ok()?.join(path.file_name()?));
+    let in_folder = || Some(fs::canonicalize(atomic::directory_of(path)).ok()?.join(path.file_name()?));
     fs::canonicalize(path).ok().or_else(in_folder)
 }
 
@@ -267,7 +267,7 @@ impl Run {
     /// Makes the folders, clears away what a killed run has left half-written, and leaves a description.
     fn begin(&self, paths: &[PathBuf]) -> Result<(), CheckpointError> {
         let folders: BTreeSet<&Path> =
-            paths.iter().map(|path| atomic::folder_of(path)).chain([&*self.folder]).collect();
+            paths.iter().map(|path| atomic::directory_of(path)).chain([&*self.folder]).collect();
         let description = self.folder.join(RUN_FILE);
         for folder in folders {
             let failed = |source| CheckpointError::Write { path: folder.to_owned(), source };
