@@ -3,172 +3,171 @@ use std::io;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::path::PathBuf;
 
-use crate::file::escape::Quoted;
+use crate::file::escape::{Quoted, QuotedPath};
 use crate::file::names;
 
-/// Why a file was not written, or not loaded.
+/// The reason why a file was not written, or not loaded.
 ///
-/// Whenever a function of [`prune::safetensors`](crate::safetensors) returns an error, the module that it was given is
-/// bitwise as it was before the call, and so is the file that it was to write. Names come from the file, which may be a
-/// stranger's: messages escape the control characters in them.
+/// If a function of [`prune::safetensors`](crate::safetensors) returns an error, its module is bitwise unchanged, and so is
+/// the file that it was to replace. Names may come from an untrusted file, so messages escape control characters in them.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StateDictError {
-    /// The operating system could not read the file, or there is something else than a regular file in its place.
-    #[error("file: cannot read {}", Quoted(&path.to_string_lossy()))]
+    /// The operating system could not read the file, or it is not a regular file.
+    #[error("cannot read {}", QuotedPath(path))]
     Read {
         /// The file.
         path: PathBuf,
         /// The reason.
         source: io::Error,
     },
-    /// The operating system could not write the file, or there is something else than a regular file in its place.
-    #[error("file: cannot write {}", Quoted(&path.to_string_lossy()))]
+    /// The operating system could not write the file, or the path is taken by something other than a regular file.
+    #[error("cannot write {}", QuotedPath(path))]
     Write {
         /// The file.
         path: PathBuf,
         /// The reason.
         source: io::Error,
     },
-    /// The file ends before its header does, or before the data that its header tells of.
-    #[error("file: expected at least {expected} bytes, found {found}")]
+    /// The file ends within its header, or within the data that the header describes.
+    #[error("file has {found} bytes, but its header needs {expected}")]
     Truncated {
-        /// What the part of it that could be read asks for.
+        /// The length that the readable part of the header needs.
         expected: u64,
         /// The length of the file.
         found: u64,
     },
-    /// The file goes on after the data that its header tells of.
-    #[error("file: expected {expected} bytes, found {found}")]
+    /// The file continues after the data that its header describes.
+    #[error("file has {found} bytes, but its header describes only {expected}")]
     TrailingBytes {
-        /// What the header asks for.
+        /// The length that the header describes.
         expected: u64,
         /// The length of the file.
         found: u64,
     },
     /// The header is longer than the format allows.
-    #[error("header: expected at most {limit} bytes, found {found}")]
+    #[error("header has {found} bytes, limit {limit}")]
     HeaderTooLarge {
         /// The longest header that the format allows.
         limit: u64,
         /// The length of the header.
         found: u64,
     },
-    /// The header is not the JSON that the format asks for.
-    #[error("header: expected JSON with the dtype, the shape and the offsets of each tensor, found something else")]
+    /// The header is not JSON, or lacks the dtype, shape or offsets of a tensor.
+    #[error("header is not valid safetensors JSON")]
     InvalidHeader {
-        /// Where, and what.
+        /// The message of the parser, with the line and column.
         source: Box<dyn Error + Send + Sync>,
     },
-    /// The header has two tensors of one name.
-    #[error("header: expected each name once, found {} twice", Quoted(name))]
+    /// The header has a name twice.
+    #[error("{} occurs twice", Quoted(name))]
     DuplicateName {
-        /// The name that was repeated.
+        /// The repeated name.
         name: String,
     },
-    /// The offsets of the tensors overlap, leave gaps or do not fit dtype and shape.
-    #[error("header: expected tensors that lie one after the other, each as long as its shape asks, found others")]
+    /// The offsets of tensors overlap, leave gaps or do not fit dtype and shape.
+    #[error("tensor data overlaps, leaves gaps or does not fit its shape")]
     InvalidLayout {
-        /// Which tensor, or which rule.
+        /// The tensor, or the violated rule.
         source: Box<dyn Error + Send + Sync>,
     },
-    /// A shape whose number of entries no array can have, or with a negative size.
-    #[error("{}: expected a shape that an array can have, found {found}", Quoted(tensor))]
+    /// A shape has a negative size, or more entries than an array can have.
+    #[error("tensor {} has an unsupported shape, {found}: a size is negative or too large", Quoted(tensor))]
     ImpossibleShape {
         /// The tensor in the file.
         tensor: String,
-        /// Its shape.
+        /// The shape.
         found: String,
     },
-    /// A tensor of another shape than the parameter, or a mask of another shape than what it is for.
-    #[error("{}: expected shape {expected:?}, found {found:?}", Quoted(tensor))]
+    /// A tensor differs in shape from its parameter, or a mask from its original.
+    #[error("{} has shape {found:?}, but its parameter has shape {expected:?}", Quoted(tensor))]
     ShapeMismatch {
-        /// The tensor in the file.
+        /// The tensor in the file, or the name of a mask.
         tensor: String,
-        /// The shape of the parameter, or of what the mask is for.
+        /// The shape of the parameter.
         expected: Vec<usize>,
-        /// The shape of the tensor.
+        /// The shape of the tensor or mask.
         found: Vec<usize>,
     },
-    /// A mask that holds something else than 0 and 1.
-    #[error("{}: expected only 0 and 1, found {found} at {index:?}", Quoted(tensor))]
+    /// A mask has an entry other than 0 and 1.
+    #[error("mask {} holds {found} at {index:?}; only 0 and 1 are allowed", Quoted(tensor))]
     MaskValue {
         /// The mask in the file.
         tensor: String,
-        /// Where it stands.
+        /// The index of the entry.
         index: Vec<usize>,
-        /// The value.
+        /// The entry.
         found: f64,
     },
-    /// The file has a parameter twice, once pruned and once not.
+    /// The file has a parameter twice: once unpruned, and once as an original and a mask.
     #[error(
-        "state dict: expected {} or {} and {}, found all three",
+        "parameter {} is stored both plain and as {} and {}",
         Quoted(parameter), Quoted(&names::orig(parameter)), Quoted(&names::mask(parameter))
     )]
     PrunedAndPlain {
         /// The name of the parameter.
         parameter: String,
     },
-    /// Two tensors of a state dict would go by one name, such as the original of a pruned `w` and a parameter `w_orig`.
-    #[error("state dict: expected each name once, found {} twice", Quoted(name))]
+    /// Two tensors of a state dict have one name, such as the original of a pruned `w` and a parameter `w_orig`.
+    #[error("the state dict would contain two tensors named {}", Quoted(name))]
     NameClash {
         /// The name.
         name: String,
     },
-    /// Two parameters that are not a pruned one, but would be read as one because of their names.
+    /// Two unpruned parameters would be read as one pruned parameter, because of their names.
     #[error(
-        "state dict: expected {} and {} to belong to a pruned {}, found two parameters of these names",
+        "parameters {} and {} would be read as a pruned parameter {}",
         Quoted(&names::orig(parameter)), Quoted(&names::mask(parameter)), Quoted(parameter)
     )]
     MistakenForPruned {
-        /// The name of the pruned parameter that there is not.
+        /// The name that the pruned parameter would have.
         parameter: String,
     },
-    /// A parameter has a name that the format keeps for itself.
-    #[error("state dict: expected a name that the file format leaves free, found {}", Quoted(name))]
+    /// A parameter has a name that the format reserves.
+    #[error("the file format reserves the name {}", Quoted(name))]
     ReservedName {
         /// The name.
         name: String,
     },
-    /// The file holds something else than masks, or half a mask.
+    /// A mask file has a tensor that is not one of a pair of shape and bits.
     #[error(
-        "masks: expected a name that ends in `{}` or `{}` and has its counterpart, found {}",
+        "tensor {} is not part of a mask, which is a pair named `*{}` and `*{}`",
+        Quoted(found),
         names::BITS,
-        names::SHAPE,
-        Quoted(found)
+        names::SHAPE
     )]
     NotMasks {
         /// The tensor in the file.
         found: String,
     },
-    /// A part of a packed mask has another dtype or another number of dimensions than the layout says.
-    #[error("{}: expected {expected}, found {found}", Quoted(tensor))]
+    /// The shape or the bits of a mask in a mask file have another dtype or number of dimensions than its layout says.
+    #[error("tensor {} is {found}, not {expected}", Quoted(tensor))]
     MaskLayout {
         /// The tensor in the file.
         tensor: String,
-        /// The dtype and number of dimensions that the layout has.
+        /// The dtype and number of dimensions of the layout.
         expected: &'static str,
         /// The dtype and shape of the tensor.
         found: String,
     },
-    /// A packed mask has more or fewer bytes than its shape asks for.
-    #[error("{}: expected {expected} bytes, found {found}", Quoted(tensor))]
+    /// The bits of a mask in a mask file take more or fewer bytes than its shape needs.
+    #[error("tensor {} has {found} bytes, but the shape of its mask needs {expected}", Quoted(tensor))]
     MaskLength {
         /// The tensor in the file.
         tensor: String,
-        /// What the shape asks for.
+        /// The length that the shape needs.
         expected: usize,
         /// The length of the tensor.
         found: usize,
     },
-    /// A packed mask has a bit set that stands for no entry.
-    #[error("{}: expected the bits after the last entry to be 0, found one that is 1", Quoted(tensor))]
+    /// The bits of a mask in a mask file are followed by padding that is not 0.
+    #[error("tensor {} is corrupt: a padding bit after the last entry is 1", Quoted(tensor))]
     MaskPadding {
         /// The tensor in the file.
         tensor: String,
     },
 }
 
-// Nothing in an error changes after it was made, whatever its source is; a `dyn Error` just does not say so.
+// An error does not change after it was created, whatever its source is, but the type `dyn Error` does not say so.
 impl UnwindSafe for StateDictError {}
 impl RefUnwindSafe for StateDictError {}

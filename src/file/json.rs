@@ -20,7 +20,7 @@ pub(crate) trait UniqueObject<'de>: Default {
 
     /// Called after the value of a key that the object had before. Returns an error unless overridden.
     fn repeated<E: Error>(&mut self, key: &str) -> Result<(), E> {
-        Err(E::custom(format_args!("{} is there twice", Quoted(key))))
+        Err(E::custom(format_args!("{} occurs twice", Quoted(key))))
     }
 
     /// Called after the last entry.

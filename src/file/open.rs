@@ -31,5 +31,5 @@ fn check(metadata: &Metadata) -> io::Result<()> {
 
 /// The error for a path that is not one of a regular file.
 pub(crate) fn not_regular() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, "there is something that is not a file")
+    io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")
 }

@@ -102,9 +102,9 @@ impl fmt::Display for Skipped {
 impl fmt::Display for SkipReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Dtype { expected, found } => write!(f, "expected {expected}, found {found}"),
-            Self::MaskDtype { found } => write!(f, "expected a mask of booleans, integers or floats, found {found}"),
-            Self::Counterpart { tensor } => write!(f, "expected {} to be loaded too, found it skipped", Quoted(tensor)),
+            Self::Dtype { expected, found } => write!(f, "dtype is {found}, not {expected}"),
+            Self::MaskDtype { found } => write!(f, "dtype {found} cannot hold a mask"),
+            Self::Counterpart { tensor } => write!(f, "{} is skipped", Quoted(tensor)),
         }
     }
 }

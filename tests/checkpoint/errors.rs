@@ -64,17 +64,17 @@ fn headers() {
         format!("{{\"w\":{{\"dtype\":\"F32\",\"shape\":{shape},\"data_offsets\":[0,{end}]}}}}")
     };
     let cases = [
-        (vec![], "file: expected at least 8 bytes, found 0"),
-        (vec![1, 2, 3], "file: expected at least 8 bytes, found 3"),
-        (u64::MAX.to_le_bytes().to_vec(), "header: expected at most 100000000 bytes, found 18446744073709551615"),
-        (50_000_000_u64.to_le_bytes().to_vec(), "file: expected at least 50000008 bytes, found 8"),
-        (with("{", 0), "header: expected JSON"),
-        (with(&"[".repeat(100_000), 0), "header: expected JSON"),
-        (with(&tensor("[2]", "8"), 4), "file: expected at least"),
-        (with(&tensor("[2]", "8"), 9), "file: expected"),
-        (with(&tensor("[3]", "8"), 8), "header: expected tensors that lie one after the other"),
-        (with(&tensor("[4294967296,4294967296,4294967296]", "8"), 8), "header: expected tensors that lie"),
-        (with(&tensor("[4611686018427387904]", "18446744073709551615"), 8), "header: expected tensors that lie"),
+        (vec![], "file has 0 bytes, but its header needs 8"),
+        (vec![1, 2, 3], "file has 3 bytes, but its header needs 8"),
+        (u64::MAX.to_le_bytes().to_vec(), "header has 18446744073709551615 bytes, limit 100000000"),
+        (50_000_000_u64.to_le_bytes().to_vec(), "file has 8 bytes, but its header needs 50000008"),
+        (with("{", 0), "header is not valid safetensors JSON"),
+        (with(&"[".repeat(100_000), 0), "header is not valid safetensors JSON"),
+        (with(&tensor("[2]", "8"), 4), "file has 66 bytes, but its header needs 70"),
+        (with(&tensor("[2]", "8"), 9), "file has 71 bytes, but its header describes only 70"),
+        (with(&tensor("[3]", "8"), 8), "tensor data overlaps, leaves gaps"),
+        (with(&tensor("[4294967296,4294967296,4294967296]", "8"), 8), "tensor data overlaps, leaves gaps"),
+        (with(&tensor("[4611686018427387904]", "18446744073709551615"), 8), "tensor data overlaps, leaves gaps"),
     ];
     for (bytes, message) in cases {
         fs::write(&path, bytes).unwrap();

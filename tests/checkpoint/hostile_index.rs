@@ -95,7 +95,7 @@ fn keys_that_are_there_twice_are_refused() {
         fs::write(&index, &text).unwrap();
         let error = Checkpoint::open([&index]).unwrap_err();
         let CheckpointError::InvalidIndex { source, .. } = &error else { panic!("{error}") };
-        assert!(source.to_string().starts_with(&format!("`{key}` is there twice at line 1")), "{source}");
+        assert!(source.to_string().starts_with(&format!("`{key}` occurs twice at line 1")), "{source}");
     }
 }
 
@@ -232,7 +232,7 @@ fn a_shard_that_is_a_folder() {
     let error = opened(&index, json!({ "w": "folder" })).unwrap_err();
     assert!(matches!(&error, CheckpointError::Read { path, .. } if *path == folder.path().join("folder")));
     let cause = std::error::Error::source(&error).unwrap().to_string();
-    assert_eq!(cause, "there is something that is not a file");
+    assert_eq!(cause, "not a regular file");
 }
 
 /// Opening one waits for somebody to write to it.
@@ -247,7 +247,7 @@ fn pipes_and_devices_are_refused_at_once() {
     };
     let refused = |result: Result<Checkpoint, CheckpointError>| {
         let CheckpointError::Read { source, .. } = result.unwrap_err() else { panic!() };
-        assert_eq!(source.to_string(), "there is something that is not a file");
+        assert_eq!(source.to_string(), "not a regular file");
     };
     refused(Checkpoint::open([pipe("pipe.safetensors")]));
     refused(Checkpoint::open([pipe("pipe.safetensors.index.json")]));

@@ -36,7 +36,7 @@ fn read() {
     let error = load_file::<f32>(&path).unwrap_err();
     assert!(matches!(&error, StateDictError::Read { path: found, .. } if *found == path));
     let (message, source) = messages(&error);
-    assert_eq!(message, format!("file: cannot read `{}`", path.display()));
+    assert_eq!(message, format!("cannot read `{}`", path.display()));
     assert_eq!(source.unwrap(), "No such file or directory (os error 2)");
 }
 
@@ -46,43 +46,42 @@ fn write() {
     let error = save_file(&layer(), folder.path()).unwrap_err();
     assert!(matches!(&error, StateDictError::Write { path, .. } if path == folder.path()));
     let (message, source) = messages(&error);
-    assert_eq!(message, format!("file: cannot write `{}`", folder.path().display()));
-    assert_eq!(source.unwrap(), "there is something that is not a file");
+    assert_eq!(message, format!("cannot write `{}`", folder.path().display()));
+    assert_eq!(source.unwrap(), "not a regular file");
 }
 
 #[test]
 fn truncated() {
     let error = refused(b"abc");
     assert!(matches!(error, StateDictError::Truncated { expected: 8, found: 3 }));
-    assert_eq!(error.to_string(), "file: expected at least 8 bytes, found 3");
+    assert_eq!(error.to_string(), "file has 3 bytes, but its header needs 8");
 
     let error = refused(b"\x05\0\0\0\0\0\0\0{}");
-    assert_eq!(error.to_string(), "file: expected at least 13 bytes, found 10");
+    assert_eq!(error.to_string(), "file has 10 bytes, but its header needs 13");
 
     let whole = to_bytes(&layer()).unwrap();
     let error = refused(&whole[..whole.len() - 1]);
-    assert_eq!(error.to_string(), format!("file: expected at least {} bytes, found {}", whole.len(), whole.len() - 1));
+    assert_eq!(error.to_string(), format!("file has {} bytes, but its header needs {}", whole.len() - 1, whole.len()));
 }
 
 #[test]
 fn trailing_bytes() {
     let error = refused(&file("{}", b"xyz"));
     assert!(matches!(error, StateDictError::TrailingBytes { expected: 10, found: 13 }));
-    assert_eq!(error.to_string(), "file: expected 10 bytes, found 13");
+    assert_eq!(error.to_string(), "file has 13 bytes, but its header describes only 10");
 }
 
 #[test]
 fn header_too_large() {
     let error = refused(&100_000_001_u64.to_le_bytes());
     assert!(matches!(error, StateDictError::HeaderTooLarge { limit: 100_000_000, found: 100_000_001 }));
-    assert_eq!(error.to_string(), "header: expected at most 100000000 bytes, found 100000001");
+    assert_eq!(error.to_string(), "header has 100000001 bytes, limit 100000000");
     assert!(matches!(refused(&[0xff; 8]), StateDictError::HeaderTooLarge { found: u64::MAX, .. }));
 }
 
 #[test]
 fn invalid_header() {
-    let message =
-        "header: expected JSON with the dtype, the shape and the offsets of each tensor, found something else";
+    let message = "header is not valid safetensors JSON";
     let cases = [
         ("", "EOF while parsing a value at line 1 column 0"),
         ("[]", "invalid type: sequence, expected an object with a tensor for each name at line 1 column 0"),
@@ -113,18 +112,18 @@ fn duplicate_name() {
     let tensor = r#"{"dtype":"F32","shape":[1],"data_offsets":[0,4]}"#;
     let error = refused(&file(&format!(r#"{{"w":{tensor},"w":{tensor}}}"#), &[0; 4]));
     assert!(matches!(&error, StateDictError::DuplicateName { name } if name == "w"));
-    assert_eq!(error.to_string(), "header: expected each name once, found `w` twice");
+    assert_eq!(error.to_string(), "`w` occurs twice");
 
     // Written in two ways, it is the same name.
     let error = refused(&file(&format!(r#"{{"\u0077\n":{tensor},"w\n":{tensor}}}"#), &[0; 4]));
-    assert_eq!(error.to_string(), "header: expected each name once, found `w\\n` twice");
+    assert_eq!(error.to_string(), "`w\\n` occurs twice");
     let error = refused(&file(r#"{"__metadata__":{},"__metadata__":{}}"#, &[]));
-    assert_eq!(error.to_string(), "header: expected each name once, found `__metadata__` twice");
+    assert_eq!(error.to_string(), "`__metadata__` occurs twice");
 }
 
 #[test]
 fn invalid_layout() {
-    let message = "header: expected tensors that lie one after the other, each as long as its shape asks, found others";
+    let message = "tensor data overlaps, leaves gaps or does not fit its shape";
     let case = |shape: &str, offsets: &str, data: usize| {
         let header = format!(r#"{{"w":{{"dtype":"F32","shape":{shape},"data_offsets":{offsets}}}}}"#);
         let error = refused(&file(&header, &vec![0; data]));
@@ -150,7 +149,8 @@ fn impossible_shape() {
     let error = from_bytes::<f32>(&file).unwrap_err();
     let StateDictError::ImpossibleShape { tensor, found } = &error else { panic!("{error}") };
     assert_eq!((tensor.as_str(), found.as_str()), ("w\u{1b}[31m", "[0, 9223372036854775808]"));
-    let message = "`w\\u{1b}[31m`: expected a shape that an array can have, found [0, 9223372036854775808]";
+    let message =
+        "tensor `w\\u{1b}[31m` has an unsupported shape, [0, 9223372036854775808]: a size is negative or too large";
     assert_eq!(error.to_string(), message);
 }
 
@@ -160,7 +160,7 @@ fn shape_mismatch() {
     let file = file_of(&[("w_orig", "F32", "[2]", &[0; 8]), ("w_mask", "F32", "[1,2]", &[0; 8])]);
     let error = from_bytes::<f32>(&file).unwrap_err();
     assert!(matches!(&error, StateDictError::ShapeMismatch { tensor, .. } if tensor == "w_mask"));
-    assert_eq!(error.to_string(), "`w_mask`: expected shape [2], found [1, 2]");
+    assert_eq!(error.to_string(), "`w_mask` has shape [1, 2], but its parameter has shape [2]");
 
     // and between the file and the module. The bias, which comes first in this file, is not loaded either.
     let mut other = ParameterStore::from_iter([("bias", arr1(&[7.0_f32, 7.0]))]);
@@ -173,7 +173,7 @@ fn shape_mismatch() {
         let before = snapshot(&module);
         let error = load_into(&mut module, &to_bytes(&other).unwrap()).unwrap_err();
         let name = if pruned { "weight_orig" } else { "weight" };
-        assert_eq!(error.to_string(), format!("`{name}`: expected shape [2, 2], found [4]"));
+        assert_eq!(error.to_string(), format!("`{name}` has shape [4], but its parameter has shape [2, 2]"));
         assert_eq!(snapshot(&module), before);
     }
 }
@@ -190,9 +190,9 @@ fn mask_value() {
     };
     let (index, found, message) = case("F32", &bytes_of(&[1.0, 0.0, 1.0, 1.0, 0.5, 2.0]));
     assert_eq!((index, found), (vec![1, 1], 0.5));
-    assert_eq!(message, "`w_mask`: expected only 0 and 1, found 0.5 at [1, 1]");
-    assert_eq!(case("BOOL", &[1, 0, 2, 1, 1, 1]).2, "`w_mask`: expected only 0 and 1, found 2 at [0, 2]");
-    assert_eq!(case("I8", &[0xff, 0, 1, 1, 1, 1]).2, "`w_mask`: expected only 0 and 1, found -1 at [0, 0]");
+    assert_eq!(message, "mask `w_mask` holds 0.5 at [1, 1]; only 0 and 1 are allowed");
+    assert_eq!(case("BOOL", &[1, 0, 2, 1, 1, 1]).2, "mask `w_mask` holds 2 at [0, 2]; only 0 and 1 are allowed");
+    assert_eq!(case("I8", &[0xff, 0, 1, 1, 1, 1]).2, "mask `w_mask` holds -1 at [0, 0]; only 0 and 1 are allowed");
     assert!(case("F16", &[0, 0x7e, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]).1.is_nan());
 
     let in_three = file_of(&[
@@ -200,7 +200,7 @@ fn mask_value() {
         ("w_mask", "U8", "[2,3,5]", &std::array::from_fn::<_, 30, _>(|i| if i == 27 { 9 } else { 1 })),
     ]);
     let message = from_bytes::<f32>(&in_three).unwrap_err().to_string();
-    assert_eq!(message, "`w_mask`: expected only 0 and 1, found 9 at [1, 2, 2]");
+    assert_eq!(message, "mask `w_mask` holds 9 at [1, 2, 2]; only 0 and 1 are allowed");
 
     let mut module = layer();
     let before = snapshot(&module);
@@ -222,7 +222,7 @@ fn pruned_and_plain() {
             ("w_orig", "F32", "[1]", &[0; 4]),
         ]));
         assert!(matches!(&error, StateDictError::PrunedAndPlain { parameter } if parameter == "w"));
-        assert_eq!(error.to_string(), "state dict: expected `w` or `w_orig` and `w_mask`, found all three");
+        assert_eq!(error.to_string(), "parameter `w` is stored both plain and as `w_orig` and `w_mask`");
     }
 }
 
@@ -253,7 +253,7 @@ fn name_clash() {
         module.insert(taken, arr1(&[0.0_f32]));
         let error = state_dict(&module).unwrap_err();
         assert!(matches!(&error, StateDictError::NameClash { name } if name == taken));
-        assert_eq!(error.to_string(), format!("state dict: expected each name once, found `{taken}` twice"));
+        assert_eq!(error.to_string(), format!("the state dict would contain two tensors named `{taken}`"));
 
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("layer.safetensors");
@@ -264,7 +264,7 @@ fn name_clash() {
     }
 
     let mut twice = Names::new(&["w", "w"]);
-    let clash = "state dict: expected each name once, found `w` twice";
+    let clash = "the state dict would contain two tensors named `w`";
     assert_eq!(to_bytes(&twice).unwrap_err().to_string(), clash);
     let file = to_bytes(&Names::new(&["w"])).unwrap();
     assert_eq!(load_into(&mut twice, &file).unwrap_err().to_string(), clash);
@@ -278,12 +278,12 @@ fn name_clash() {
     // Names that a file of a pruned parameter takes are taken even if the other parameter goes by yet other names.
     let mut nested = Names::new(&["w", "w_mask"]);
     nested.1.iter_mut().for_each(|parameter| parameter.prune(prune::Identity).unwrap());
-    assert_eq!(to_bytes(&nested).unwrap_err().to_string(), "state dict: expected each name once, found `w_mask` twice");
+    assert_eq!(to_bytes(&nested).unwrap_err().to_string(), "the state dict would contain two tensors named `w_mask`");
 
     // Pruning what could not be saved is refused like in `prune::apply`.
     let mut module = ParameterStore::from_iter([("w", arr1(&[1.0_f32])), ("w_mask", arr1(&[1.0]))]);
     let error = apply_masks(&mut module, [("w", arr1(&[false]).into_dyn())]).unwrap_err();
-    assert_eq!(error.to_string(), "state dict: expected each name once, found `w_mask` twice");
+    assert_eq!(error.to_string(), "the state dict would contain two tensors named `w_mask`");
     assert!(!prune::is_pruned(&module));
 }
 
@@ -291,8 +291,7 @@ fn name_clash() {
 fn mistaken_for_pruned() {
     let error = to_bytes(&Names::new(&["a.w_orig", "b", "a.w_mask"])).unwrap_err();
     assert!(matches!(&error, StateDictError::MistakenForPruned { parameter } if parameter == "a.w"));
-    let message = "state dict: expected `a.w_orig` and `a.w_mask` to belong to a pruned `a.w`, found two parameters of these \
-                   names";
+    let message = "parameters `a.w_orig` and `a.w_mask` would be read as a pruned parameter `a.w`";
     assert_eq!(error.to_string(), message);
 }
 
@@ -300,7 +299,7 @@ fn mistaken_for_pruned() {
 fn reserved_name() {
     let error = to_bytes(&Names::new(&["w", "__metadata__"])).unwrap_err();
     assert!(matches!(&error, StateDictError::ReservedName { name } if name == "__metadata__"));
-    let message = "state dict: expected a name that the file format leaves free, found `__metadata__`";
+    let message = "the file format reserves the name `__metadata__`";
     assert_eq!(error.to_string(), message);
 
     // Pruned, it goes by other names.
@@ -319,8 +318,8 @@ fn not_masks() {
     ] {
         let error = masks_from_bytes(&file).unwrap_err();
         assert!(matches!(&error, StateDictError::NotMasks { found: name } if name == found));
-        let expected = "masks: expected a name that ends in `_mask_bits` or `_mask_shape` and has its counterpart";
-        assert_eq!(error.to_string(), format!("{expected}, found `{found}`"));
+        let reason = "is not part of a mask, which is a pair named `*_mask_bits` and `*_mask_shape`";
+        assert_eq!(error.to_string(), format!("tensor `{found}` {reason}"));
     }
 }
 
@@ -335,13 +334,13 @@ fn mask_layout() {
     let (shape, bits): (&[u8], &[u8]) = (&3_i64.to_le_bytes(), &[0]);
     let error = packed(("I64", "[1]", shape), ("U8", "[1,1]", bits));
     assert!(matches!(&error, StateDictError::MaskLayout { tensor, .. } if tensor == "w_mask_bits"));
-    assert_eq!(error.to_string(), "`w_mask_bits`: expected a vector of U8, found U8 of shape [1, 1]");
+    assert_eq!(error.to_string(), "tensor `w_mask_bits` is U8 of shape [1, 1], not a vector of U8");
     let error = packed(("I64", "[1]", shape), ("BOOL", "[1]", bits));
-    assert_eq!(error.to_string(), "`w_mask_bits`: expected a vector of U8, found BOOL of shape [1]");
+    assert_eq!(error.to_string(), "tensor `w_mask_bits` is BOOL of shape [1], not a vector of U8");
     let error = packed(("U64", "[1]", shape), ("U8", "[1]", bits));
-    assert_eq!(error.to_string(), "`w_mask_shape`: expected a vector of I64, found U64 of shape [1]");
+    assert_eq!(error.to_string(), "tensor `w_mask_shape` is U64 of shape [1], not a vector of I64");
     let error = packed(("I64", "[]", shape), ("U8", "[1]", bits));
-    assert_eq!(error.to_string(), "`w_mask_shape`: expected a vector of I64, found I64 of shape []");
+    assert_eq!(error.to_string(), "tensor `w_mask_shape` is I64 of shape [], not a vector of I64");
 }
 
 #[test]
@@ -350,8 +349,8 @@ fn impossible_mask_shape() {
         let shape: Vec<u8> = sizes.iter().flat_map(|size: &i64| size.to_le_bytes()).collect();
         let error = packed(("I64", "[2]", &shape), ("U8", "[1]", &[0]));
         assert!(matches!(&error, StateDictError::ImpossibleShape { .. }), "{error}");
-        let expected = "`w_mask_shape`: expected a shape that an array can have";
-        assert_eq!(error.to_string(), format!("{expected}, found {sizes:?}"));
+        let expected = "tensor `w_mask_shape` has an unsupported shape";
+        assert_eq!(error.to_string(), format!("{expected}, {sizes:?}: a size is negative or too large"));
     }
     // Without entries, but too large all the same.
     let shape: Vec<u8> = [i64::MAX, i64::MAX, 0].iter().flat_map(|size| size.to_le_bytes()).collect();
@@ -364,7 +363,10 @@ fn mask_length() {
         let error = packed(("I64", "[1]", &entries.to_le_bytes()), ("U8", &format!("[{len}]"), &vec![0; len]));
         let expected = (entries as usize).div_ceil(8);
         assert!(matches!(&error, StateDictError::MaskLength { tensor, .. } if tensor == "w_mask_bits"));
-        assert_eq!(error.to_string(), format!("`w_mask_bits`: expected {expected} bytes, found {len}"));
+        assert_eq!(
+            error.to_string(),
+            format!("tensor `w_mask_bits` has {len} bytes, but the shape of its mask needs {expected}")
+        );
     }
 }
 
@@ -372,7 +374,7 @@ fn mask_length() {
 fn mask_padding() {
     let error = packed(("I64", "[1]", &3_i64.to_le_bytes()), ("U8", "[1]", &[0b1000]));
     assert!(matches!(&error, StateDictError::MaskPadding { tensor } if tensor == "w_mask_bits"));
-    let message = "`w_mask_bits`: expected the bits after the last entry to be 0, found one that is 1";
+    let message = "tensor `w_mask_bits` is corrupt: a padding bit after the last entry is 1";
     assert_eq!(error.to_string(), message);
 }
 
@@ -382,7 +384,7 @@ fn masks_of_another_shape_prune_nothing() {
     let before = snapshot(&module);
     let bias = ("bias", arr1(&[false, true]).into_dyn());
     let error = apply_masks(&mut module, [bias, ("weight", arr2(&[[true, false]]).into_dyn())]).unwrap_err();
-    assert_eq!(error.to_string(), "`weight`: expected shape [2, 2], found [1, 2]");
+    assert_eq!(error.to_string(), "`weight` has shape [1, 2], but its parameter has shape [2, 2]");
     assert_eq!(snapshot(&module), before);
 }
 

@@ -128,7 +128,7 @@ mod unix {
         let path = folder.path().join("socket");
         let _listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
         let error = save_file(&layer(), &path).unwrap_err();
-        assert_eq!(error.to_string(), format!("file: cannot write `{}`", path.display()));
+        assert_eq!(error.to_string(), format!("cannot write `{}`", path.display()));
         assert!(!fs::metadata(&path).unwrap().is_file());
         assert_eq!(names_in(folder.path()), ["socket"]);
     }

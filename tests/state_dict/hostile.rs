@@ -199,7 +199,7 @@ fn causes_cannot_talk_to_a_terminal_either() {
         assert!(cause.contains(visible) && !cause.contains(char::is_control), "{cause:?}");
     }
     let error = load_file::<f32>("none/\u{1b}[2J").unwrap_err().to_string();
-    assert_eq!(error, r"file: cannot read `none/\u{1b}[2J`");
+    assert_eq!(error, r"cannot read `none/\u{1b}[2J`");
 }
 
 #[test]
@@ -262,7 +262,7 @@ fn pipes_devices_and_folders_are_refused_at_once() {
         for error in errors {
             assert!(matches!(&error, StateDictError::Read { path: found, .. } if found == path));
             let cause = std::error::Error::source(&error).unwrap().to_string();
-            assert_eq!(cause, "there is something that is not a file");
+            assert_eq!(cause, "not a regular file");
         }
         assert!(matches!(save_file(&layer(), path), Err(StateDictError::Write { .. })));
     }

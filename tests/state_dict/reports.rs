@@ -198,7 +198,7 @@ fn another_dtype_is_skipped_and_the_parameter_missing() {
     assert_eq!(report.skipped, [skipped("weight", dtype("F32", "F64"))]);
     assert_eq!(report.missing, ["weight_orig", "weight_mask", "bias"]);
     assert_eq!(snapshot(&target), before);
-    assert_eq!(report.skipped[0].to_string(), "`weight`: expected F32, found F64");
+    assert_eq!(report.skipped[0].to_string(), "`weight`: dtype is F64, not F32");
 }
 
 #[test]
@@ -213,8 +213,8 @@ fn a_pair_is_skipped_as_a_whole() {
         skipped("bias", dtype("F16", "F32")),
     ];
     assert_eq!(report.skipped, expected);
-    let line = "applied 0; skipped `weight_orig`: expected F16, found F32, `weight_mask`: expected `weight_orig` to be \
-                loaded too, found it skipped, `bias`: expected F16, found F32";
+    let line = "applied 0; skipped `weight_orig`: dtype is F32, not F16, `weight_mask`: `weight_orig` is skipped, \
+                `bias`: dtype is F32, not F16";
     assert_eq!(report.to_string(), line);
 }
 
@@ -227,7 +227,7 @@ fn a_mask_of_a_dtype_without_0_and_1_is_skipped_with_its_original() {
     let found = "F8_E4M3".to_owned();
     let expected = [skipped("w_orig", counterpart), skipped("w_mask", SkipReason::MaskDtype { found })];
     assert_eq!(report.skipped, expected);
-    let reason = "expected a mask of booleans, integers or floats, found F8_E4M3";
+    let reason = "dtype F8_E4M3 cannot hold a mask";
     assert_eq!(report.skipped[1].reason.to_string(), reason);
 }
 
