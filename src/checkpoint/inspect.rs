@@ -40,7 +40,7 @@ pub struct TensorInspection {
     /// Its length in the file, in bytes. For a pruned tensor, the sum for original and mask.
     pub bytes: u64,
     /// The bytes that its values take if zeros are not stored; `None` where [`zeros`](Self::zeros) is.
-    pub packed: Option<Packed>,
+    pub packed: Option<PackedSizes>,
     /// The magnitudes of its nonzero entries; `None` if they were not requested, and for dtypes other than F32, F64, F16 and
     /// BF16.
     pub magnitudes: Option<Magnitudes>,
@@ -48,7 +48,8 @@ pub struct TensorInspection {
 
 /// The bytes that the values of a tensor take in dense and sparse formats, in their own dtype.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Packed {
+#[non_exhaustive]
+pub struct PackedSizes {
     /// All entries, without a mask.
     pub dense: u64,
     /// One bit per entry, and the nonzero entries.
@@ -156,7 +157,7 @@ impl Inspector<'_, '_> {
             zeros,
             masked: mask.and(counts.as_ref()).map(|counts| counts.masked),
             bytes: tensor.bytes + mask.map_or(0, |mask| mask.bytes),
-            packed: zeros.map(|zeros| Packed::of(&parameter.shape, parameter.entries, zeros, parameter.dtype)),
+            packed: zeros.map(|zeros| PackedSizes::of(&parameter.shape, parameter.entries, zeros, parameter.dtype)),
             magnitudes: counts.filter(|_| self.magnitudes && parameter.dtype.can_be_pruned()).map(Magnitudes::of),
         })
     }
@@ -266,7 +267,7 @@ impl Magnitudes {
     }
 }
 
-impl Packed {
+impl PackedSizes {
     fn of(shape: &[usize], entries: usize, zeros: usize, dtype: Dtype) -> Self {
         let size = dtype.bits() / 8;
         let index = |max: usize| if max > i32::MAX as usize { 8 } else { 4 };
@@ -295,7 +296,7 @@ mod tests {
     fn sparse_rows_of_large_tensors() {
         let csr = |shape: &[usize], nonzero: usize| {
             let entries = shape.iter().product();
-            Packed::of(shape, entries, entries - nonzero, Dtype(safetensors::Dtype::U8)).csr
+            PackedSizes::of(shape, entries, entries - nonzero, Dtype(safetensors::Dtype::U8)).csr
         };
         // The nonzero entries, a column index for each, and 3 offsets.
         assert_eq!(csr(&[2, MAX], 5), 5 + 5 * 4 + 3 * 4);
@@ -307,7 +308,8 @@ mod tests {
 
     #[test]
     fn rows_are_the_first_dimension_if_there_are_others() {
-        let csr = |shape: &[usize]| Packed::of(shape, shape.iter().product(), 0, Dtype(safetensors::Dtype::I16)).csr;
+        let csr =
+            |shape: &[usize]| PackedSizes::of(shape, shape.iter().product(), 0, Dtype(safetensors::Dtype::I16)).csr;
         assert_eq!(csr(&[]), 2 + 4 + 2 * 4);
         assert_eq!(csr(&[6]), 6 * (2 + 4) + 2 * 4);
         assert_eq!(csr(&[3, 2]), 6 * (2 + 4) + 4 * 4);

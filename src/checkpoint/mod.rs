@@ -57,7 +57,7 @@ mod write;
 pub use convert::{MaskSource, extract_masks, remove};
 pub use diff::{Containment, Difference, EntryDifference, TensorDifference, diff};
 pub use error::CheckpointError;
-pub use inspect::{Inspection, Magnitudes, Packed, TensorInspection, inspect};
+pub use inspect::{Inspection, Magnitudes, PackedSizes, TensorInspection, inspect};
 pub use progress::{Observer, Phase, Progress};
 pub use prune::{Method, NOT_PRUNED_BY_DEFAULT, Prune, Scope, Selection, tensor_seed};
 pub use read::{Checkpoint, Dtype, Shard, Tensor};
