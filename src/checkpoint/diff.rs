@@ -182,10 +182,7 @@ impl Comparison<'_, '_> {
     /// Compares two tensors of one dtype that cannot be pruned.
     fn compare_bits_of(&self, a: &ParameterEntry, b: &ParameterEntry) -> Result<EntryDifference, CheckpointError> {
         match a.dtype.zero_bits() {
-            Some(ZeroBits { word, nonzero }) => with_word!(
-                word,
-                W => self.compare_bits(a, b, a.entries, |x: W| u64::from(x) & nonzero == 0)
-            ),
+            Some(ZeroBits { word, nonzero }) => with_word!(word, W => self.compare_words::<W>(a, b, nonzero)),
             None => {
                 let bytes = self.compare_bits(a, b, bytes(a) as usize, |_: u8| false)?;
                 Ok(EntryDifference { entries: a.entries, ..bytes })
@@ -215,7 +212,17 @@ impl Comparison<'_, '_> {
         Ok(found)
     }
 
-    /// Compares the bits of elements.
+    /// Compares the bits of elements. Those that have none of the bits `nonzero` are zeros.
+    fn compare_words<W: Pod + PartialEq + Into<u64>>(
+        &self,
+        a: &ParameterEntry,
+        b: &ParameterEntry,
+        nonzero: u64,
+    ) -> Result<EntryDifference, CheckpointError> {
+        self.compare_bits(a, b, a.entries, |x: W| x.into() & nonzero == 0)
+    }
+
+    /// Compares the bits of `entries` elements.
     fn compare_bits<W: Pod + PartialEq>(
         &self,
         a: &ParameterEntry,

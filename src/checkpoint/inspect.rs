@@ -64,8 +64,7 @@ pub struct PackedSizes {
 /// The distribution of the magnitudes of a tensor's nonzero entries.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Magnitudes {
-    /// The smallest that is not NaN, if there is one. In a tensor pruned by magnitude, all kept entries have at least this
-    /// magnitude.
+    /// The smallest that is not NaN, if there is one. In a tensor pruned by magnitude, it is the smallest that was kept.
     pub smallest: Option<f64>,
     /// The largest that is not NaN, if there is one.
     pub largest: Option<f64>,

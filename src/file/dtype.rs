@@ -50,7 +50,7 @@ pub(crate) enum Word {
     U64,
 }
 
-/// How to recognise a zero: an element that has none of these bits.
+/// The bits that distinguish zeros: an element with none of them is a zero.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ZeroBits {
     pub(crate) word: Word,

@@ -1,4 +1,4 @@
-//! Input that changes while it is read: the output is withheld.
+//! Input that changes while it is read: no output appears.
 
 use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
@@ -18,19 +18,19 @@ fn l1() -> Prune {
     Prune::new(Method::L1 { amount: 0.5.into() }).unwrap()
 }
 
-/// Larger than what is read at once, with a mask.
+/// A pruned tensor of several blocks.
 fn tensors(seed: u64) -> Vec<Raw> {
     let weight = weights::<f32>(&[1000, 800], seed);
     let (orig, mask) = (format!("w{seed}_orig"), format!("w{seed}_mask"));
     vec![Raw::mask::<f32>(&mask, &weight.map(|x| *x > 0.0)), Raw::of(&orig, &weight)]
 }
 
-/// What somebody does to a file.
+/// A change of a file by another process.
 #[derive(Debug, Clone, Copy)]
 enum Change {
-    /// A byte of a weight, and with it the time.
+    /// A byte of a weight, and the modification time.
     Written,
-    /// The time alone, as if the same bytes were written again.
+    /// The modification time alone, as if the same bytes were written again.
     Touched,
     Shrunk,
     Grown,
@@ -46,7 +46,7 @@ impl Change {
     fn happen_to(self, path: &Path) {
         let open = || File::options().write(true).open(path).unwrap();
         let length = fs::metadata(path).unwrap().len();
-        // Clocks of file systems are coarse: a time that is certainly another one.
+        // Clocks of file systems are coarse, so the time is moved far ahead.
         let later = SystemTime::now() + Duration::from_secs(100);
         match self {
             Self::Written => {
@@ -69,7 +69,7 @@ impl Change {
     }
 }
 
-/// Changes a file when the first bytes of a phase are done.
+/// An observer that changes a file when the first bytes of a phase are done.
 fn changes(phase: Phase, path: &Path, change: Change) -> impl Observer + use<> {
     let (path, happened) = (path.to_owned(), AtomicBool::new(false));
     move |progress: Progress| {
@@ -80,9 +80,9 @@ fn changes(phase: Phase, path: &Path, change: Change) -> impl Observer + use<> {
     }
 }
 
-fn names(folder: &Path) -> Vec<String> {
+fn names(directory: &Path) -> Vec<String> {
     let mut names: Vec<_> =
-        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
 }
@@ -97,7 +97,7 @@ fn is_changed<T: std::fmt::Debug>(result: Result<T, CheckpointError>, expected: 
 
 type Run = fn(&Checkpoint, &Path, &dyn Observer) -> Result<(), CheckpointError>;
 
-/// Everything that reads a file, and in which phase it does.
+/// All functions that read a file, each with the phase in which it does.
 const RUNS: [(&str, Phase, Run); 9] = [
     ("weights", Phase::Processing, |input, output, observer| l1().run(input, &Output::new(output), observer).map(drop)),
     ("counting", Phase::Counting, |input, output, observer| l1().run(input, &Output::new(output), observer).map(drop)),
@@ -118,15 +118,15 @@ const RUNS: [(&str, Phase, Run); 9] = [
 
 #[test]
 fn whatever_happens_to_a_file_no_output_appears() {
-    let folder = tempfile::tempdir().unwrap();
-    let input = folder.path().join("in.safetensors");
+    let directory = tempfile::tempdir().unwrap();
+    let input = directory.path().join("in.safetensors");
     for change in CHANGES {
         for (name, phase, run) in RUNS {
             write(&input, &[], &tensors(1));
             let checkpoint = Checkpoint::open([&input]).unwrap();
-            let result = run(&checkpoint, &folder.path().join("out"), &changes(phase, &input, change));
+            let result = run(&checkpoint, &directory.path().join("out"), &changes(phase, &input, change));
             is_changed(result, &input, &format!("{name}: {change:?}"));
-            let left = names(folder.path());
+            let left = names(directory.path());
             assert!(left.is_empty() || left == ["in.safetensors"], "{name}: {change:?}: {left:?}");
         }
     }
@@ -134,15 +134,15 @@ fn whatever_happens_to_a_file_no_output_appears() {
 
 #[test]
 fn shards_that_were_written_before_the_change_are_not_taken_for_the_whole() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     for change in CHANGES {
-        let input = folder.path().join("in");
+        let input = directory.path().join("in");
         fs::create_dir(&input).unwrap();
         let index = write_sharded(&input, &[&tensors(1), &tensors(2)]);
         let [one, two] = [1, 2].map(|i| format!("model-0000{i}-of-00002.safetensors"));
-        let output = folder.path().join("out");
+        let output = directory.path().join("out");
 
-        // While the second shard is read: half of the work is done.
+        // More than half of the work is done: the second shard is being read.
         let second: PathBuf = input.join(&two);
         let happened = AtomicBool::new(false);
         let observer = |progress: Progress| {
@@ -154,10 +154,10 @@ fn shards_that_were_written_before_the_change_are_not_taken_for_the_whole() {
         };
         let checkpoint = Checkpoint::open([&index]).unwrap();
         is_changed(l1().run(&checkpoint, &Output::new(&output), &observer), &second, &format!("{change:?}"));
-        // No second shard, no index, no temporary file: nobody takes it for a model, and it says that it is none.
+        // No second shard, index or temporary file, so no program mistakes the directory for a model. The run file remains.
         assert_eq!(names(&output), [".nn-prune-run.json", one.as_str()], "{change:?}");
 
-        // The first shard is not made use of for another input.
+        // The first shard is not reused for another input.
         write(&second, &[("format", "pt")], &tensors(2));
         File::options().write(true).open(&second).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
         let again = l1().run(&Checkpoint::open([&index]).unwrap(), &Output::new(&output).resume(true), &());
@@ -169,18 +169,18 @@ fn shards_that_were_written_before_the_change_are_not_taken_for_the_whole() {
 
 #[test]
 fn a_mask_file_that_changes() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let weight = Raw::of("w", &weights::<f32>(&[1000, 800], 1));
-    let input = write(&folder.path().join("in.safetensors"), &[], &[weight]);
-    let masks = folder.path().join("masks.safetensors");
+    let input = write(&directory.path().join("in.safetensors"), &[], &[weight]);
+    let masks = directory.path().join("masks.safetensors");
     for change in CHANGES {
         let checkpoint = Checkpoint::open([&input]).unwrap();
         drop(l1().format(Format::Masks).run(&checkpoint, &Output::new(&masks).force(true), &()).unwrap());
         let prune = Prune::new(Method::Masks { path: masks.clone() }).unwrap();
-        let output = Output::new(folder.path().join("out"));
+        let output = Output::new(directory.path().join("out"));
         let result = prune.run(&checkpoint, &output, &changes(Phase::Processing, &masks, change));
         is_changed(result, &masks, &format!("{change:?}"));
         assert!(!output.path().exists(), "{change:?}");
-        assert!(names(folder.path()).iter().all(|name| !name.starts_with('.')), "{change:?}");
+        assert!(names(directory.path()).iter().all(|name| !name.starts_with('.')), "{change:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! Comparing checkpoints.
+//! Comparison of checkpoints.
 
 use half::bf16;
 use ndarray::array;
@@ -8,7 +8,7 @@ use crate::support::*;
 
 #[test]
 fn what_differs() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let w = array![[1.0_f32, -0.0, 0.0], [2.0, 3.0, f32::NAN]].into_dyn();
     let pruned = array![[0.0_f32, 0.0, 0.0], [2.0, 4.0, f32::NAN]].into_dyn();
     let alive = array![[true, true, true], [false, true, true]].into_dyn();
@@ -37,8 +37,8 @@ fn what_differs() {
         Raw::new("long", "I64", &[3], [[2; 8], [0; 8], [0; 8]].concat()),
         Raw::new("f4", "F4", &[4], vec![1, 3]),
     ];
-    let a = Checkpoint::open([write(&folder.path().join("a.safetensors"), &[], &a)]).unwrap();
-    let b = Checkpoint::open([write(&folder.path().join("b.safetensors"), &[], &b)]).unwrap();
+    let a = Checkpoint::open([write(&directory.path().join("a.safetensors"), &[], &a)]).unwrap();
+    let b = Checkpoint::open([write(&directory.path().join("b.safetensors"), &[], &b)]).unwrap();
     let found = diff(&a, &b, &()).unwrap();
     assert_eq!(
         (found.only_a.as_slice(), found.only_b.as_slice()),
@@ -70,14 +70,14 @@ fn what_differs() {
     assert!(diff(&a, &a, &()).unwrap().is_equal());
 }
 
-/// More entries than are compared at a time, of which every kind is in every part.
+/// Several blocks, each with every kind of entry.
 #[test]
 fn what_differs_in_a_large_tensor() {
     const ENTRIES: usize = 1_000_000;
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let numbers = |a: [f32; 8]| (0..ENTRIES).map(|i| a[i % 8]).collect::<ndarray::Array1<f32>>().into_dyn();
     let file = |name: &str, numbers| {
-        Checkpoint::open([write(&folder.path().join(name), &[], &[Raw::of("w", &numbers)])]).unwrap()
+        Checkpoint::open([write(&directory.path().join(name), &[], &[Raw::of("w", &numbers)])]).unwrap()
     };
     let a = file("a.safetensors", numbers([0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0]));
     let b = file("b.safetensors", numbers([0.0, 0.0, 0.0, 2.0, 0.0, 0.0, 1.0, 3.0]));
@@ -93,10 +93,10 @@ fn what_differs_in_a_large_tensor() {
     assert_eq!(found, expected);
 }
 
-/// Of integers of each size; -0 is a zero of floats only.
+/// Integers of each size, whose highest bit is no sign of a zero, and 8-bit floats, which have a -0.
 #[test]
 fn zeros_of_other_dtypes() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     for (dtype, size) in [
         ("BOOL", 1),
         ("U8", 1),
@@ -109,10 +109,10 @@ fn zeros_of_other_dtypes() {
         ("U64", 8),
         ("I64", 8),
     ] {
-        // Of each number the last byte tells, which also has its sign.
+        // Only the last byte of each number varies; it has the sign.
         let open = |name: &str, last: [u8; 7]| {
             let data = last.iter().flat_map(|&last| [vec![0; size - 1], vec![last]].concat()).collect();
-            Checkpoint::open([write(&folder.path().join(name), &[], &[Raw::new("w", dtype, &[7], data)])]).unwrap()
+            Checkpoint::open([write(&directory.path().join(name), &[], &[Raw::new("w", dtype, &[7], data)])]).unwrap()
         };
         let a = open("a", [0, 0, 0, 1, 1, 0xff, 0x80]);
         let b = open("b", [0, 0, 1, 1, 0, 0, 0]);
@@ -131,20 +131,20 @@ fn zeros_of_other_dtypes() {
 
 #[test]
 fn tensors_that_only_one_has() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let w = Raw::of("w", &weights::<f32>(&[2, 2], 1));
     let more = [w.clone(), Raw::new("v", "U8", &[1], vec![0])];
-    let less = Checkpoint::open([write(&folder.path().join("less"), &[], &[w])]).unwrap();
-    let more = Checkpoint::open([write(&folder.path().join("more"), &[], &more)]).unwrap();
+    let less = Checkpoint::open([write(&directory.path().join("less"), &[], &[w])]).unwrap();
+    let more = Checkpoint::open([write(&directory.path().join("more"), &[], &more)]).unwrap();
     assert!(!diff(&less, &more, &()).unwrap().is_equal());
     assert!(!diff(&more, &less, &()).unwrap().is_equal());
     assert!(diff(&more, &more, &()).unwrap().is_equal());
 }
 
-/// Floats are compared with floats only; a NaN is equal to other NaNs only.
+/// Floats are compared with floats only; a NaN equals NaNs only.
 #[test]
 fn values_of_two_dtypes() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let a = [
         Raw::of("floats", &array![f32::NAN, f32::NAN, 1.0, 1.0, 2.0].into_dyn()),
         Raw::of("float", &array![1.0_f32].into_dyn()),
@@ -157,8 +157,8 @@ fn values_of_two_dtypes() {
         Raw::of("int", &array![1.0_f32].into_dyn()),
         Raw::new("ints", "U32", &[1], vec![0; 4]),
     ];
-    let a = Checkpoint::open([write(&folder.path().join("a"), &[], &a)]).unwrap();
-    let b = Checkpoint::open([write(&folder.path().join("b"), &[], &b)]).unwrap();
+    let a = Checkpoint::open([write(&directory.path().join("a"), &[], &a)]).unwrap();
+    let b = Checkpoint::open([write(&directory.path().join("b"), &[], &b)]).unwrap();
     let found = diff(&a, &b, &()).unwrap();
     let floats = EntryDifference { entries: 5, differing: 3, ..EntryDifference::default() };
     let entries: Vec<_> = found.common.iter().map(|tensor| tensor.entries).collect();

@@ -1,4 +1,4 @@
-//! Files from strangers: whatever is wrong with them is an error of its own kind, and nothing is written.
+//! Untrusted files: each defect has its own error, and no output is written.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,34 +19,34 @@ fn weight() -> Raw {
     Raw::of("w", &weights::<f32>(&[4, 4], 1))
 }
 
-/// A file from its parts, whether it is valid or not.
+/// A file from its parts, valid or not.
 fn file(header: &str, data: usize) -> Vec<u8> {
     [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &vec![0; data]].concat()
 }
 
-/// A file of tensors of one `F32` each, at these offsets, with so many bytes of data.
+/// A file of tensors of one `F32` each, at these offsets, with `data` bytes of data.
 fn at(offsets: &[&str], data: usize) -> Vec<u8> {
     let tensor = |(i, offsets)| format!(r#""t{i}":{{"dtype":"F32","shape":[1],"data_offsets":{offsets}}}"#);
     let tensors: Vec<String> = offsets.iter().enumerate().map(tensor).collect();
     file(&format!("{{{}}}", tensors.join(",")), data)
 }
 
-/// A file of one tensor, with so many bytes of data.
+/// A file of one tensor, with `data` bytes of data.
 fn one(dtype: &str, shape: &str, data: usize) -> Vec<u8> {
     file(&format!(r#"{{"w":{{"dtype":"{dtype}","shape":{shape},"data_offsets":[0,{data}]}}}}"#), data)
 }
 
-type IsFault = fn(&StateDictError) -> bool;
+type IsExpected = fn(&StateDictError) -> bool;
 
-/// Files with a fault in their header, and which one.
-fn faulty() -> Vec<(Vec<u8>, IsFault)> {
+/// Files with an invalid header, and a check of its error.
+fn faulty() -> Vec<(Vec<u8>, IsExpected)> {
     use StateDictError as E;
-    let truncated: IsFault = |error| matches!(error, E::Truncated { .. });
-    let trailing: IsFault = |error| matches!(error, E::TrailingBytes { .. });
-    let too_large: IsFault = |error| matches!(error, E::HeaderTooLarge { limit: 100_000_000, .. });
-    let invalid: IsFault = |error| matches!(error, E::InvalidHeader { .. });
-    let layout: IsFault = |error| matches!(error, E::InvalidLayout { .. });
-    let duplicate: IsFault = |error| matches!(error, E::DuplicateName { .. });
+    let truncated: IsExpected = |error| matches!(error, E::Truncated { .. });
+    let trailing: IsExpected = |error| matches!(error, E::TrailingBytes { .. });
+    let too_large: IsExpected = |error| matches!(error, E::HeaderTooLarge { limit: 100_000_000, .. });
+    let invalid: IsExpected = |error| matches!(error, E::InvalidHeader { .. });
+    let layout: IsExpected = |error| matches!(error, E::InvalidLayout { .. });
+    let duplicate: IsExpected = |error| matches!(error, E::DuplicateName { .. });
     let with_length = |length: u64, rest: &[u8]| [&length.to_le_bytes()[..], rest].concat();
     let deep = |depth| "[".repeat(depth) + &"]".repeat(depth);
     vec![
@@ -88,11 +88,11 @@ fn faulty() -> Vec<(Vec<u8>, IsFault)> {
 
 #[test]
 fn faulty_headers_in_files_shards_and_masks() {
-    let folder = tempfile::tempdir().unwrap();
-    let index = write_sharded(folder.path(), &[&[weight()], &[Raw::of("v", &weights::<f32>(&[2, 2], 1))]]);
-    let good = folder.path().join("model-00001-of-00002.safetensors");
-    let bad = folder.path().join("model-00002-of-00002.safetensors");
-    for (bytes, is_fault) in faulty() {
+    let directory = tempfile::tempdir().unwrap();
+    let index = write_sharded(directory.path(), &[&[weight()], &[Raw::of("v", &weights::<f32>(&[2, 2], 1))]]);
+    let good = directory.path().join("model-00001-of-00002.safetensors");
+    let bad = directory.path().join("model-00002-of-00002.safetensors");
+    for (bytes, is_expected) in faulty() {
         fs::write(&bad, &bytes).unwrap();
         let masks = Prune::new(Method::Masks { path: bad.clone() }).unwrap();
         for error in [
@@ -102,10 +102,10 @@ fn faulty_headers_in_files_shards_and_masks() {
             masks.dry_run(&Checkpoint::open([&good]).unwrap(), &()).unwrap_err(),
         ] {
             let CheckpointError::Header { path, source } = &error else { panic!("{error}") };
-            assert!(*path == bad && is_fault(source), "{source:?}: {}", String::from_utf8_lossy(&bytes));
+            assert!(*path == bad && is_expected(source), "{source:?}: {}", String::from_utf8_lossy(&bytes));
         }
     }
-    // A name twice, one tensor after the other.
+    // Two tensors of one name.
     let tensor = |offsets| format!(r#""w":{{"dtype":"F32","shape":[1],"data_offsets":{offsets}}}"#);
     fs::write(&bad, file(&format!("{{{},{}}}", tensor("[0,4]"), tensor("[4,8]")), 8)).unwrap();
     let CheckpointError::Header { source, .. } = Checkpoint::open([&bad]).unwrap_err() else { panic!() };
@@ -115,11 +115,11 @@ fn faulty_headers_in_files_shards_and_masks() {
 #[test]
 fn names_that_would_fool_a_terminal_or_a_file_system_are_just_names() {
     let names = ["../../etc/passwd", "/", "a\0b", "\u{1b}[2J", "\r\n", "", " ", "a\u{202e}b", "`", "C:\\x", "w_mask"];
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let tensors = names.map(|name| Raw::of(name, &weights::<f32>(&[4, 4], 1)));
-    let index = write_sharded(folder.path(), &[&tensors[..5], &tensors[5..]]);
-    let before = files(folder.path());
-    let output = folder.path().join("out");
+    let index = write_sharded(directory.path(), &[&tensors[..5], &tensors[5..]]);
+    let before = files(directory.path());
+    let output = directory.path().join("out");
     for format in [Format::Weights, Format::PyTorch] {
         let report = run(&l1().format(format), [&index], &output).unwrap();
         assert!(report.tensors.iter().map(|tensor| tensor.name.as_str()).eq(names));
@@ -127,24 +127,24 @@ fn names_that_would_fool_a_terminal_or_a_file_system_are_just_names() {
         assert_eq!(written.tensors().len(), names.len() * if format == Format::PyTorch { 2 } else { 1 });
         assert_eq!(files(&output).len(), 3);
         fs::remove_dir_all(&output).unwrap();
-        assert_eq!(files(folder.path()), before);
+        assert_eq!(files(directory.path()), before);
     }
     assert_eq!(run(&l1().format(Format::Masks), [&index], &output).unwrap().tensors.len(), names.len());
 }
 
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+fn files(directory: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<_> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     files
 }
 
-/// Masks that a mask file could not tell the shape of.
+/// A mask file stores sizes as `I64`.
 #[test]
 fn sizes_that_no_mask_file_can_tell() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let tensors = [weight(), Raw::new("e", "F32", &[0, usize::MAX], vec![])];
-    let input = write(&folder.path().join("in"), &[], &tensors);
-    let output = folder.path().join("out");
+    let input = write(&directory.path().join("in"), &[], &tensors);
+    let output = directory.path().join("out");
     let error = run(&l1().format(Format::Masks), [&input], &output).unwrap_err();
     let expected = format!("`e`: expected a shape that an array can have, found [0, {}]", usize::MAX);
     assert_eq!(error.to_string(), expected);
@@ -154,12 +154,12 @@ fn sizes_that_no_mask_file_can_tell() {
 
 #[test]
 fn tensors_without_entries() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let shapes: [&[usize]; 5] = [&[0], &[0, 3], &[3, 0], &[2, 0, 5], &[usize::MAX, 0]];
     let mut tensors: Vec<Raw> =
         shapes.iter().enumerate().map(|(i, shape)| Raw::new(&format!("e{i}"), "F32", shape, vec![])).collect();
     tensors.push(weight());
-    let index = write_sharded(folder.path(), &[&tensors[..2], &tensors[2..]]);
+    let index = write_sharded(directory.path(), &[&tensors[..2], &tensors[2..]]);
     let checkpoint = Checkpoint::open([&index]).unwrap();
     let inspection = inspect(&checkpoint, true, &()).unwrap();
     let empty = inspection.tensors.iter().filter(|tensor| tensor.entries == 0);
@@ -179,7 +179,7 @@ fn tensors_without_entries() {
     .into_iter()
     .enumerate()
     {
-        let output = folder.path().join(number.to_string());
+        let output = directory.path().join(number.to_string());
         let prune = Prune::new(method).unwrap().scope(scope).selection(selection).format(Format::PyTorch);
         let report = run(&prune, [&index], &output).unwrap();
         assert_eq!(report.pruned_after(), 8);
@@ -188,7 +188,7 @@ fn tensors_without_entries() {
         let masks = output.join("masks");
         let names = extract_masks(&written, &MaskSource::Masks, &Output::new(&masks), &());
         if number < 4 {
-            // One of them has no array, and its mask none either.
+            // No array, and so no mask, can have the shape of `e4`.
             assert!(matches!(names, Err(CheckpointError::ImpossibleShape { tensor, .. }) if tensor == "e4"));
         } else if number == 4 {
             let masks = Prune::new(Method::Masks { path: masks }).unwrap();
@@ -198,11 +198,11 @@ fn tensors_without_entries() {
     }
 }
 
-/// As many channels as a number can tell, without an entry in any.
+/// `usize::MAX` channels without entries.
 #[test]
 fn channels_without_entries_take_no_memory() {
-    let folder = tempfile::tempdir().unwrap();
-    let input = write(&folder.path().join("in"), &[], &[Raw::new("e", "F32", &[usize::MAX, 0], vec![])]);
+    let directory = tempfile::tempdir().unwrap();
+    let input = write(&directory.path().join("in"), &[], &[Raw::new("e", "F32", &[usize::MAX, 0], vec![])]);
     let checkpoint = Checkpoint::open([&input]).unwrap();
     let amount = 0.5.into();
     for method in [Method::Ln { amount, norm: 2.into(), dim: 0 }, Method::RandomStructured { amount, dim: 0, seed: 1 }]
@@ -214,12 +214,12 @@ fn channels_without_entries_take_no_memory() {
 
 #[test]
 fn a_hundred_thousand_tensors() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let tensors: Vec<_> =
         (0..100_000).map(|i| Raw::new(&format!("t{i}.weight"), "F32", &[1, 1], vec![0, 0, 128, 63])).collect();
-    let index = write_sharded(folder.path(), &[&tensors[..50_000], &tensors[50_000..]]);
+    let index = write_sharded(directory.path(), &[&tensors[..50_000], &tensors[50_000..]]);
     let checkpoint = Checkpoint::open([&index]).unwrap();
-    let (pytorch, masks) = (folder.path().join("pytorch"), folder.path().join("masks"));
+    let (pytorch, masks) = (directory.path().join("pytorch"), directory.path().join("masks"));
     let global = l1().scope(Scope::Global);
     let report = run(&global.clone().format(Format::PyTorch), [&index], &pytorch).unwrap();
     assert_eq!((report.tensors.len(), report.pruned_after()), (100_000, 50_000));
@@ -234,13 +234,13 @@ fn a_hundred_thousand_tensors() {
     assert_eq!(inspect(&pruned, true, &()).unwrap().tensors.len(), 100_000);
 }
 
-/// Two halves for each tensor: an input may have a header that is just short enough.
+/// An output with originals and masks has a longer header than its input.
 #[test]
 fn a_header_that_would_be_too_long_is_not_written() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let long = Raw { name: "x".repeat(60_000_000), ..weight() };
-    let input = write(&folder.path().join("in"), &[], &[long]);
-    let output = folder.path().join("out");
+    let input = write(&directory.path().join("in"), &[], &[long]);
+    let output = directory.path().join("out");
     let error = run(&l1().format(Format::PyTorch), [&input], &output).unwrap_err();
     let CheckpointError::OutputHeader { source } = error else { panic!("{error}") };
     assert!(matches!(source, StateDictError::HeaderTooLarge { limit: 100_000_000, .. }));

@@ -1,4 +1,4 @@
-//! Indices and folders from strangers.
+//! Untrusted indices and directories.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,14 +18,14 @@ fn weight() -> Raw {
     Raw::of("w", &weights::<f32>(&[4, 4], 1))
 }
 
-/// A folder with a shard and its index.
+/// A directory with a shard and its index.
 fn model() -> (tempfile::TempDir, PathBuf) {
-    let folder = tempfile::tempdir().unwrap();
-    let index = write_sharded(folder.path(), &[&[weight()]]);
-    (folder, index)
+    let directory = tempfile::tempdir().unwrap();
+    let index = write_sharded(directory.path(), &[&[weight()]]);
+    (directory, index)
 }
 
-/// What opening an index with this map says.
+/// Writes an index with this map and opens it.
 fn opened(index: &Path, weight_map: Value) -> Result<Checkpoint, CheckpointError> {
     fs::write(index, json!({ "weight_map": weight_map }).to_string()).unwrap();
     Checkpoint::open([index])
@@ -33,12 +33,12 @@ fn opened(index: &Path, weight_map: Value) -> Result<Checkpoint, CheckpointError
 
 #[test]
 fn an_index_outside_its_folder_is_refused() {
-    let (folder, index) = model();
-    // All of these are there, and valid.
-    fs::create_dir(folder.path().join("sub")).unwrap();
-    let inside = folder.path().join("sub/model.safetensors.index.json");
-    fs::copy(folder.path().join(SHARD), folder.path().join("sub").join(SHARD)).unwrap();
-    let absolute = folder.path().join(SHARD);
+    let (directory, index) = model();
+    // All of these shards exist, and are valid.
+    fs::create_dir(directory.path().join("sub")).unwrap();
+    let inside = directory.path().join("sub/model.safetensors.index.json");
+    fs::copy(directory.path().join(SHARD), directory.path().join("sub").join(SHARD)).unwrap();
+    let absolute = directory.path().join(SHARD);
     for shard in [
         absolute.to_str().unwrap(),
         &format!("../{SHARD}"),
@@ -59,24 +59,24 @@ fn an_index_outside_its_folder_is_refused() {
         assert_eq!((path, found.as_str()), (&inside, shard));
         assert!(!error.to_string().contains(char::is_control));
     }
-    // Below the folder is inside, and one file by two names is one too many.
+    // A shard may be below the directory, but one file may not have two names.
     assert!(opened(&index, json!({ "w": format!("sub/{SHARD}") })).is_ok());
     let error = opened(&index, json!({ "w": format!("sub/{SHARD}"), "v": format!("sub//{SHARD}") })).unwrap_err();
     assert!(matches!(error, CheckpointError::SameShardName { .. }));
 }
 
-/// The owner of the folder has made it: so does the cache of Hugging Face.
+/// The owner of the directory made the link, as in the cache of Hugging Face.
 #[cfg(unix)]
 #[test]
 fn a_shard_may_be_a_symbolic_link() {
-    let (folder, index) = model();
-    let (shard, blob) = (folder.path().join(SHARD), folder.path().join("blob"));
+    let (directory, index) = model();
+    let (shard, blob) = (directory.path().join(SHARD), directory.path().join("blob"));
     fs::rename(&shard, &blob).unwrap();
     std::os::unix::fs::symlink("blob", &shard).unwrap();
-    let output = folder.path().join("out");
+    let output = directory.path().join("out");
     assert_eq!(run(&l1(), [&index], &output).unwrap().pruned_after(), 8);
     assert!(output.join(SHARD).symlink_metadata().unwrap().is_file());
-    // A link to nothing is a shard that is missing.
+    // A dangling link is a missing shard.
     fs::remove_file(&blob).unwrap();
     assert!(matches!(Checkpoint::open([&index]), Err(CheckpointError::MissingShard { .. })));
 }
@@ -145,7 +145,7 @@ fn json_of_other_types() {
 #[test]
 fn an_index_that_is_too_long_is_not_read() {
     let (_folder, index) = model();
-    // It has a hole in place of its hundred megabytes.
+    // A sparse file.
     fs::File::create(&index).unwrap().set_len(100_000_001).unwrap();
     let error = Checkpoint::open([&index]).unwrap_err();
     assert!(matches!(&error, CheckpointError::IndexTooLarge { limit: 100_000_000, found: 100_000_001, .. }));
@@ -159,11 +159,11 @@ fn an_index_that_is_too_long_is_not_read() {
 
 #[test]
 fn an_empty_index_has_no_tensors() {
-    let (folder, index) = model();
+    let (directory, index) = model();
     let checkpoint = opened(&index, json!({})).unwrap();
     assert_eq!((checkpoint.shards().len(), checkpoint.tensors().len()), (0, 0));
     assert!(inspect(&checkpoint, true, &()).unwrap().tensors.is_empty());
-    let output = Output::new(folder.path().join("out"));
+    let output = Output::new(directory.path().join("out"));
     assert!(matches!(l1().run(&checkpoint, &output, &()), Err(CheckpointError::NothingSelected { tensors: 0 })));
     assert!(matches!(remove(&checkpoint, &output, &()), Err(CheckpointError::NothingPruned)));
     assert!(!output.path().exists());
@@ -171,35 +171,35 @@ fn an_empty_index_has_no_tensors() {
 
 #[test]
 fn shards_that_tell_something_else() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let v = || Raw::of("v", &weights::<f32>(&[2, 2], 1));
-    let index = write_sharded(folder.path(), &[&[weight()], &[v()]]);
+    let index = write_sharded(directory.path(), &[&[weight()], &[v()]]);
     let [one, two] = [1, 2].map(|i| format!("model-0000{i}-of-00002.safetensors"));
-    // Not there, not where it should be, and not in the index.
+    // A missing tensor, one in another shard, and one that the index lacks.
     let error = opened(&index, json!({ "w": one, "v": two, "x": two })).unwrap_err();
     assert!(matches!(error, CheckpointError::MissingTensor { tensor, .. } if tensor == "x"));
     let error = opened(&index, json!({ "w": one, "v": one, "x": two })).unwrap_err();
     assert!(matches!(error, CheckpointError::MissingTensor { tensor, .. } if tensor == "v"));
-    write(&folder.path().join(&two), &[], &[v(), Raw::new("u", "U8", &[0], vec![])]);
+    write(&directory.path().join(&two), &[], &[v(), Raw::new("u", "U8", &[0], vec![])]);
     let error = opened(&index, json!({ "w": one, "v": two })).unwrap_err();
     assert!(matches!(error, CheckpointError::UnindexedTensor { tensor, .. } if tensor == "u"));
     let error = opened(&index, json!({ "w": one, "v": "none" })).unwrap_err();
-    assert!(matches!(error, CheckpointError::MissingShard { shard, .. } if shard == folder.path().join("none")));
-    // In both, whatever the index says.
-    write(&folder.path().join(&two), &[], &[weight(), v()]);
+    assert!(matches!(error, CheckpointError::MissingShard { shard, .. } if shard == directory.path().join("none")));
+    // A tensor in two shards.
+    write(&directory.path().join(&two), &[], &[weight(), v()]);
     let error = opened(&index, json!({ "w": one, "v": two })).unwrap_err();
     assert!(matches!(error, CheckpointError::DuplicateTensor { tensor, .. } if tensor == "w"));
 }
 
-/// A shard of such a name would be overwritten by the description of the run, or cleared away as half-written.
+/// A shard of such a name would be overwritten by the run file, or removed as a temporary file.
 #[test]
 fn names_of_what_a_run_keeps_in_its_folder_are_reserved() {
-    let (folder, index) = model();
-    let output = folder.path().join("out");
+    let (directory, index) = model();
+    let output = directory.path().join("out");
     for name in [".nn-prune-run.json", ".nn-prune-x.tmp", "sub/.nn-prune-x.tmp"] {
-        let shard = folder.path().join(name);
+        let shard = directory.path().join(name);
         fs::create_dir_all(shard.parent().unwrap()).unwrap();
-        fs::copy(folder.path().join(SHARD), &shard).unwrap();
+        fs::copy(directory.path().join(SHARD), &shard).unwrap();
         let checkpoint = opened(&index, json!({ "w": name })).unwrap();
         let error = l1().run(&checkpoint, &Output::new(&output).force(true), &()).unwrap_err();
         let expected = format!("output: expected names that do not begin with `.nn-prune-`, found `{name}`");
@@ -208,11 +208,11 @@ fn names_of_what_a_run_keeps_in_its_folder_are_reserved() {
         assert!(!output.exists());
         assert_eq!(inspect(&checkpoint, false, &()).unwrap().tensors.len(), 1);
     }
-    // The index itself,
-    let other = folder.path().join(".nn-prune-run.json");
+    // The index,
+    let other = directory.path().join(".nn-prune-run.json");
     let error = l1().run(&opened(&other, json!({ "w": SHARD })).unwrap(), &Output::new(&output), &()).unwrap_err();
     assert!(matches!(error, CheckpointError::ReservedName { path } if path == other));
-    // and a mask file that lies where the description is to be.
+    // and a mask file at the path of the run file.
     fs::create_dir(&output).unwrap();
     let checkpoint = opened(&index, json!({ "w": SHARD })).unwrap();
     let masks = output.join(".nn-prune-run.json");
@@ -227,21 +227,21 @@ fn names_of_what_a_run_keeps_in_its_folder_are_reserved() {
 
 #[test]
 fn a_shard_that_is_a_folder() {
-    let (folder, index) = model();
-    fs::create_dir(folder.path().join("folder")).unwrap();
-    let error = opened(&index, json!({ "w": "folder" })).unwrap_err();
-    assert!(matches!(&error, CheckpointError::Read { path, .. } if *path == folder.path().join("folder")));
+    let (directory, index) = model();
+    fs::create_dir(directory.path().join("directory")).unwrap();
+    let error = opened(&index, json!({ "w": "directory" })).unwrap_err();
+    assert!(matches!(&error, CheckpointError::Read { path, .. } if *path == directory.path().join("directory")));
     let cause = std::error::Error::source(&error).unwrap().to_string();
     assert_eq!(cause, "not a regular file");
 }
 
-/// Opening one waits for somebody to write to it.
+/// Opening a pipe waits for a writer.
 #[cfg(unix)]
 #[test]
 fn pipes_and_devices_are_refused_at_once() {
-    let (folder, index) = model();
+    let (directory, index) = model();
     let pipe = |name: &str| {
-        let pipe = folder.path().join(name);
+        let pipe = directory.path().join(name);
         assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
         pipe
     };
@@ -254,11 +254,11 @@ fn pipes_and_devices_are_refused_at_once() {
     refused(Checkpoint::open(["/dev/zero"]));
     refused(opened(&index, json!({ "w": "pipe.safetensors" })));
     let checkpoint = opened(&index, json!({ "w": SHARD })).unwrap();
-    let masks = Prune::new(Method::Masks { path: folder.path().join("pipe.safetensors") }).unwrap();
+    let masks = Prune::new(Method::Masks { path: directory.path().join("pipe.safetensors") }).unwrap();
     assert!(matches!(masks.dry_run(&checkpoint, &()), Err(CheckpointError::Read { .. })));
 
-    // In the output folder: in place of the description of a run, and of a shard.
-    let out = folder.path().join("out");
+    // In the output directory: at the path of the run file, and of a shard.
+    let out = directory.path().join("out");
     fs::create_dir(&out).unwrap();
     pipe("out/.nn-prune-run.json");
     for output in [Output::new(&out), Output::new(&out).force(true), Output::new(&out).resume(true)] {
@@ -271,11 +271,11 @@ fn pipes_and_devices_are_refused_at_once() {
     assert!(matches!(error, CheckpointError::Write { .. }), "{error}");
 }
 
-/// What is left of a run that was killed before its first shard: a description without a word in it, and a temporary file.
+/// A run that was killed before its first shard leaves an empty run file and a temporary file.
 #[test]
 fn a_run_that_had_only_just_begun_is_resumed() {
-    let (folder, index) = model();
-    let (whole, part) = (folder.path().join("whole"), folder.path().join("part"));
+    let (directory, index) = model();
+    let (whole, part) = (directory.path().join("whole"), directory.path().join("part"));
     drop(run(&l1(), [&index], &whole).unwrap());
     for resume in [false, true] {
         fs::create_dir(&part).unwrap();
@@ -283,8 +283,8 @@ fn a_run_that_had_only_just_begun_is_resumed() {
         fs::write(part.join(".nn-prune-abc.tmp"), "half").unwrap();
         let output = Output::new(&part).resume(resume);
         drop(l1().run(&Checkpoint::open([&index]).unwrap(), &output, &()).unwrap());
-        let names = |folder: &Path| {
-            let mut names: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let names = |directory: &Path| {
+            let mut names: Vec<_> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name()).collect();
             names.sort();
             names
         };

@@ -1,4 +1,4 @@
-//! Counting what is there.
+//! Counting zeros, masked entries and magnitudes.
 
 use half::bf16;
 use ndarray::array;
@@ -13,7 +13,7 @@ fn sizes(packed: PackedSizes) -> [u64; 3] {
 
 #[test]
 fn zeros_of_every_dtype() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let weight = array![[1.0_f32, -0.0, 0.0], [f32::NAN, f32::INFINITY, -3.0]].into_dyn();
     let alive = array![[true, true, false], [true, false, false]].into_dyn();
     let tensors = [
@@ -30,7 +30,7 @@ fn zeros_of_every_dtype() {
         Raw::new("f4", "F4", &[4], vec![0, 0]),
         Raw::new("none", "F32", &[0, 7], vec![]),
     ];
-    let input = write(&folder.path().join("in.safetensors"), &[], &tensors);
+    let input = write(&directory.path().join("in.safetensors"), &[], &tensors);
     let inspection = inspect(&Checkpoint::open([&input]).unwrap(), true, &()).unwrap();
     let zeros: Vec<_> = inspection.tensors.iter().map(|t| (t.name.as_str(), t.zeros, t.masked, t.bytes)).collect();
     assert_eq!(
@@ -63,47 +63,48 @@ fn zeros_of_every_dtype() {
 
 #[test]
 fn exponents_of_subnormal_numbers() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let numbers = [f64::from_bits(1), f64::from_bits(3), f64::MIN_POSITIVE / 2.0, f64::MIN_POSITIVE, 0.75, f64::MAX];
-    let input = write(&folder.path().join("in.safetensors"), &[], &[Raw::of("x", &ndarray::arr1(&numbers).into_dyn())]);
+    let input =
+        write(&directory.path().join("in.safetensors"), &[], &[Raw::of("x", &ndarray::arr1(&numbers).into_dyn())]);
     let inspection = inspect(&Checkpoint::open([&input]).unwrap(), true, &()).unwrap();
     let log2 = &inspection.tensors[0].magnitudes.as_ref().unwrap().log2;
     assert_eq!(log2, &[(-1074, 1), (-1073, 1), (-1023, 1), (-1022, 1), (-1, 1), (1023, 1)]);
 }
 
-/// Each of them in a file of its own, where nothing follows.
+/// Each dtype is in a file of its own, at the end of the data.
 #[test]
 fn integers_of_every_size() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     for (dtype, size) in [("I8", 1), ("U16", 2), ("I16", 2), ("U32", 4), ("I32", 4), ("U64", 8), ("I64", 8)] {
         let numbers = [0_u8, 0, 1, 0x80, 0xff].map(|last| [vec![0; size - 1], vec![last]].concat());
-        let input = write(&folder.path().join(dtype), &[], &[Raw::new("w", dtype, &[5], numbers.concat())]);
+        let input = write(&directory.path().join(dtype), &[], &[Raw::new("w", dtype, &[5], numbers.concat())]);
         let tensor = inspect(&Checkpoint::open([&input]).unwrap(), true, &()).unwrap().tensors.remove(0);
         assert_eq!((tensor.zeros, tensor.masked, tensor.magnitudes), (Some(2), None, None), "{dtype}");
         let size = size as u64;
-        // A bit for each of the five; columns, and the offsets of one row.
+        // A bit for each of the five entries; three column indices, and the offsets of one row.
         let packed = [5 * size, 3 * size + 1, 3 * size + 3 * 4 + 2 * 4];
         assert_eq!(tensor.packed.map(sizes), Some(packed), "{dtype}");
     }
 }
 
-/// Of a tensor of several blocks, what the threads find is added up.
+/// The counts of all threads are added up.
 #[test]
 fn a_large_tensor() {
     const ROWS: usize = 250_000;
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let rows = |row: [f32; 8]| ndarray::Array2::from_shape_fn((ROWS, 8), |(_, j)| row[j]).into_dyn();
     let mut weight = rows([0.0, -0.0, 1.0, -3.0, 1.5, f32::NAN, f32::NEG_INFINITY, 2.0]);
-    // The smallest and the largest are in the middle, and at the end.
+    // The smallest is in the middle, the largest at the end.
     weight[[ROWS / 2, 2]] = 0.25;
     weight[[ROWS - 1, 3]] = 100.0;
     let mask = rows([1.0, 1.0, 1.0, 1.0, 0.0, 1.0, 1.0, 0.0]);
     let input = write(
-        &folder.path().join("in"),
+        &directory.path().join("in"),
         &[],
         &[Raw::of("w_orig", &weight), Raw::of("w_mask", &mask.mapv(bf16::from_f32))],
     );
-    // Whoever reads first waits for the others, so that several threads take part if there are any.
+    // A slow observer, so that all threads take part.
     let slow = |_: Progress| {
         std::thread::sleep(std::time::Duration::from_millis(5));
         std::ops::ControlFlow::Continue(())
@@ -124,7 +125,7 @@ fn a_large_tensor() {
 /// PyTorch's masks have the dtype of the scores, which may be any.
 #[test]
 fn masks_of_every_dtype() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let weight = array![1.0_f32, 2.0, 3.0].into_dyn();
     for (dtype, one, wrong) in [
         ("BOOL", vec![1], vec![2]),
@@ -141,7 +142,7 @@ fn masks_of_every_dtype() {
         ("F32", vec![0, 0, 0x80, 0x3f], vec![0, 0, 0x80, 0xbf]),
         ("F64", vec![0, 0, 0, 0, 0, 0, 0xf0, 0x3f], vec![1, 0, 0, 0, 0, 0, 0, 0]),
     ] {
-        let path = folder.path().join(dtype);
+        let path = directory.path().join(dtype);
         let zero = vec![0; one.len()];
         let mask = |last: &[u8]| Raw::new("w_mask", dtype, &[3], [&zero, &one, last].concat());
         write(&path, &[], &[Raw::of("w_orig", &weight), mask(&zero)]);
@@ -158,10 +159,10 @@ fn masks_of_every_dtype() {
 
 #[test]
 fn a_mask_with_something_else() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let weight = array![[1.0_f32, 2.0]].into_dyn();
     let tensors = [Raw::of("w_orig", &weight), Raw::of("w_mask", &array![[1.0_f32, 0.5]].into_dyn())];
-    let input = write(&folder.path().join("in.safetensors"), &[], &tensors);
+    let input = write(&directory.path().join("in.safetensors"), &[], &tensors);
     let error = inspect(&Checkpoint::open([&input]).unwrap(), false, &()).unwrap_err();
     assert!(
         matches!(&error, CheckpointError::MaskValue { tensor, index, found: 0.5 } if tensor == "w_mask" && index == &[0, 1])
@@ -169,14 +170,14 @@ fn a_mask_with_something_else() {
     assert_eq!(error.to_string(), "`w_mask`: expected only 0 and 1, found 0.5 at [0, 1]");
 }
 
-/// The place of what is wrong is told along every axis.
+/// The error gives the index along every axis.
 #[test]
 fn a_mask_with_something_else_far_inside() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let mut mask = ndarray::ArrayD::<f32>::ones(ndarray::IxDyn(&[3, 4, 5]));
     mask[[2, 1, 3]] = 3.0;
     let tensors = [Raw::of("w_orig", &weights::<f32>(&[3, 4, 5], 1)), Raw::of("w_mask", &mask)];
-    let input = write(&folder.path().join("in"), &[], &tensors);
+    let input = write(&directory.path().join("in"), &[], &tensors);
     let error = inspect(&Checkpoint::open([&input]).unwrap(), false, &()).unwrap_err();
     assert_eq!(error.to_string(), "`w_mask`: expected only 0 and 1, found 3 at [2, 1, 3]");
 }
@@ -184,21 +185,21 @@ fn a_mask_with_something_else_far_inside() {
 #[test]
 fn floats_of_every_size_without_their_zeros() {
     fn packed<A: Stored>() -> Option<[u64; 3]> {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let weight = array![[0.0, 1.0, 0.0], [2.0, -0.0, 3.0]].mapv(A::number).into_dyn();
-        let input = write(&folder.path().join("in"), &[], &[Raw::of("w", &weight)]);
+        let input = write(&directory.path().join("in"), &[], &[Raw::of("w", &weight)]);
         inspect(&Checkpoint::open([&input]).unwrap(), false, &()).unwrap().tensors[0].packed.map(sizes)
     }
-    // Three numbers; a bit for each of six; three columns, and three offsets.
+    // Three numbers; a bit for each of six; three column indices, and three offsets.
     let of = |size: u64| Some([6 * size, 3 * size + 1, 3 * size + 3 * 4 + 3 * 4]);
     assert_eq!((packed::<half::f16>(), packed::<bf16>()), (of(2), of(2)));
     assert_eq!((packed::<f32>(), packed::<f64>()), (of(4), of(8)));
 }
 
-/// What cannot be an original, or a mask, makes no pair: they are two tensors.
+/// Tensors that cannot be an original or a mask make no pair.
 #[test]
 fn halves_that_are_none() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let mask = |dtype, size: usize| Raw::new("w_mask", dtype, &[2], vec![0; 2 * size]);
     let orig = Raw::of("w_orig", &array![1.0_f32, 2.0].into_dyn());
     for (orig, mask, pair) in [
@@ -207,7 +208,7 @@ fn halves_that_are_none() {
         (orig, mask("C64", 8), false),
         (Raw::new("w_orig", "I32", &[2], vec![0; 8]), mask("U8", 1), false),
     ] {
-        let input = write(&folder.path().join("in"), &[], &[orig, mask]);
+        let input = write(&directory.path().join("in"), &[], &[orig, mask]);
         let inspection = inspect(&Checkpoint::open([&input]).unwrap(), false, &()).unwrap();
         let names: Vec<_> = inspection.tensors.iter().map(|tensor| tensor.name.as_str()).collect();
         assert_eq!(names, if pair { &["w"][..] } else { &["w_orig", "w_mask"] });
@@ -216,8 +217,8 @@ fn halves_that_are_none() {
 
 #[test]
 fn shards_have_a_length() {
-    let folder = tempfile::tempdir().unwrap();
-    let input = write(&folder.path().join("in"), &[], &[Raw::new("w", "U8", &[1000], vec![0; 1000])]);
+    let directory = tempfile::tempdir().unwrap();
+    let input = write(&directory.path().join("in"), &[], &[Raw::new("w", "U8", &[1000], vec![0; 1000])]);
     let checkpoint = Checkpoint::open([&input]).unwrap();
     assert_eq!(checkpoint.shards()[0].bytes(), std::fs::metadata(&input).unwrap().len());
 }

@@ -1,4 +1,4 @@
-//! Any bytes, as the files of a checkpoint that is opened, inspected and pruned.
+//! Any bytes as the files of a checkpoint, which is opened, inspected and pruned.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -14,7 +14,7 @@ use prune::{Element, L1Unstructured, LnStructured, Parameter, PruneError, Random
 
 use crate::file;
 
-/// What is pruned how, by the first three bytes.
+/// The options of a run, from the first three bytes.
 struct Options {
     method: u8,
     amount: f64,
@@ -48,7 +48,7 @@ impl Options {
         Prune::new(method).expect("a valid amount").scope(self.scope).format(self.format)
     }
 
-    /// The same in memory, for a tensor of this name.
+    /// Prunes a parameter in memory as the run prunes a tensor of this name.
     fn prune_in_memory<A: Element>(&self, name: &str, parameter: &mut Parameter<A>) -> Result<(), PruneError> {
         let seed = tensor_seed(SEED, name);
         match self.method {
@@ -60,8 +60,8 @@ impl Options {
     }
 }
 
-/// A file after the other, each behind its length: an index if the options say so, then up to three shards.
-fn write_files(folder: &Path, options: &Options, mut rest: &[u8]) -> Vec<PathBuf> {
+/// Writes files, each of which follows its length: an index if the options have one, then up to three shards.
+fn write_files(directory: &Path, options: &Options, mut rest: &[u8]) -> Vec<PathBuf> {
     let mut next = || {
         let (length, bytes) = rest.split_first_chunk()?;
         let length = usize::from(u16::from_le_bytes(*length));
@@ -73,24 +73,24 @@ fn write_files(folder: &Path, options: &Options, mut rest: &[u8]) -> Vec<PathBuf
     let mut paths = Vec::new();
     for name in ["a.safetensors", "b.safetensors", "c.safetensors"] {
         let Some(bytes) = next() else { break };
-        paths.push(folder.join(name));
-        fs::write(folder.join(name), file::of(bytes)).expect("a scratch file");
+        paths.push(directory.join(name));
+        fs::write(directory.join(name), file::of(bytes)).expect("a scratch file");
     }
     if let Some(index) = index {
-        paths = vec![folder.join("model.safetensors.index.json")];
+        paths = vec![directory.join("model.safetensors.index.json")];
         fs::write(&paths[0], index).expect("a scratch file");
     }
     paths
 }
 
-/// A checkpoint is refused, or what is written is what the report says, what the methods do in memory, the same bytes every
-/// time, and a checkpoint again.
+/// A checkpoint is refused, or its output is a checkpoint that agrees with the report and with pruning in memory, and has the
+/// same bytes every time.
 pub fn check(bytes: &[u8]) {
     let Some((options, files)) = bytes.split_first_chunk::<3>() else { return };
     let options = Options::of(*options);
-    let folder = tempfile::tempdir().expect("a scratch folder");
-    let paths = write_files(folder.path(), &options, files);
-    let before = contents(folder.path());
+    let directory = tempfile::tempdir().expect("a scratch directory");
+    let paths = write_files(directory.path(), &options, files);
+    let before = contents(directory.path());
     let checkpoint = match Checkpoint::open(&paths) {
         Ok(checkpoint) => checkpoint,
         Err(error) => return check_message(&error),
@@ -103,21 +103,21 @@ pub fn check(bytes: &[u8]) {
         Err(error) => return check_message(&error),
     };
 
-    let (tried, output) = (options.prune().dry_run(&checkpoint, &()), folder.path().join("output"));
+    let (tried, output) = (options.prune().dry_run(&checkpoint, &()), directory.path().join("output"));
     let report = match options.prune().run(&checkpoint, &Output::new(&output), &()) {
         Ok(report) => report,
         Err(error) => {
-            assert!(!output.is_file(), "an error, and yet an output");
+            assert!(!output.is_file(), "an output despite an error");
             return check_message(&error);
         }
     };
-    // As text, in which a threshold that is NaN equals itself.
+    // Compared as text, since a NaN threshold does not equal itself.
     let shown = format!("{report:?}");
     assert_eq!(format!("{:?}", tried.expect("it can be done")), shown);
-    let again = folder.path().join("again");
+    let again = directory.path().join("again");
     let second = options.prune().run(&checkpoint, &Output::new(&again), &()).expect("it could be done");
     assert_eq!((format!("{second:?}"), contents(&again)), (shown, contents(&output)));
-    let now = contents(folder.path());
+    let now = contents(directory.path());
     assert!(before.iter().all(|(path, bytes)| now.get(path) == Some(bytes)), "an input has changed");
 
     match options.format {
@@ -139,17 +139,17 @@ fn check_message(error: &CheckpointError) {
     }
 }
 
-/// The files in a folder and below, or the only file.
+/// The contents of a file, or of the files in a directory, by their relative paths.
 fn contents(path: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     if path.is_file() {
         return BTreeMap::from([(PathBuf::new(), fs::read(path).expect("a file"))]);
     }
-    let entries = fs::read_dir(path).expect("a folder").map(|entry| entry.expect("an entry").path());
+    let entries = fs::read_dir(path).expect("a directory").map(|entry| entry.expect("an entry").path());
     let files = entries.filter(|path| path.is_file());
     files.map(|file| (file.strip_prefix(path).expect("below").to_owned(), fs::read(&file).expect("a file"))).collect()
 }
 
-/// Names, and how many entries were pruned before and are now.
+/// The numbers of pruned entries before and after, by name.
 fn pruned(report: &PruneReport) -> BTreeMap<&str, (usize, usize)> {
     let pruned = |outcome: &Outcome| match *outcome {
         Outcome::Pruned { before, after, .. } => Some((before, after)),
@@ -176,21 +176,21 @@ fn check_output(checkpoint: &Checkpoint, output: &Path, options: &Options, repor
     } else {
         vec![output.to_owned()]
     };
-    let written = Checkpoint::open(&paths).expect("what was written is a checkpoint");
-    let difference = diff(checkpoint, &written, &()).expect("what was written is a checkpoint");
+    let written = Checkpoint::open(&paths).expect("an output is a checkpoint");
+    let difference = diff(checkpoint, &written, &()).expect("an output is a checkpoint");
     assert!(difference.only_a.is_empty() && difference.only_b.is_empty());
     for tensor in &difference.common {
         assert_eq!(tensor.a, tensor.b, "{}", tensor.name);
         let Some((before, after)) = pruned.get(tensor.name.as_str()) else {
-            assert!(tensor.is_equal(), "{} was not to be pruned", tensor.name);
+            assert!(tensor.is_equal(), "{} was not selected", tensor.name);
             continue;
         };
         let entries = tensor.entries.expect("floats of one shape");
         assert!(before <= after && *after <= entries.entries, "{}", tensor.name);
-        // A pruned infinity is a NaN, and not a zero.
+        // A pruned infinity is NaN, not zero.
         assert!(entries.became_nonzero == 0 && entries.became_zero <= after - before, "{}", tensor.name);
     }
-    let after = inspect(&written, false, &()).expect("what was written is a checkpoint");
+    let after = inspect(&written, false, &()).expect("an output is a checkpoint");
     assert_eq!(after.tensors.len(), before.tensors.len());
     if options.format == Format::PyTorch {
         for tensor in after.tensors.iter().filter(|tensor| pruned.contains_key(tensor.name.as_str())) {
@@ -199,10 +199,10 @@ fn check_output(checkpoint: &Checkpoint, output: &Path, options: &Options, repor
     }
 }
 
-/// The parameters of type `A` are bit for bit those that the methods of the crate leave in memory.
+/// The parameters of type `A` are bit for bit those that the methods make in memory.
 fn check_in_memory<A: Element>(input: &Path, output: &Path, options: &Options, report: &PruneReport) {
     let (mut expected, _) = load_file::<A>(input).expect("it was opened as a checkpoint");
-    let (found, _) = load_file::<A>(output).expect("what was written is a state dict");
+    let (found, _) = load_file::<A>(output).expect("an output is a state dict");
     let pruned = pruned(report);
     for (name, parameter) in expected.iter_mut().filter(|(name, _)| pruned.contains_key(*name)) {
         options.prune_in_memory(name, parameter).expect("it could be done");

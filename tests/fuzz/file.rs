@@ -1,9 +1,9 @@
-//! How a fuzzer's bytes become a safetensors file.
+//! Safetensors files from the bytes of a fuzzer.
 
-/// A file, in one of two forms, by the first byte.
+/// A file in one of two forms, chosen by the first byte.
 ///
-/// An even one is followed by the file as it is. An odd one is followed by the JSON of a header, up to a zero byte, and by
-/// the data, so that a mutation of the JSON does not also have to get its length right.
+/// If it is even, the rest is the file. If it is odd, the rest is the JSON of a header up to a zero byte, then the data, so
+/// that mutations of the JSON need not correct its length.
 pub fn of(bytes: &[u8]) -> Vec<u8> {
     let Some((form, rest)) = bytes.split_first() else { return Vec::new() };
     if form % 2 == 0 {

@@ -1,8 +1,7 @@
-//! What the fuzz targets of `fuzz/` demand of any bytes, and their seeds and findings replayed without a fuzzer.
+//! The fuzz targets of `fuzz/`, and their seeds and findings, which are replayed without a fuzzer.
 //!
-//! A target is a function `check` that panics where the crate does not keep its word. An input that once did so, and
-//! every seed, is a file in `inputs/TARGET`. Those of the target `pruning` are replayed by the tests `laws`, whose inputs
-//! they are.
+//! A target is a function `check` that panics if the crate breaks a promise. Every seed, and every input that once made it
+//! panic, is a file in `inputs/TARGET`. The tests `laws` replay those of the target `pruning`.
 
 mod checkpoint;
 mod file;

@@ -1,4 +1,4 @@
-//! Any bytes, loaded as a mask file.
+//! Any bytes as a mask file.
 
 use ndarray::ArrayD;
 use prune::ParameterStore;
@@ -6,7 +6,7 @@ use prune::safetensors::{StateDictError, apply_masks, masks_from_bytes, masks_to
 
 use crate::file;
 
-/// A file is refused, or its masks prune parameters of their shapes, and of these the same masks are saved.
+/// A file is refused, or its masks prune parameters of their shapes, from which the same masks are saved.
 pub fn check(bytes: &[u8]) {
     let masks = match masks_from_bytes(&file::of(bytes)) {
         Ok(masks) => masks,
@@ -24,7 +24,7 @@ pub fn check(bytes: &[u8]) {
         assert_eq!(store[name.as_str()].mask(), Some(mask));
     }
 
-    let saved = masks_to_bytes(&store).expect("no name is there twice");
+    let saved = masks_to_bytes(&store).expect("names are unique");
     assert_eq!(masks_from_bytes(&saved).expect("it was just saved"), masks);
     assert!(masks.is_empty() || apply_masks(&mut store, masks).expect("of the same shapes").is_complete());
     assert_eq!(masks_to_bytes(&store).expect("once more"), saved);

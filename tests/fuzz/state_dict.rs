@@ -1,4 +1,4 @@
-//! Any bytes, loaded as a state dict.
+//! Any bytes as a state dict.
 
 use std::collections::BTreeSet;
 
@@ -9,8 +9,7 @@ use prune::{Element, ParameterStore};
 
 use crate::file;
 
-/// A file is refused, or read as the reference implementation of the format reads it; and what was read can be written, so
-/// that it is read as the same.
+/// A file is refused, or read as the reference implementation of the format reads it. Saved and loaded again, it is the same.
 pub fn check(bytes: &[u8]) {
     let file = file::of(bytes);
     check_as::<f32>(&file);
@@ -25,7 +24,7 @@ fn check_as<A: Element>(file: &[u8]) {
         Ok(read) => read,
         Err(error) => {
             assert!(!error.to_string().contains(char::is_control), "{error}");
-            // The others are about what a valid file holds, or about names that it has twice.
+            // Other errors concern the contents of a valid file, or repeated names.
             use StateDictError as E;
             let is_no_file = matches!(
                 error,
@@ -35,11 +34,11 @@ fn check_as<A: Element>(file: &[u8]) {
                     | E::InvalidHeader { .. }
                     | E::InvalidLayout { .. }
             );
-            assert!(!is_no_file || reference.is_err(), "others read it: {error}");
+            assert!(!is_no_file || reference.is_err(), "the reference reads it: {error}");
             return;
         }
     };
-    let reference = reference.expect("others refuse it");
+    let reference = reference.expect("the reference refuses it");
     assert!(report.missing.is_empty() && report.unexpected.is_empty());
     let accounted = report.applied.iter().chain(report.skipped.iter().map(|skipped| &skipped.tensor));
     let accounted: Vec<&str> = accounted.map(String::as_str).collect();
@@ -47,17 +46,17 @@ fn check_as<A: Element>(file: &[u8]) {
     assert_eq!(BTreeSet::from_iter(accounted), BTreeSet::from_iter(reference.names()));
 
     check_values(&store);
-    let saved = to_bytes(&store).expect("what was loaded can be saved");
-    let written = SafeTensors::deserialize(&saved).expect("others refuse what was written");
+    let saved = to_bytes(&store).expect("a loaded module can be saved");
+    let written = SafeTensors::deserialize(&saved).expect("the reference reads it");
     assert_eq!(written.len(), report.applied.len());
     for (name, tensor) in written.iter() {
         let read = reference.tensor(name).expect("it was read");
         assert_eq!(tensor.shape(), read.shape());
-        // Masks are written in the dtype of the parameter, whatever theirs was.
+        // Masks are saved in the dtype of the parameter.
         assert!(tensor.dtype() != read.dtype() || tensor.data() == read.data() || name.ends_with("_mask"), "{name}");
     }
 
-    let (again, report) = from_bytes::<A>(&saved).expect("what was saved can be loaded");
+    let (again, report) = from_bytes::<A>(&saved).expect("a saved module can be loaded");
     assert!(report.is_complete());
     assert_eq!(to_bytes(&again).expect("once more"), saved);
 

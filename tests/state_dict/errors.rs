@@ -1,4 +1,4 @@
-//! Every variant of the error, with its exact message; and whatever the error, the module is as it was.
+//! Every variant of the error, with its exact message. On each error, the module is unchanged.
 
 use std::error::Error;
 use std::panic::{RefUnwindSafe, UnwindSafe};
@@ -12,7 +12,7 @@ use prune::{Module, NamedParameters, NamedParametersMut, Parameter, ParameterSto
 
 use crate::{bytes_of, file, file_of, layer, snapshot};
 
-/// Loads a file in both ways, which fail alike, and checks that the module has not changed.
+/// Loads a file in both ways, which return the same error, and checks that the module is unchanged.
 fn refused(file: &[u8]) -> StateDictError {
     let mut module = layer();
     let before = snapshot(&module);
@@ -22,7 +22,7 @@ fn refused(file: &[u8]) -> StateDictError {
     error
 }
 
-/// The message, checked not to repeat the source, and the source.
+/// Returns the message, which must not repeat the source, and the source.
 fn messages(error: &StateDictError) -> (String, Option<String>) {
     let (message, source) = (error.to_string(), error.source().map(ToString::to_string));
     assert!(source.as_ref().is_none_or(|source| !message.contains(source)), "{message}");
@@ -31,8 +31,8 @@ fn messages(error: &StateDictError) -> (String, Option<String>) {
 
 #[test]
 fn read() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("none.safetensors");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("none.safetensors");
     let error = load_file::<f32>(&path).unwrap_err();
     assert!(matches!(&error, StateDictError::Read { path: found, .. } if *found == path));
     let (message, source) = messages(&error);
@@ -42,11 +42,11 @@ fn read() {
 
 #[test]
 fn write() {
-    let folder = tempfile::tempdir().unwrap();
-    let error = save_file(&layer(), folder.path()).unwrap_err();
-    assert!(matches!(&error, StateDictError::Write { path, .. } if path == folder.path()));
+    let directory = tempfile::tempdir().unwrap();
+    let error = save_file(&layer(), directory.path()).unwrap_err();
+    assert!(matches!(&error, StateDictError::Write { path, .. } if path == directory.path()));
     let (message, source) = messages(&error);
-    assert_eq!(message, format!("cannot write `{}`", folder.path().display()));
+    assert_eq!(message, format!("cannot write `{}`", directory.path().display()));
     assert_eq!(source.unwrap(), "not a regular file");
 }
 
@@ -114,7 +114,7 @@ fn duplicate_name() {
     assert!(matches!(&error, StateDictError::DuplicateName { name } if name == "w"));
     assert_eq!(error.to_string(), "`w` occurs twice");
 
-    // Written in two ways, it is the same name.
+    // An escaped name equals the same name without escapes.
     let error = refused(&file(&format!(r#"{{"\u0077\n":{tensor},"w\n":{tensor}}}"#), &[0; 4]));
     assert_eq!(error.to_string(), "`w\\n` occurs twice");
     let error = refused(&file(r#"{"__metadata__":{},"__metadata__":{}}"#, &[]));
@@ -156,7 +156,7 @@ fn impossible_shape() {
 
 #[test]
 fn shape_mismatch() {
-    // Between the two halves of a pair,
+    // Between an original and its mask,
     let file = file_of(&[("w_orig", "F32", "[2]", &[0; 8]), ("w_mask", "F32", "[1,2]", &[0; 8])]);
     let error = from_bytes::<f32>(&file).unwrap_err();
     assert!(matches!(&error, StateDictError::ShapeMismatch { tensor, .. } if tensor == "w_mask"));
@@ -226,7 +226,7 @@ fn pruned_and_plain() {
     }
 }
 
-/// A module that lists its only parameter under two equal names, or whatever else it is told to.
+/// A module with the given names, which may be equal or reserved.
 struct Names(&'static [&'static str], Vec<Parameter<f32>>);
 
 impl Names {
@@ -255,12 +255,12 @@ fn name_clash() {
         assert!(matches!(&error, StateDictError::NameClash { name } if name == taken));
         assert_eq!(error.to_string(), format!("the state dict would contain two tensors named `{taken}`"));
 
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("layer.safetensors");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("layer.safetensors");
         std::fs::write(&path, "untouched").unwrap();
         assert!(save_file(&module, &path).is_err());
         assert_eq!(std::fs::read(&path).unwrap(), b"untouched");
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
     }
 
     let mut twice = Names::new(&["w", "w"]);
@@ -269,18 +269,18 @@ fn name_clash() {
     let file = to_bytes(&Names::new(&["w"])).unwrap();
     assert_eq!(load_into(&mut twice, &file).unwrap_err().to_string(), clash);
     assert_eq!(apply_masks(&mut twice, [("w", arr1(&[true, false]).into_dyn())]).unwrap_err().to_string(), clash);
-    // In a file it would not show: `w_orig`, `w_mask` and `w`.
+    // The names in a file would be unique: `w_orig`, `w_mask` and `w`.
     twice.1[0].prune(prune::Identity).unwrap();
     assert_eq!(to_bytes(&twice).unwrap_err().to_string(), clash);
     twice.1[1].prune(prune::Identity).unwrap();
     assert_eq!(masks_to_bytes(&twice).unwrap_err().to_string(), clash);
 
-    // Names that a file of a pruned parameter takes are taken even if the other parameter goes by yet other names.
+    // `w_mask` is the mask of `w`, although the pruned parameter `w_mask` would have other names in a file.
     let mut nested = Names::new(&["w", "w_mask"]);
     nested.1.iter_mut().for_each(|parameter| parameter.prune(prune::Identity).unwrap());
     assert_eq!(to_bytes(&nested).unwrap_err().to_string(), "the state dict would contain two tensors named `w_mask`");
 
-    // Pruning what could not be saved is refused like in `prune::apply`.
+    // As in `prune::apply`, a parameter that could not be saved is not pruned.
     let mut module = ParameterStore::from_iter([("w", arr1(&[1.0_f32])), ("w_mask", arr1(&[1.0]))]);
     let error = apply_masks(&mut module, [("w", arr1(&[false]).into_dyn())]).unwrap_err();
     assert_eq!(error.to_string(), "the state dict would contain two tensors named `w_mask`");
@@ -302,7 +302,7 @@ fn reserved_name() {
     let message = "the file format reserves the name `__metadata__`";
     assert_eq!(error.to_string(), message);
 
-    // Pruned, it goes by other names.
+    // A pruned parameter has other names in a file.
     let mut pruned = Names::new(&["__metadata__"]);
     pruned.1[0].prune(prune::Identity).unwrap();
     assert!(from_bytes::<f32>(&to_bytes(&pruned).unwrap()).unwrap().0["__metadata__"].is_pruned());
@@ -323,7 +323,7 @@ fn not_masks() {
     }
 }
 
-/// The error for one packed mask.
+/// Returns the error for a mask file with one mask.
 fn packed(shape: (&str, &str, &[u8]), bits: (&str, &str, &[u8])) -> StateDictError {
     let file = file_of(&[("w_mask_shape", shape.0, shape.1, shape.2), ("w_mask_bits", bits.0, bits.1, bits.2)]);
     masks_from_bytes(&file).unwrap_err()
@@ -352,7 +352,7 @@ fn impossible_mask_shape() {
         let expected = "tensor `w_mask_shape` has an unsupported shape";
         assert_eq!(error.to_string(), format!("{expected}, {sizes:?}: a size is negative or too large"));
     }
-    // Without entries, but too large all the same.
+    // Too large, although there are no entries.
     let shape: Vec<u8> = [i64::MAX, i64::MAX, 0].iter().flat_map(|size| size.to_le_bytes()).collect();
     assert!(matches!(packed(("I64", "[3]", &shape), ("U8", "[0]", &[])), StateDictError::ImpossibleShape { .. }));
 }

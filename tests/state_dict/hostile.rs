@@ -1,4 +1,4 @@
-//! Files from strangers.
+//! Untrusted files.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use prune::safetensors::{
 
 use crate::{file, file_of, layer, snapshot};
 
-/// An error in every way of loading, without a change to any module.
+/// Checks that every way of loading returns an error and does not change the module.
 fn refused_by_all(file: &[u8]) {
     let mut module = layer();
     let before = snapshot(&module);
@@ -39,8 +39,8 @@ fn a_header_that_claims_more_than_there_is() {
 
 #[test]
 fn sizes_whose_sum_overflows() {
-    // Nine tensors of up to 2^61 - 1 bytes lie one after the other up to nearly 2^64; with its header the
-    // file would be longer than a number can tell. The safetensors crate adds that up unchecked.
+    // Nine tensors of up to 2^61 - 1 bytes end just below 2^64; the length of the file with its header overflows. The
+    // safetensors crate does not check that sum.
     let size = (1_u64 << 61) - 1;
     let mut tensors: Vec<String> = (0..8)
         .map(|i| format!(r#""{i}":{{"dtype":"U8","shape":[{size}],"data_offsets":[{},{}]}}"#, i * size, (i + 1) * size))
@@ -167,7 +167,7 @@ fn json_of_other_types() {
     for header in ["null", "1", "\"\"", "true", r#"{"__metadata__":[]}"#, r#"{"__metadata__":{"a":{}}}"#, "{1:2}"] {
         refused_by_all(&file(header, &[]));
     }
-    // Not UTF-8: in a name, and half of a pair; and where nobody asks what it says.
+    // Not UTF-8: in a name, as an unpaired surrogate, and in a value that is skipped.
     let tensor = br#"{"dtype":"F32","shape":[0],"data_offsets":[0,0]"#;
     for header in [
         [b"{\"\xff\":", &tensor[..], b"}}"].concat(),
@@ -186,7 +186,7 @@ fn sizes_in_bits_that_overflow_or_are_no_whole_bytes() {
     }
 }
 
-/// Parsers quote what they did not expect.
+/// Parsers quote unexpected text of a file.
 #[test]
 fn causes_cannot_talk_to_a_terminal_either() {
     let tensor = |dtype: &str, offsets| format!(r#"{{"dtype":"{dtype}","shape":[1],"data_offsets":{offsets}}}"#);
@@ -212,7 +212,7 @@ fn a_hundred_thousand_masks() {
     let mut other = ParameterStore::from_iter(names.iter().map(|name| (name.as_str(), arr1(&[3.0_f32, 4.0]))));
     assert_eq!(apply_masks(&mut other, masks).unwrap().applied.len(), 100_000);
     assert!(names.iter().all(|name| other[name.as_str()].mask() == store[name.as_str()].mask()));
-    // Pruned, they are two hundred thousand.
+    // Each pruned parameter is two tensors.
     let (again, report) = from_bytes::<f32>(&to_bytes(&other).unwrap()).unwrap();
     assert_eq!((again.len(), report.applied.len()), (100_000, 200_000));
 }
@@ -244,16 +244,16 @@ fn tensors_without_entries() {
     assert_eq!(store["full"].value(), &arr1(&[0.0, 2.0]).into_dyn());
 }
 
-/// Opening a pipe waits for somebody to write to it, and a device has no end.
+/// Opening a pipe waits for a writer, and a device has no end.
 #[cfg(unix)]
 #[test]
 fn pipes_devices_and_folders_are_refused_at_once() {
-    let folder = tempfile::tempdir().unwrap();
-    let pipe = folder.path().join("pipe");
+    let directory = tempfile::tempdir().unwrap();
+    let pipe = directory.path().join("pipe");
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    let link = folder.path().join("link");
+    let link = directory.path().join("link");
     std::os::unix::fs::symlink(&pipe, &link).unwrap();
-    for path in [&pipe, &link, Path::new("/dev/zero"), folder.path()] {
+    for path in [&pipe, &link, Path::new("/dev/zero"), directory.path()] {
         let errors = [
             load_file::<f32>(path).unwrap_err(),
             load_file_into(&mut layer(), path).unwrap_err(),

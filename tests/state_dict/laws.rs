@@ -10,7 +10,7 @@ use prune::{CustomFromMask, Element, Mask, Parameter, ParameterStore};
 
 use crate::{layer, snapshot, tensors};
 
-/// What a parameter is made of: its shape, its bits, and whether and how it is pruned.
+/// The parts of a parameter: its shape, its bits, and the pattern of its mask if it is pruned.
 type Recipe = (Vec<usize>, Vec<u64>, Option<u64>);
 
 fn recipes() -> impl Strategy<Value = Vec<(String, Recipe)>> {
@@ -39,7 +39,7 @@ fn module<A: Element>(recipes: &[(String, Recipe)], from_bits: fn(u64) -> A) -> 
 fn round_trip<A: Element>(recipes: &[(String, Recipe)], from_bits: fn(u64) -> A) -> Result<(), TestCaseError> {
     let module = module(recipes, from_bits);
     let Ok(file) = to_bytes(&module) else {
-        return Ok(()); // a clash of names, of which there are tests elsewhere
+        return Ok(()); // names clash; other tests cover that
     };
     let (loaded, report) = from_bytes::<A>(&file).unwrap();
     prop_assert!(report.is_complete());
@@ -50,7 +50,7 @@ fn round_trip<A: Element>(recipes: &[(String, Recipe)], from_bits: fn(u64) -> A)
     }
     prop_assert_eq!(to_bytes(&loaded).unwrap(), file.clone());
 
-    // Into another module of the same names and shapes, whatever is in it.
+    // Into a module of the same names and shapes, and of other values.
     let mut other = self::module(recipes, |_| A::one());
     for (_, parameter) in other.iter_mut() {
         if parameter.is_pruned() {
@@ -68,7 +68,7 @@ fn round_trip<A: Element>(recipes: &[(String, Recipe)], from_bits: fn(u64) -> A)
     Ok(())
 }
 
-/// What all ways of loading do with a file: no panic, and the laws of reports and errors.
+/// Loads a file in all ways: none may panic, and reports and errors obey their laws.
 fn load(file: &[u8]) -> Result<(), TestCaseError> {
     let mut module = layer();
     let before = snapshot(&module);

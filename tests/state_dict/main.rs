@@ -1,6 +1,6 @@
 //! State dicts and mask files: `prune::safetensors`.
 //!
-//! The `.safetensors` files in this folder are PyTorch's; `make.py` wrote them.
+//! The `.safetensors` files in this directory were written by PyTorch, with `make.py`.
 
 #![cfg(feature = "safetensors")]
 
@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use ndarray::{arr1, arr2};
 use prune::{Element, Module, ParameterStore, safetensors::to_bytes};
 
-/// One parameter that is pruned and one that is not: `weight` of shape [2, 2], `bias` of shape [2].
+/// A pruned `weight` of shape [2, 2] and an unpruned `bias` of shape [2].
 fn layer() -> ParameterStore<f32> {
     let mut layer = ParameterStore::from_iter([("weight", arr2(&[[1.0_f32, -2.0], [3.0, -4.0]]))]);
     layer.insert("bias", arr1(&[0.5, -0.5]));
@@ -25,14 +25,14 @@ fn layer() -> ParameterStore<f32> {
     layer
 }
 
-/// The same, before the pruning.
+/// A module of the same names and shapes, unpruned.
 fn unpruned_layer() -> ParameterStore<f32> {
     let mut layer = ParameterStore::from_iter([("weight", arr2(&[[9.0_f32, 9.0], [9.0, 9.0]]))]);
     layer.insert("bias", arr1(&[9.0, 9.0]));
     layer
 }
 
-/// A file from its parts, whether it is valid or not.
+/// A file from its parts, valid or not.
 fn file(header: &str, data: &[u8]) -> Vec<u8> {
     [&(header.len() as u64).to_le_bytes(), header.as_bytes(), data].concat()
 }
@@ -55,7 +55,7 @@ fn bytes_of(numbers: &[f32]) -> Vec<u8> {
     numbers.iter().flat_map(|x| x.to_le_bytes()).collect()
 }
 
-/// What a file holds: name to dtype, shape and bytes.
+/// The tensors of a file: name to dtype, shape and bytes.
 fn tensors(file: &[u8]) -> BTreeMap<String, (String, Vec<usize>, Vec<u8>)> {
     let parsed = ::safetensors::SafeTensors::deserialize(file).unwrap();
     let tensor = |(name, view): (&str, ::safetensors::tensor::TensorView<'_>)| {
@@ -64,7 +64,7 @@ fn tensors(file: &[u8]) -> BTreeMap<String, (String, Vec<usize>, Vec<u8>)> {
     parsed.iter().map(tensor).collect()
 }
 
-/// Everything there is to know of a module: bits, masks and histories.
+/// The whole state of a module: bits, masks and histories.
 fn snapshot<M: Module>(module: &M) -> (Vec<u8>, Vec<Vec<String>>)
 where
     M::Elem: Element,

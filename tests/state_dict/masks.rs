@@ -1,4 +1,4 @@
-//! Masks alone.
+//! Mask files.
 
 use ndarray::{Array, ArrayD, Axis, IxDyn, arr0, arr1, arr2};
 use prune::safetensors::{apply_masks, masks_from_bytes, masks_to_bytes, to_bytes};
@@ -96,7 +96,7 @@ fn masks_of_any_layout_are_applied_by_index() {
 
 #[test]
 fn a_file_by_numpy_is_read_whatever_its_order() {
-    // numpy.packbits(mask, bitorder="little"), and names that look like other halves.
+    // numpy.packbits(mask, bitorder="little"), and names that resemble those of other masks.
     let shape = 10_i64.to_le_bytes();
     let tensors: [(&str, &str, &str, &[u8]); 4] = [
         ("a_mask_bits_mask_bits", "U8", "[2]", &[0xff, 0b01]),

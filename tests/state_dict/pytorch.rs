@@ -1,4 +1,4 @@
-//! What PyTorch saved is loaded, pruned further, and handed back; the bits are PyTorch's at every step.
+//! Files by PyTorch are loaded, pruned further and saved. The bits equal PyTorch's at every step.
 
 use half::bf16;
 use prune::safetensors::{SkipReason, from_bytes, load_into, to_bytes};
@@ -35,7 +35,7 @@ fn round_trip<A: Element>(dtype: &str) {
     }
     assert!(!net["head.weight"].is_pruned() && !net["lstm.bias_ih_l0"].is_pruned());
 
-    // What PyTorch had with int64 scores as an int64 mask is a mask like others here. Nothing else differs.
+    // PyTorch made an int64 mask from int64 scores, and this crate saves every mask in the dtype of the weight.
     let mut saved = tensors(&to_bytes(&net).unwrap());
     let mut expected = tensors(&file);
     let (theirs, ours) = (expected.remove("linear.weight_mask").unwrap(), saved.remove("linear.weight_mask").unwrap());
@@ -77,7 +77,7 @@ fn a_pruned_state_prunes_the_model_that_it_is_loaded_into() {
         });
     }
 
-    // The other way round nothing is lost: what is pruned stays as it is.
+    // An unpruned state does not change pruned parameters.
     let report = load_into(&mut net, &fixture("removed_f32")).unwrap();
     assert_eq!(report.applied, ["head.bias", "lstm.bias_hh_l0", "lstm.bias_ih_l0"]);
     assert_eq!((report.unexpected.len(), report.missing.len()), (7, 14));

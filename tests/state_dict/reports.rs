@@ -1,4 +1,4 @@
-//! What becomes of each tensor and of each parameter, case by case.
+//! The outcome for each tensor of a file and each parameter of a module, case by case.
 
 use half::f16;
 use ndarray::{Array1, ArrayD, arr0, arr1, arr2};
@@ -127,7 +127,7 @@ fn complete_is_what_lacks_nothing_and_has_nothing_more() {
 #[test]
 fn half_a_pair_is_an_ordinary_tensor() {
     for name in ["weight_orig", "weight_mask"] {
-        // Of any value, since it is no mask.
+        // A lone mask is an ordinary tensor of any values.
         let lone = to_bytes(&store(&[(name, &[0.5, 7.0])])).unwrap();
         let (loaded, report) = from_bytes::<f32>(&lone).unwrap();
         assert_eq!(report.applied, [name]);
