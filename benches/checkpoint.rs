@@ -16,7 +16,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use prune::checkpoint::{Checkpoint, Format, Method, Output, Prune, Scope};
+use prune::checkpoint::{Checkpoint, Format, Output, Pruner, Scope};
+use prune::{L1Unstructured, RandomUnstructured};
 
 const TURNS: usize = 3;
 
@@ -77,10 +78,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("{mebibytes} MiB of {dtype}, fastest of {TURNS}\n");
     println!("| {:<34} | {:>7} | {:>6} | {:>5} | {:>8} |", "operation", "s", "/ cp", "limit", "peak MiB");
     println!("|{:-<36}|{:->9}|{:->8}|{:->7}|{:->10}|", "", ":", ":", ":", ":");
-    let l1 = |scope, format| -> Result<Prune, Box<dyn Error>> {
-        Ok(Prune::new(Method::L1 { amount: 0.5.into() })?.scope(scope).format(format))
+    let l1 = |scope, format| -> Result<Pruner, Box<dyn Error>> {
+        Ok(Pruner::new(L1Unstructured::new(0.5)?).scope(scope).format(format))
     };
-    let random = Prune::new(Method::Random { amount: 0.5.into(), seed: 1 })?;
+    let random = Pruner::new(RandomUnstructured::new(0.5, 1)?);
     for (name, limit, prune) in [
         ("L1, tensor by tensor", 2.0, l1(Scope::Tensor, Format::Weights)?),
         ("L1, global", 3.0, l1(Scope::Global, Format::Weights)?),

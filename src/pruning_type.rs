@@ -21,16 +21,6 @@ pub enum PruningType {
     Global,
 }
 
-impl PruningType {
-    /// The axis along which units are channels; `None` where they are entries.
-    pub(crate) fn channels(self) -> Option<isize> {
-        match self {
-            Self::Structured { dim } => Some(dim),
-            Self::Unstructured | Self::Groups | Self::Global => None,
-        }
-    }
-}
-
 impl fmt::Display for PruningType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

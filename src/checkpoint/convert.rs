@@ -1,36 +1,43 @@
-use crate::checkpoint::prune::Selection;
-use crate::checkpoint::prune::plan::{Rule, Task};
-use crate::checkpoint::prune::run::Job;
-use crate::checkpoint::prune::selection::choose;
+//! Conversion of masks without a method: made permanent, or extracted to a mask file.
+
+use crate::checkpoint::error::CheckpointError;
+use crate::checkpoint::progress::Observer;
+use crate::checkpoint::prune::plan::{MaskPlan, ParameterPlan};
+use crate::checkpoint::prune::run::PlannedRun;
+use crate::checkpoint::prune::selection::Selection;
 use crate::checkpoint::read::Checkpoint;
 use crate::checkpoint::read::blocks::Pool;
-use crate::checkpoint::write::layout::Plan;
-use crate::checkpoint::write::{Format, Output};
-use crate::checkpoint::{CheckpointError, Observer};
+use crate::checkpoint::report::SkipReason;
+use crate::checkpoint::write::layout::Layout;
+use crate::checkpoint::write::output::{Format, Output};
 
-/// Bakes `w_orig * w_mask` into a plain `w` for every pruned tensor, as [`remove`](crate::remove) does; everything else
-/// passes through as it is. Returns the names of those tensors.
+/// Makes masks permanent, as [`remove`](crate::remove) does: writes `w`, with the values of `w_orig * w_mask`, in place of
+/// both. Every other tensor is copied. Returns the names of the tensors that had masks.
 ///
 /// # Errors
 ///
-/// [`CheckpointError::NothingPruned`], and those of [`Prune::run`](crate::checkpoint::Prune::run) that concern the output and the data.
+/// [`CheckpointError::NothingPruned`] if the checkpoint has no masks, and the errors of
+/// [`Pruner::run`](crate::checkpoint::Pruner::run) that concern the output and the data.
 pub fn remove(
     checkpoint: &Checkpoint,
     output: &Output,
     observer: &dyn Observer,
 ) -> Result<Vec<String>, CheckpointError> {
-    let selected: Vec<bool> = checkpoint.parameters.iter().map(|parameter| parameter.mask.is_some()).collect();
-    convert(checkpoint, &selected, Format::Weights, "remove", output, observer)
+    let plans = checkpoint.parameters.iter().map(|parameter| {
+        let skip = parameter.mask.is_none().then_some(SkipReason::NoMask);
+        ParameterPlan::new(parameter, skip)
+    });
+    convert(checkpoint, plans.collect(), Format::Weights, "remove", output, observer)
 }
 
-/// Where [`extract_masks`] takes masks from.
+/// The origin of the masks that [`extract_masks`] writes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum MaskSource {
-    /// Pruned tensors only: their `w_mask`.
+    /// The masks of pruned tensors, stored as `w_mask`.
     #[default]
     Masks,
-    /// These too, and of the other tensors the zeros of those that are selected.
+    /// The masks of pruned tensors, and for the other tensors of the selection masks of their zeros.
     Zeros(Selection),
 }
 
@@ -39,49 +46,42 @@ pub enum MaskSource {
 ///
 /// # Errors
 ///
-/// [`CheckpointError::NothingPruned`]; with [`MaskSource::Zeros`] those of a selection; those of
-/// [`Prune::run`](crate::checkpoint::Prune::run) that concern the output and the data.
+/// [`CheckpointError::NothingPruned`] if the checkpoint has no masks; with [`MaskSource::Zeros`] the errors of a selection;
+/// the errors of [`Pruner::run`](crate::checkpoint::Pruner::run) that concern the output and the data.
 pub fn extract_masks(
     checkpoint: &Checkpoint,
     source: &MaskSource,
     output: &Output,
     observer: &dyn Observer,
 ) -> Result<Vec<String>, CheckpointError> {
-    let pruned = checkpoint.parameters.iter().map(|parameter| parameter.mask.is_some());
-    let selected: Vec<bool> = match source {
-        MaskSource::Masks => pruned.collect(),
-        MaskSource::Zeros(selection) => {
-            let reasons = choose(selection, None, &checkpoint.parameters)?;
-            pruned.zip(reasons).map(|(pruned, reason)| pruned || reason.is_none()).collect()
-        }
+    let reasons = match source {
+        MaskSource::Masks => vec![Some(SkipReason::NoMask); checkpoint.parameters.len()],
+        MaskSource::Zeros(selection) => selection.resolve(None, &checkpoint.parameters)?,
     };
-    convert(checkpoint, &selected, Format::Masks, "extract_masks", output, observer)
+    let plans = checkpoint.parameters.iter().zip(reasons).map(|(parameter, reason)| match parameter.mask {
+        Some(_) => ParameterPlan::new(parameter, None),
+        None => ParameterPlan { mask: MaskPlan::Zeros, ..ParameterPlan::new(parameter, reason) },
+    });
+    convert(checkpoint, plans.collect(), Format::Masks, "extract_masks", output, observer)
 }
 
-/// Writes what is made of parameters that keep their masks, and of the zeros of those that have none.
+/// Executes the plans, and returns the names of the parameters that are not skipped.
 fn convert(
     checkpoint: &Checkpoint,
-    selected: &[bool],
+    plans: Vec<ParameterPlan<'_>>,
     format: Format,
-    options: &str,
+    name: &str,
     output: &Output,
     observer: &dyn Observer,
 ) -> Result<Vec<String>, CheckpointError> {
+    let selected: Vec<bool> = plans.iter().map(|plan| plan.skip.is_none()).collect();
     if !selected.contains(&true) {
         return Err(CheckpointError::NothingPruned);
     }
-    let plan = Plan::new(checkpoint, selected, format)?;
-    let tasks: Vec<Option<Task>> = checkpoint
-        .parameters
-        .iter()
-        .zip(selected)
-        .map(|(parameter, &selected)| {
-            let rule = if parameter.mask.is_some() { Rule::Keep } else { Rule::Zeros };
-            selected.then_some(Task { rule, asked: None, before: 0, after: None })
-        })
-        .collect();
-    let job = Job { checkpoint, plan: &plan, tasks: &tasks, pool: &Pool::default(), observer };
-    job.run(Some(output), options, None)?;
-    let names = checkpoint.parameters.iter().zip(selected).filter(|&(_, &selected)| selected);
-    Ok(names.map(|(parameter, _)| parameter.name.clone()).collect())
+    let layout = Layout::new(checkpoint, &selected, format)?;
+    let pool = Pool::default();
+    let run = PlannedRun { checkpoint, layout: &layout, plans, mask_file: None, pool: &pool, observer };
+    let plans = run.execute(Some((output, vec![("method", name.into())])))?.plans;
+    let converted = plans.iter().filter(|plan| plan.skip.is_none());
+    Ok(converted.map(|plan| plan.parameter.name.clone()).collect())
 }

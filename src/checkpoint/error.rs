@@ -1,3 +1,6 @@
+//! [`CheckpointError`], the error of every function that reads or writes a checkpoint.
+
+use std::fmt;
 use std::io;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::path::PathBuf;
@@ -6,39 +9,39 @@ use crate::error::PruneError;
 use crate::file::error::StateDictError;
 use crate::file::escape::Quoted;
 
-/// Why a checkpoint was not read, or its output not written.
+/// The reason why a checkpoint was not read, or its output not written.
 ///
-/// Names come from the files, which may be a stranger's: messages escape the control characters in them.
+/// Names come from the files, which may be untrusted: messages escape the control characters in them.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckpointError {
     /// No path was given.
-    #[error("paths: expected at least one file, found none")]
+    #[error("no input file given")]
     NoPaths,
-    /// An index together with other paths: it names its shards itself.
-    #[error("paths: expected an index to be the only path, found {} among others", Path(path))]
+    /// An index was given together with other paths. It names its shards itself.
+    #[error("index {} must be the only input path", QuotedPath(path))]
     IndexAmongOthers {
         /// The index.
         path: PathBuf,
     },
-    /// Two shards that would have one name in the output.
-    #[error("paths: expected shards of different names, found {} and {}", Path(first), Path(second))]
+    /// Two shards have one file name, and so would have one path in the output.
+    #[error("shards {} and {} have the same file name", QuotedPath(first), QuotedPath(second))]
     SameShardName {
-        /// The shard that came first.
+        /// The shard that was given first.
         first: PathBuf,
-        /// The other one.
+        /// The other shard.
         second: PathBuf,
     },
-    /// The operating system could not read a file, or there is something else than a regular file in its place.
-    #[error("file: cannot read {}", Path(path))]
+    /// The operating system could not read a file, or the path leads to something that is not a regular file.
+    #[error("cannot read {}", QuotedPath(path))]
     Read {
         /// The file.
         path: PathBuf,
         /// The reason.
         source: io::Error,
     },
-    /// The operating system could not write a file, or there is something else than a regular file in its place.
-    #[error("file: cannot write {}", Path(path))]
+    /// The operating system could not write a file, or the path leads to something that is not a regular file.
+    #[error("cannot write {}", QuotedPath(path))]
     Write {
         /// The file.
         path: PathBuf,
@@ -46,245 +49,256 @@ pub enum CheckpointError {
         source: io::Error,
     },
     /// A file is not a valid safetensors file.
-    #[error("file: expected {} to be a safetensors file, found a fault", Path(path))]
+    #[error("{} is not a valid safetensors file", QuotedPath(path))]
     Header {
         /// The file.
         path: PathBuf,
-        /// Which fault.
+        /// The rule of the file format that it violates.
         source: StateDictError,
     },
-    /// A file is not of the size or the time that it was of when the checkpoint was opened, or is no longer at its path.
-    #[error("file: expected {} to stay as it is while it is read, found it changed", Path(path))]
+    /// The size or the modification time of a file changed after the checkpoint was opened, or the file was replaced or
+    /// removed.
+    #[error("{} changed while it was being read", QuotedPath(path))]
     Changed {
         /// The file.
         path: PathBuf,
     },
-    /// An index is not the JSON that it should be.
-    #[error(
-        "index: expected {} to be JSON with a `weight_map` from tensors to files, found something else",
-        Path(path)
-    )]
+    /// An index is not JSON, or not JSON of the expected structure.
+    #[error("{} is not a valid index: it must be JSON with a `weight_map` from tensors to files", QuotedPath(path))]
     InvalidIndex {
         /// The index.
         path: PathBuf,
-        /// Where, and what.
+        /// The error of the parser, with the position.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// An index is longer than any that this crate reads.
-    #[error("index: expected {} to have at most {limit} bytes, found {found}", Path(path))]
+    /// An index is longer than the limit.
+    #[error("index {} is too large: {found} bytes, limit {limit}", QuotedPath(path))]
     IndexTooLarge {
         /// The index.
         path: PathBuf,
-        /// The longest that is read.
+        /// The length of the longest index that is read.
         limit: u64,
-        /// Its length.
+        /// The length of this index.
         found: u64,
     },
-    /// An index names a shard by a path that may lead out of its folder.
-    #[error("index: expected shards in the folder of {}, found {}", Path(path), Quoted(shard))]
+    /// An index names a shard by a path that may lead out of the directory of the index.
+    #[error("index {} names shard {}, which is not a plain path inside its directory", QuotedPath(path), Quoted(shard))]
     ShardOutsideFolder {
         /// The index.
         path: PathBuf,
-        /// The shard as the index names it.
+        /// The path of the shard in the index.
         shard: String,
     },
-    /// A shard that the index names is not there.
-    #[error("index: expected the shard {}, which {} names, found no such file", Path(shard), Path(path))]
+    /// A shard that the index names does not exist.
+    #[error("shard {} does not exist (named in {})", QuotedPath(shard), QuotedPath(path))]
     MissingShard {
         /// The index.
         path: PathBuf,
-        /// Where the shard should be.
+        /// The path at which the shard was expected.
         shard: PathBuf,
     },
-    /// A tensor is not in the shard in which the index says that it is.
-    #[error("index: expected {} in {}, found no tensor of that name there", Quoted(tensor), Path(shard))]
+    /// A tensor is not in the shard that the index gives for it.
+    #[error("tensor {} is not in {}, where the index places it", Quoted(tensor), QuotedPath(shard))]
     MissingTensor {
         /// The tensor.
         tensor: String,
         /// The shard.
         shard: PathBuf,
     },
-    /// A shard has a tensor that the index does not name, or names elsewhere.
-    #[error("index: expected an entry for {} of {}, found none", Quoted(tensor), Path(shard))]
+    /// A shard has a tensor for which the index gives no shard, or another one.
+    #[error("tensor {} is in {}, where the index does not place it", Quoted(tensor), QuotedPath(shard))]
     UnindexedTensor {
         /// The tensor.
         tensor: String,
         /// The shard.
         shard: PathBuf,
     },
-    /// Two shards have a tensor of one name.
-    #[error("shards: expected {} once, found it in {} and in {}", Quoted(tensor), Path(first), Path(second))]
+    /// Two shards have a tensor of the same name.
+    #[error("tensor {} is in two shards, {} and {}", Quoted(tensor), QuotedPath(first), QuotedPath(second))]
     DuplicateTensor {
         /// The tensor.
         tensor: String,
-        /// The shard that came first.
+        /// The shard that was given first.
         first: PathBuf,
-        /// The other one.
+        /// The other shard.
         second: PathBuf,
     },
-    /// The checkpoint has a tensor once, pruned, and once not.
-    #[error("checkpoint: expected {} or its two halves `_orig` and `_mask`, found all three", Quoted(tensor))]
+    /// The checkpoint has a tensor `w`, and also `w_orig` and `w_mask`.
+    #[error("tensor {} is stored both plain and as `_orig` and `_mask`", Quoted(tensor))]
     PrunedAndPlain {
-        /// The name of the tensor.
+        /// The plain name of the tensor.
         tensor: String,
     },
-    /// A mask has another shape than the tensor that it is for.
-    #[error("{}: expected shape {expected:?}, found {found:?}", Quoted(tensor))]
+    /// The shape of a mask differs from that of its tensor.
+    #[error("mask {} has shape {found:?}, but its tensor has shape {expected:?}", Quoted(tensor))]
     ShapeMismatch {
-        /// The mask.
+        /// The name of the mask.
         tensor: String,
-        /// The shape of what it is for.
+        /// The shape of the tensor.
         expected: Vec<usize>,
-        /// Its shape.
+        /// The shape of the mask.
         found: Vec<usize>,
     },
-    /// A tensor without entries whose other sizes have no product, or are too large for a mask file.
-    #[error("{}: expected a shape that an array can have, found {found:?}", Quoted(tensor))]
+    /// The nonzero sizes of a tensor without entries have a product that overflows, or do not fit into a mask file.
+    #[error("tensor {} has an unsupported shape, {found:?}: its nonzero sizes are too large", Quoted(tensor))]
     ImpossibleShape {
         /// The tensor.
         tensor: String,
         /// Its shape.
         found: Vec<usize>,
     },
-    /// A mask holds something else than 0 and 1.
-    #[error("{}: expected only 0 and 1, found {found} at {index:?}", Quoted(tensor))]
+    /// A mask holds a number other than 0 and 1.
+    #[error("mask {} holds {found} at {index:?}; only 0 and 1 are allowed", Quoted(tensor))]
     MaskValue {
         /// The mask.
         tensor: String,
-        /// Where it stands.
+        /// The index of the entry.
         index: Vec<usize>,
-        /// The value.
+        /// The value of the entry.
         found: f64,
     },
-    /// A mask file holds something else than masks.
-    #[error("masks: expected {} to hold masks in the layout of `save_masks`, found a fault", Path(path))]
+    /// A mask file holds tensors that are not masks.
+    #[error("{} is not a valid mask file", QuotedPath(path))]
     MaskFile {
         /// The file.
         path: PathBuf,
-        /// Which fault.
+        /// The rule of the layout that it violates.
         source: StateDictError,
     },
-    /// A packed mask has a bit set that stands for no entry.
-    #[error("{}: expected the bits after the last entry of its mask to be 0, found one that is 1", Quoted(tensor))]
+    /// A mask in a mask file has a bit set after its last entry.
+    #[error("mask of {} is corrupt: a padding bit after the last entry is 1", Quoted(tensor))]
     MaskPadding {
-        /// The tensor that the mask is for.
+        /// The tensor that the mask belongs to.
         tensor: String,
     },
-    /// A mask file has a mask for a tensor that the checkpoint does not have, or not in a dtype that can be pruned.
-    #[error("masks: expected a floating-point tensor for each mask, found none for {}", Quoted(tensor))]
+    /// A mask file has a mask for a tensor that the checkpoint does not have, or has in a dtype that cannot be pruned.
+    #[error("mask for {} has no floating-point tensor in the checkpoint", Quoted(tensor))]
     MaskWithoutTensor {
         /// The name of the mask.
         tensor: String,
     },
-    /// A pattern is not a glob.
-    #[error("selection: expected a glob, found {}", Quoted(pattern))]
+    /// A pattern is not a valid glob.
+    #[error("{} is not a valid glob pattern", Quoted(pattern))]
     InvalidPattern {
         /// The pattern.
         pattern: String,
-        /// What is wrong with it.
+        /// The error of the parser.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// A pattern to include that matches no tensor which can be pruned, or one to exclude that matches no tensor at all.
-    #[error("selection: expected {} to match a tensor, found none that it does", Quoted(pattern))]
+    /// A pattern to include matches no tensor that can be pruned, or a pattern to exclude matches no tensor.
+    #[error("pattern {} matches no tensor{}", Quoted(pattern), if *excludes { "" } else { " that can be pruned" })]
     UnmatchedPattern {
         /// The pattern.
         pattern: String,
+        /// `true` for a pattern to exclude.
+        excludes: bool,
     },
-    /// Nothing is left to be pruned.
-    #[error("selection: expected at least one tensor to prune, found none among {tensors}")]
+    /// No tensor is selected.
+    #[error("nothing to prune: 0 of {tensors} tensors selected")]
     NothingSelected {
         /// The number of tensors in the checkpoint.
         tensors: usize,
     },
-    /// `remove` or `extract_masks` of a checkpoint in which no tensor is pruned.
-    #[error("checkpoint: expected a tensor with its halves `_orig` and `_mask`, found none")]
+    /// [`remove`](crate::checkpoint::remove) or [`extract_masks`](crate::checkpoint::extract_masks) was called for a
+    /// checkpoint without masks.
+    #[error("the checkpoint has no masks: no tensor is stored as `_orig` and `_mask`")]
     NothingPruned,
-    /// The arguments of the method are not valid, or request for more than there is in all tensors together.
-    #[error("method: expected one that applies to the tensors, found that it does not")]
+    /// A method with global scope requests more entries than remain in all selected tensors together, or cannot prune them
+    /// for another reason.
+    #[error("cannot prune with these arguments")]
     Method {
-        /// Why.
+        /// The error of the method.
         source: PruneError,
     },
-    /// The method does not apply to a tensor.
-    #[error("{}: expected a tensor that the method applies to, found that it does not", Quoted(tensor))]
+    /// A method cannot prune a tensor.
+    #[error("cannot prune tensor {}", Quoted(tensor))]
     Tensor {
         /// The tensor.
         tensor: String,
-        /// Why.
+        /// The error of the method.
         source: PruneError,
     },
-    /// Global scope with a method that does not choose single entries.
-    #[error("scope: expected an unstructured method for global pruning, found {method}")]
+    /// A method that is not unstructured was given global scope.
+    #[error("method {method} does not support global scope")]
     NotUnstructured {
-        /// The method.
+        /// The name of the method.
         method: String,
     },
-    /// A tensor of the output would have the name of another one.
-    #[error("output: expected each name once, found {} twice", Quoted(tensor))]
+    /// A method needs memory for every entry, or depends on the order of the tensors, and so cannot prune files.
+    #[error("method {method} cannot prune files: {what} works in memory only")]
+    OnlyInMemory {
+        /// The name of the method.
+        method: String,
+        /// The option or the type that files do not support, such as `TieBreak::PyTorch`.
+        what: &'static str,
+    },
+    /// Two tensors of the output would have the same name.
+    #[error("the output would contain two tensors named {}", Quoted(tensor))]
     NameClash {
         /// The name.
         tensor: String,
     },
-    /// The output would have more tensors, or longer names, than the file format allows.
-    #[error("output: expected a header that the file format allows, found a fault")]
+    /// The header of an output would be longer than the file format allows.
+    #[error("the output needs a header that safetensors does not allow")]
     OutputHeader {
-        /// Which fault.
+        /// The rule of the file format that it violates.
         source: StateDictError,
     },
-    /// The output would be one of the input files.
-    #[error("output: expected a path that is not part of the input, found {}", Path(path))]
+    /// The output is one of the input files.
+    #[error("output {} would overwrite the input", QuotedPath(path))]
     OutputIsInput {
         /// The path.
         path: PathBuf,
     },
-    /// There is a file where the output is to be, and it is not to be replaced.
-    #[error("output: expected nothing to be there, found {}", Path(path))]
+    /// A file exists at the path of the output, and [`Output::force`](crate::checkpoint::Output::force) is not set.
+    #[error("output {} already exists", QuotedPath(path))]
     OutputExists {
         /// The file.
         path: PathBuf,
     },
-    /// The output folder holds the shards of an unfinished run, and they are neither to be kept nor to be replaced.
-    #[error("output: expected no unfinished run, found one in {}", Path(path))]
+    /// The output directory contains an unfinished run, and neither [`Output::resume`](crate::checkpoint::Output::resume)
+    /// nor [`Output::force`](crate::checkpoint::Output::force) is set.
+    #[error("output directory {} contains an unfinished run", QuotedPath(path))]
     UnfinishedRun {
-        /// The folder.
+        /// The directory.
         path: PathBuf,
     },
-    /// The output folder holds the shards of an unfinished run with other options or of another input.
-    #[error("output: expected the unfinished run of {} to have the same {difference}, found another", Path(path))]
+    /// The output directory contains an unfinished run with other options or of another input.
+    #[error("cannot resume the run in {}: it was started with a different {difference}", QuotedPath(path))]
     OtherRun {
-        /// The folder.
+        /// The directory.
         path: PathBuf,
-        /// What differs: `options` or `input`.
+        /// The first of these that differs: `version` (of the run file), `method`, `scope`, `format`, `selection` or `input`.
         difference: &'static str,
     },
-    /// A file of the input has a name that this crate keeps for files of its own in an output folder.
-    #[error("output: expected names that do not begin with `.nn-prune-`, found {}", Path(path))]
+    /// An input file has a name that is reserved for the files of a run in an output directory.
+    #[error("input file {} has a reserved name (`.nn-prune-*`)", QuotedPath(path))]
     ReservedName {
         /// The file.
         path: PathBuf,
     },
-    /// The output of a checkpoint in shards is a file, or the other way round.
-    #[error("output: expected {expected}, found something else at {}", Path(path))]
+    /// The output of a sharded checkpoint is a file, or the output of a single file is a directory.
+    #[error("output {} is not {expected}", QuotedPath(path))]
     OutputKind {
         /// The path.
         path: PathBuf,
-        /// `a folder for shards` or `a file`.
+        /// `a directory` or `a file`.
         expected: &'static str,
     },
-    /// The [observer](crate::checkpoint::Observer) has stopped the run.
-    #[error("run: stopped before it was finished")]
+    /// The [observer](crate::checkpoint::Observer) stopped the run.
+    #[error("stopped before it was finished")]
     Stopped,
 }
 
-// Nothing in an error changes after it was made, whatever its source is; a `dyn Error` just does not say so.
+// An error is never changed after it was made, whatever its source is; the type `dyn Error` just does not say so.
 impl UnwindSafe for CheckpointError {}
 impl RefUnwindSafe for CheckpointError {}
 
-/// A path in backticks, without the control characters that a stranger's index may have put into it.
-struct Path<'a>(&'a std::path::Path);
+/// A path in backticks, with the control characters escaped that an untrusted index may have put into it.
+struct QuotedPath<'a>(&'a std::path::Path);
 
-impl std::fmt::Display for Path<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for QuotedPath<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Quoted(&self.0.to_string_lossy()).fmt(f)
     }
 }

@@ -1,16 +1,21 @@
-//! Checkpoints in files, of any size: pruned, inspected and compared without a model and without loading them.
+//! Prune, inspect and compare safetensors checkpoints of any size, without model code.
+//!
+//! [`Checkpoint::open`] reads the headers only. [`Pruner`] writes a pruned copy, [`inspect`] counts zeros, [`diff`] compares
+//! two checkpoints, [`remove`] makes masks permanent and [`extract_masks`] writes a mask file. Input files are never written
+//! to.
 //!
 //! ```
-//! use prune::checkpoint::{self, Checkpoint, Method, Output, Prune};
+//! use prune::L1Unstructured;
+//! use prune::checkpoint::{self, Checkpoint, Output, Pruner};
 //!
 //! # use ndarray::{arr1, arr2};
-//! # let folder = tempfile::tempdir()?;
-//! # let (input, output) = (folder.path().join("model.safetensors"), folder.path().join("pruned.safetensors"));
+//! # let directory = tempfile::tempdir()?;
+//! # let (input, output) = (directory.path().join("model.safetensors"), directory.path().join("pruned.safetensors"));
 //! # let mut model = prune::ParameterStore::from_iter([("fc.weight", arr2(&[[1.0_f32, -2.0], [3.0, -4.0]]))]);
 //! # model.insert("fc.bias", arr1(&[0.5, -0.5]));
 //! # prune::safetensors::save_file(&model, &input)?;
 //! let checkpoint = Checkpoint::open([&input])?; // reads the headers only
-//! let half = Prune::new(Method::L1 { amount: 0.5.into() })?;
+//! let half = Pruner::new(L1Unstructured::new(0.5)?);
 //! let report = half.run(&checkpoint, &Output::new(&output), &())?;
 //! assert_eq!(report.pruned_after(), 2);
 //!
@@ -20,29 +25,27 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # Masks
+//!
+//! - Each tensor is pruned in its own dtype and gets the mask that the same method gives it in memory, bit for bit. A seed
+//!   applies as [`Scope::Tensor`] and [`Scope::Global`] describe.
+//! - [`Scope::Global`] ranks all selected tensors as [`global_unstructured`](crate::global_unstructured) does, ordered by shard
+//!   and by position in the shard. Scores of different dtypes are compared exactly; of ties, the first in this order is
+//!   pruned first.
+//! - A tensor stored as `w_orig` and `w_mask` is pruned further; amounts are relative to its remaining entries.
+//!
 //! # Memory
 //!
-//! Tensors are read in pieces of about a megabyte, by up to sixteen threads; one of up to 16 MiB is kept while it is worked
-//! on. Neither a larger tensor nor its mask is ever held as a whole, so that unstructured pruning, global scope included,
-//! takes at most 256 MiB for a checkpoint of any size. (Two things grow with it, slowly: the headers, and in a random
-//! pruning with global scope a hundred bytes for every 16 384 entries.) [`Method::Ln`] reads groups of channels along the
-//! first axis, and along any other axis holds one tensor at a time with its mask.
-//!
-//! # Same masks as in memory
-//!
-//! A tensor is pruned in its own dtype, and its mask is the one that the methods of this crate give it in memory, bit for
-//! bit; with [`Scope::Global`], the one that [`global_unstructured`](crate::global_unstructured) gives all selected tensors
-//! in the order of the shards, and of their data within each. Across dtypes, exact values are compared. Among equals the first in this
-//! order is pruned first.
-//!
-//! A tensor that is pruned already, `w_orig` and `w_mask`, is pruned further: its mask only loses entries, and amounts are
-//! shares of what is left, as in PyTorch. What is written then: [`Format`].
+//! Up to sixteen threads read tensors in pieces of about 1 MiB. Tensors up to 16 MiB are held in memory between selection and
+//! writing; larger ones, and their masks, are never loaded whole. Unstructured pruning therefore needs at most 256 MiB, plus
+//! the headers and, for random pruning with global scope, 100 bytes per 16,384 entries.
+//! [`LnStructured`](crate::LnStructured) along an axis other than the first holds one tensor and its mask.
 //!
 //! # Errors
 //!
-//! [`CheckpointError`] has a variant for each way in which files can be wrong, a stranger's included. No file causes a
-//! panic, or an allocation that is not in proportion to its own size. The files of a checkpoint must not change
-//! while it is open: a change of size or time, or another file in its place, is noticed, and the output withheld.
+//! Every defect of a file is a variant of [`CheckpointError`]. No file causes a panic, or an allocation out of proportion to
+//! its size. Sizes, modification times and paths of the inputs are checked again before an output appears; a change is an
+//! error.
 
 mod convert;
 mod diff;
@@ -59,7 +62,7 @@ pub use diff::{Containment, Difference, EntryDifference, TensorDifference, diff}
 pub use error::CheckpointError;
 pub use inspect::{Inspection, Magnitudes, PackedSizes, TensorInspection, inspect};
 pub use progress::{Observer, Phase, Progress};
-pub use prune::{Method, NOT_PRUNED_BY_DEFAULT, Prune, Scope, Selection, tensor_seed};
+pub use prune::{NOT_PRUNED_BY_DEFAULT, Pruner, Scope, Selection, tensor_seed};
 pub use read::{Checkpoint, Dtype, Shard, Tensor};
 pub use report::{Outcome, PruneReport, SkipReason, TensorReport, Unit};
 pub use write::{Format, Output};

@@ -1,37 +1,39 @@
-//! Progress of long runs.
+//! Progress of long runs: an observer is called, and may stop the run.
 
-use crate::checkpoint::CheckpointError;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// What a run is doing.
+use crate::checkpoint::error::CheckpointError;
+
+/// A phase of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Phase {
-    /// Reading the masks of tensors that are pruned already, to count what is left.
+    /// Reading the masks of tensors that are pruned already, to count the remaining entries.
     Counting,
-    /// Looking for what is to go across all tensors.
+    /// Ranking the entries of all tensors together.
     Ranking,
-    /// Reading tensors, and writing those of the output if there is one.
+    /// Reading tensors, and writing the output if there is one.
     Processing,
 }
 
-/// How far a run has come.
+/// The progress of a run in one phase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
-    /// What it is doing. Phases follow each other in the order of [`Phase`]; those without work are left out.
+    /// The phase. Phases follow each other in the order of [`Phase`]; phases without work are omitted.
     pub phase: Phase,
-    /// The bytes of this phase that are done; never more than `total`, and equal to it at the end.
+    /// The number of bytes of this phase that are done; at most `total`, and equal to it at the end.
     pub done: u64,
-    /// The bytes of this phase. Tensors that are read twice count twice.
+    /// The number of bytes of this phase. Tensors that are read twice count twice.
     pub total: u64,
 }
 
-/// Is told how far a run has come, and may stop it.
+/// A callback that receives the progress of a run, and may stop the run.
 ///
-/// It is called from several threads, at most once for every few hundred kilobytes. Once it has returned
-/// [`ControlFlow::Break`] the run ends with [`CheckpointError::Stopped`](crate::checkpoint::CheckpointError::Stopped) and removes its
-/// temporary files, as after any error. Closures are observers, and `()` is one that does nothing.
+/// Observers are called from several threads, at most once per few hundred kilobytes. If an observer returns
+/// [`ControlFlow::Break`], the run removes its temporary files, as after any error, and returns
+/// [`CheckpointError::Stopped`](crate::checkpoint::CheckpointError::Stopped). Closures are observers, and `()` is an observer
+/// that does nothing.
 ///
 /// ```
 /// use std::ops::ControlFlow;
@@ -49,7 +51,7 @@ pub struct Progress {
 /// is_observer(&());
 /// ```
 pub trait Observer: Sync {
-    /// Called when some work is done.
+    /// Receives the progress after each piece of work. [`ControlFlow::Break`] stops the run.
     fn progress(&self, progress: Progress) -> ControlFlow<()>;
 }
 
@@ -65,8 +67,8 @@ impl Observer for () {
     }
 }
 
-/// The progress of one phase.
-pub(super) struct ProgressCounter<'o> {
+/// Counts the work of one phase, and reports it to the observer.
+pub(crate) struct ProgressCounter<'o> {
     observer: &'o dyn Observer,
     phase: Phase,
     done: AtomicU64,
@@ -79,22 +81,22 @@ impl<'o> ProgressCounter<'o> {
         Self { observer, phase, done: AtomicU64::new(0), total, stopped: AtomicBool::new(false) }
     }
 
-    /// Counts some bytes as done, unless the run is to stop.
+    /// Counts bytes as done. Returns [`CheckpointError::Stopped`] if the observer stops the run.
     pub fn add(&self, bytes: u64) -> Result<(), CheckpointError> {
-        // A selection may have to look at some data once more than was planned.
+        // A selection may have to read some data once more than was planned.
         let done = (self.done.fetch_add(bytes, Ordering::Relaxed) + bytes).min(self.total);
-        self.tell(done)
+        self.report(done)
     }
 
-    /// The end of the phase.
+    /// Reports the end of the phase, unless the phase has no work.
     pub fn finish(&self) -> Result<(), CheckpointError> {
         if self.total == 0 {
             return Ok(());
         }
-        self.tell(self.total)
+        self.report(self.total)
     }
 
-    fn tell(&self, done: u64) -> Result<(), CheckpointError> {
+    fn report(&self, done: u64) -> Result<(), CheckpointError> {
         let progress = Progress { phase: self.phase, done, total: self.total };
         if self.stopped.load(Ordering::Relaxed) || self.observer.progress(progress) == ControlFlow::Break(()) {
             self.stopped.store(true, Ordering::Relaxed);

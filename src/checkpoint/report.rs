@@ -1,108 +1,118 @@
+//! The report of a pruning: for each tensor, how much of it was pruned or the reason why it was skipped.
+
 use std::fmt;
 use std::path::PathBuf;
 
 use crate::checkpoint::read::Dtype;
 
-/// What became of every tensor of a checkpoint.
+/// The result of a pruning, with one entry per tensor.
 #[derive(Debug, Clone, PartialEq)]
-#[must_use = "it says what was skipped"]
+#[must_use = "the report lists the skipped tensors"]
 pub struct PruneReport {
-    /// The tensors in the order of the shards, and of their data within each. Of a tensor that was pruned already, which is
-    /// two tensors in the file, there is one entry under its plain name.
+    /// The tensors, ordered by shard and by position in the shard. A tensor that is stored as `w_orig` and `w_mask` has one
+    /// entry, `w`.
     pub tensors: Vec<TensorReport>,
-    /// What the amounts count.
+    /// The unit of the requested amounts.
     pub unit: Unit,
-    /// How many units were asked for in all; `None` for masks from a file.
+    /// The requested number of units of all tensors together; `None` for masks from a file.
     pub asked: Option<usize>,
-    /// With L1 and global scope, the magnitude up to which entries were pruned; `None` otherwise, and if nothing was asked.
+    /// The highest pruned magnitude of a pruning by magnitude with global scope; `None` otherwise, and if the requested
+    /// number is 0.
     pub threshold: Option<f64>,
-    /// The shards that an earlier run had finished.
+    /// The shards that an earlier run finished, and this one kept.
     pub resumed: Vec<PathBuf>,
 }
 
-/// What amounts count.
+/// The unit of amounts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Unit {
-    /// Entries, with an unstructured method.
+    /// Entries, unless the method is structured.
     Entries,
-    /// Channels, with a structured method.
+    /// Channels, for a structured method.
     Channels,
 }
 
-/// What became of a tensor.
+/// The result of a pruning for one tensor.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TensorReport {
-    /// Its name.
+    /// The plain name of the tensor.
     pub name: String,
-    /// Its dtype.
+    /// The dtype of the tensor.
     pub dtype: Dtype,
-    /// Its shape.
+    /// The shape of the tensor.
     pub shape: Vec<usize>,
-    /// The shard that it is in, an index into [`Checkpoint::shards`](crate::checkpoint::Checkpoint::shards).
+    /// The shard of the tensor, an index into [`Checkpoint::shards`](crate::checkpoint::Checkpoint::shards).
     pub shard: usize,
-    /// The number of its entries.
+    /// The number of entries of the tensor.
     pub entries: usize,
-    /// Whether it was pruned.
+    /// The counts of a pruned tensor, or the reason why it was skipped.
     pub outcome: Outcome,
 }
 
-/// Whether a tensor was pruned.
+/// The outcome of a pruning for one tensor: pruned or skipped.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub enum Outcome {
-    /// It was.
+    /// The tensor was pruned.
     Pruned {
-        /// How many units were asked for; `None` with global scope and for masks from a file.
+        /// The requested number of units of this tensor; `None` with global scope and for masks from a file.
         asked: Option<usize>,
-        /// How many entries its mask pruned before; 0 for a tensor without a mask, whatever zeros it has.
+        /// The number of entries that the mask pruned before the run; 0 for a tensor without a mask, even if it has zeros.
         before: usize,
-        /// How many entries its mask prunes now.
+        /// The number of entries that the mask prunes after the run.
         after: usize,
     },
-    /// It was not, and passed through as it is.
+    /// The tensor was skipped, and copied as it is.
     Skipped(SkipReason),
 }
 
-/// Why a tensor was not pruned.
+/// The reason why a tensor was skipped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SkipReason {
-    /// Its dtype is none of F32, F64, F16 and BF16.
+    /// The dtype is none of F32, F64, F16 and BF16.
     Dtype,
-    /// It has fewer than two dimensions, and no pattern includes it.
+    /// The tensor has fewer than two dimensions, and no pattern includes it.
     Rank,
-    /// Its name marks it as something that is not pruned unless a pattern includes it.
+    /// The name contains a word of [`NOT_PRUNED_BY_DEFAULT`](crate::checkpoint::NOT_PRUNED_BY_DEFAULT), and no pattern
+    /// includes it.
     Name {
-        /// The word in the name, such as `embed`.
+        /// The word, such as `embed`.
         mark: &'static str,
     },
-    /// There are patterns to include, and none matches it.
+    /// None of the patterns to include matches the name.
     NotIncluded,
-    /// A pattern excludes it.
+    /// A pattern to exclude matches the name.
     Excluded {
         /// The pattern.
         pattern: String,
     },
-    /// The mask file has no mask for it.
+    /// The mask file has no mask for the tensor.
     NoMask,
 }
 
 impl PruneReport {
-    /// How many entries the masks of all pruned tensors prune now.
+    /// Returns the number of entries that the masks of all pruned tensors prune after the run.
     pub fn pruned_after(&self) -> usize {
         self.pruned().map(|(_, after)| after).sum()
     }
 
-    /// How many entries their masks pruned before.
+    /// Returns the number of entries that the masks of all pruned tensors pruned before the run.
     pub fn pruned_before(&self) -> usize {
         self.pruned().map(|(before, _)| before).sum()
     }
 
-    /// The number of entries of all tensors that were pruned.
+    /// Returns the number of entries of all pruned tensors, remaining ones included.
     pub fn selected_entries(&self) -> usize {
-        let selected = self.tensors.iter().filter(|tensor| matches!(tensor.outcome, Outcome::Pruned { .. }));
-        selected.map(|tensor| tensor.entries).sum()
+        let entries = |tensor: &TensorReport| match tensor.outcome {
+            Outcome::Pruned { .. } => Some(tensor.entries),
+            Outcome::Skipped(_) => None,
+        };
+        self.tensors.iter().filter_map(entries).sum()
     }
 
+    /// The numbers of entries of each pruned tensor that were pruned before, and are pruned after.
     fn pruned(&self) -> impl Iterator<Item = (usize, usize)> {
         self.tensors.iter().filter_map(|tensor| match tensor.outcome {
             Outcome::Pruned { before, after, .. } => Some((before, after)),
@@ -111,7 +121,7 @@ impl PruneReport {
     }
 }
 
-/// A reason in a few words, as for the last column of a table.
+/// The reason in a few words, as in the last column of a table.
 impl fmt::Display for SkipReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -84,6 +84,12 @@ impl Dtype {
         }
     }
 
+    /// For the `else` of [`with_dtype!`](crate::file::dtype::with_dtype) where only dtypes that can be pruned are possible.
+    pub(crate) fn cannot_be_pruned(self) -> ! {
+        // A selection holds only tensors for which `can_be_pruned` is true.
+        unreachable!("dtype {self} cannot be pruned")
+    }
+
     /// The dtype as one that a mask may have and that cannot be pruned.
     pub(crate) fn integer(self) -> Option<Integer> {
         match self.elements() {

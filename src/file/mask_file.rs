@@ -122,7 +122,6 @@ pub(crate) struct EncodedMasks {
     /// The header and the shapes, which begin the file.
     pub(crate) beginning: Vec<u8>,
     /// The offset in the file of the bits of each mask. They lie one after the other, in the order of the masks.
-    #[allow(dead_code, reason = "for checkpoint::write::layout, which encodes mask files by itself")]
     pub(crate) bits: Vec<u64>,
     /// The length of the file.
     pub(crate) len: u64,

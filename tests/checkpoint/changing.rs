@@ -8,14 +8,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use prune::checkpoint::{
-    Checkpoint, CheckpointError, Format, MaskSource, Method, Observer, Output, Phase, Progress, Prune, Scope, diff,
+    Checkpoint, CheckpointError, Format, MaskSource, Observer, Output, Phase, Progress, Pruner, Scope, diff,
     extract_masks, inspect, remove,
 };
 
 use crate::support::*;
 
-fn l1() -> Prune {
-    Prune::new(Method::L1 { amount: 0.5.into() }).unwrap()
+fn l1() -> Pruner {
+    l1_pruner(0.5)
 }
 
 /// A pruned tensor of several blocks.
@@ -176,7 +176,7 @@ fn a_mask_file_that_changes() {
     for change in CHANGES {
         let checkpoint = Checkpoint::open([&input]).unwrap();
         drop(l1().format(Format::Masks).run(&checkpoint, &Output::new(&masks).force(true), &()).unwrap());
-        let prune = Prune::new(Method::Masks { path: masks.clone() }).unwrap();
+        let prune = Pruner::masks(masks.clone());
         let output = Output::new(directory.path().join("out"));
         let result = prune.run(&checkpoint, &output, &changes(Phase::Processing, &masks, change));
         is_changed(result, &masks, &format!("{change:?}"));

@@ -5,9 +5,12 @@ use std::path::{Path, PathBuf};
 
 use half::bf16;
 use ndarray::array;
-use prune::PruneError;
-use prune::checkpoint::{Checkpoint, CheckpointError, Method, Prune, Scope, Selection};
+use prune::checkpoint::{Checkpoint, CheckpointError, Format, Pruner, Scope, Selection};
 use prune::safetensors::StateDictError;
+use prune::torch::Generator;
+use prune::{
+    CustomFromMask, Identity, L1Unstructured, LnStructured, PruneError, RandomStructured, RandomUnstructured, TieBreak,
+};
 
 use crate::support::*;
 
@@ -19,15 +22,15 @@ fn weight() -> Raw {
     Raw::of("w", &weights::<f32>(&[4, 4], 1))
 }
 
-fn l1() -> Prune {
-    Prune::new(Method::L1 { amount: 0.5.into() }).unwrap()
+fn l1() -> Pruner {
+    l1_pruner(0.5)
 }
 
 fn open(path: &Path) -> CheckpointError {
     Checkpoint::open([path]).unwrap_err()
 }
 
-fn dry(prune: &Prune, tensors: &[Raw]) -> CheckpointError {
+fn dry(prune: &Pruner, tensors: &[Raw]) -> CheckpointError {
     let folder = folder();
     let input = write(&folder.path().join("in.safetensors"), &[], tensors);
     prune.dry_run(&Checkpoint::open([&input]).unwrap(), &()).unwrap_err()
@@ -37,16 +40,17 @@ fn dry(prune: &Prune, tensors: &[Raw]) -> CheckpointError {
 fn paths() {
     let folder = folder();
     let error = Checkpoint::open(Vec::<PathBuf>::new()).unwrap_err();
-    assert_eq!(error.to_string(), "paths: expected at least one file, found none");
+    assert_eq!(error.to_string(), "no input file given");
     let index = write_sharded(folder.path(), &[&[weight()]]);
     let shard = folder.path().join("model-00001-of-00001.safetensors");
     let error = Checkpoint::open([&shard, &index]).unwrap_err();
-    let expected = format!("paths: expected an index to be the only path, found `{}` among others", index.display());
+    let expected = format!("index `{}` must be the only input path", index.display());
     assert_eq!(error.to_string(), expected);
     let error = Checkpoint::open([&shard, &shard]).unwrap_err();
-    assert!(error.to_string().starts_with("paths: expected shards of different names, found `"));
+    let expected = format!("shards `{0}` and `{0}` have the same file name", shard.display());
+    assert_eq!(error.to_string(), expected);
     let missing = folder.path().join("missing.safetensors");
-    assert_eq!(open(&missing).to_string(), format!("file: cannot read `{}`", missing.display()));
+    assert_eq!(open(&missing).to_string(), format!("cannot read `{}`", missing.display()));
     assert!(matches!(open(folder.path()), CheckpointError::Read { .. }));
 }
 
@@ -79,7 +83,7 @@ fn headers() {
     for (bytes, message) in cases {
         fs::write(&path, bytes).unwrap();
         let error = open(&path);
-        let expected = format!("file: expected `{}` to be a safetensors file, found a fault", path.display());
+        let expected = format!("`{}` is not a valid safetensors file", path.display());
         assert_eq!(error.to_string(), expected);
         let source = std::error::Error::source(&error).unwrap().to_string();
         assert!(source.starts_with(message), "{source} / {message}");
@@ -94,8 +98,7 @@ fn indices() {
     let name = |i: usize| format!("model-0000{i}-of-00002.safetensors");
     let shard = |i: usize| folder.path().join(name(i)).display().to_string();
     let at = index.display().to_string();
-    let json =
-        format!("index: expected `{at}` to be JSON with a `weight_map` from tensors to files, found something else");
+    let json = format!("`{at}` is not a valid index: it must be JSON with a `weight_map` from tensors to files");
     let other = |i: usize, replaced: &str| good.replace(&name(i), replaced);
     for (text, message) in [
         ("nothing".to_owned(), json.clone()),
@@ -105,29 +108,23 @@ fn indices() {
         ("[".repeat(100_000), json),
         (
             other(2, "../v.safetensors"),
-            format!("index: expected shards in the folder of `{at}`, found `../v.safetensors`"),
+            format!("index `{at}` names shard `../v.safetensors`, which is not a plain path inside its directory"),
         ),
         (
             other(2, "/etc/\\u001b[2Jx"),
-            format!("index: expected shards in the folder of `{at}`, found `/etc/\\u{{1b}}[2Jx`"),
+            format!("index `{at}` names shard `/etc/\\u{{1b}}[2Jx`, which is not a plain path inside its directory"),
         ),
         (
             other(2, "v.safetensors"),
-            format!(
-                "index: expected the shard `{}`, which `{at}` names, found no such file",
-                folder.path().join("v.safetensors").display()
-            ),
+            format!("shard `{}` does not exist (named in `{at}`)", folder.path().join("v.safetensors").display()),
         ),
-        (
-            good.replace("\"v\"", "\"u\""),
-            format!("index: expected `u` in `{}`, found no tensor of that name there", shard(2)),
-        ),
+        (good.replace("\"v\"", "\"u\""), format!("tensor `u` is not in `{}`, where the index places it", shard(2))),
         (
             format!("{{\"weight_map\":{{\"w\":\"{}\"}}}}", name(1)).replace("\"w\"", "\"x\""),
-            format!("index: expected `x` in `{}`, found no tensor of that name there", shard(1)),
+            format!("tensor `x` is not in `{}`, where the index places it", shard(1)),
         ),
         (format!("{{\"weight_map\":{{\"w\":\"{}\",\"v\":\"{}\"}}}}", name(2), name(1)), {
-            format!("index: expected `v` in `{}`, found no tensor of that name there", shard(1))
+            format!("tensor `v` is not in `{}`, where the index places it", shard(1))
         }),
     ] {
         fs::write(&index, text).unwrap();
@@ -139,7 +136,7 @@ fn indices() {
         &[Raw::of("v", &weights::<f32>(&[2, 2], 1)), Raw::new("x", "U8", &[0], vec![])],
     );
     fs::write(&index, &good).unwrap();
-    assert_eq!(open(&index).to_string(), format!("index: expected an entry for `x` of `{}`, found none", shard(2)));
+    assert_eq!(open(&index).to_string(), format!("tensor `x` is in `{}`, where the index does not place it", shard(2)));
 }
 
 #[test]
@@ -147,7 +144,7 @@ fn names_and_shapes() {
     let folder = folder();
     let [one, two] = ["one", "two"].map(|name| write(&folder.path().join(name), &[], &[weight()]));
     let error = Checkpoint::open([&one, &two]).unwrap_err();
-    let expected = format!("shards: expected `w` once, found it in `{}` and in `{}`", one.display(), two.display());
+    let expected = format!("tensor `w` is in two shards, `{}` and `{}`", one.display(), two.display());
     assert_eq!(error.to_string(), expected);
 
     let path = folder.path().join("x");
@@ -155,52 +152,42 @@ fn names_and_shapes() {
         [Raw::of("w_orig", &weights::<f32>(&[4, 4], 1)), Raw::of("w_mask", &weights::<f32>(shape, 1))]
     };
     write(&path, &[], &[&halves(&[4, 4])[..], &[weight()]].concat());
-    assert_eq!(
-        open(&path).to_string(),
-        "checkpoint: expected `w` or its two halves `_orig` and `_mask`, found all three"
-    );
+    assert_eq!(open(&path).to_string(), "tensor `w` is stored both plain and as `_orig` and `_mask`");
     write(&path, &[], &halves(&[2, 8]));
-    assert_eq!(open(&path).to_string(), "`w_mask`: expected shape [4, 4], found [2, 8]");
+    assert_eq!(open(&path).to_string(), "mask `w_mask` has shape [2, 8], but its tensor has shape [4, 4]");
 
     let clash = [weight(), Raw::new("w_orig", "U8", &[1], vec![0])];
-    let error = dry(&l1().format(prune::checkpoint::Format::PyTorch), &clash);
-    assert_eq!(error.to_string(), "output: expected each name once, found `w_orig` twice");
+    let error = dry(&l1().format(Format::PyTorch), &clash);
+    assert_eq!(error.to_string(), "the output would contain two tensors named `w_orig`");
 }
 
 #[test]
 fn selections() {
     let tensors = [weight(), Raw::new("ids", "I64", &[1, 1], vec![0; 8])];
     let select = |selection| dry(&l1().selection(selection), &tensors).to_string();
-    let unmatched = |pattern| format!("selection: expected `{pattern}` to match a tensor, found none that it does");
+    let unmatched = |pattern| format!("pattern `{pattern}` matches no tensor that can be pruned");
     assert_eq!(select(Selection::new().include("x*")), unmatched("x*"));
     assert_eq!(select(Selection::new().include("ids")), unmatched("ids"));
-    assert_eq!(select(Selection::new().include("w").exclude("x")), unmatched("x"));
-    assert_eq!(select(Selection::new().exclude("[")), "selection: expected a glob, found `[`");
-    let nothing = "selection: expected at least one tensor to prune, found none among 2";
+    assert_eq!(select(Selection::new().include("w").exclude("x")), "pattern `x` matches no tensor");
+    assert_eq!(select(Selection::new().exclude("[")), "`[` is not a valid glob pattern");
+    let nothing = "nothing to prune: 0 of 2 tensors selected";
     assert_eq!(select(Selection::new().exclude("w")), nothing);
-    assert_eq!(dry(&l1(), &tensors[1..]).to_string(), nothing.replace('2', "1"));
+    assert_eq!(dry(&l1(), &tensors[1..]).to_string(), "nothing to prune: 0 of 1 tensors selected");
 }
 
 #[test]
 fn methods() {
-    let invalid = Prune::new(Method::L1 { amount: 1.5.into() }).unwrap_err();
-    assert_eq!(invalid.to_string(), "method: expected one that applies to the tensors, found that it does not");
-    assert!(matches!(invalid, CheckpointError::Method { source: PruneError::InvalidFraction { found: 1.5 } }));
-    let ln = |norm: f64, dim| Method::Ln { amount: 1.into(), norm: norm.into(), dim };
-    let nan = Prune::new(ln(f64::NAN, 0)).unwrap_err();
-    assert!(matches!(nan, CheckpointError::Method { source: PruneError::InvalidNorm { .. } }));
-
+    let ln = |norm: f64, dim| ln_pruner(1, norm, dim);
     let all = Selection::new().include("*");
     let tensors = [weight(), Raw::of("b", &weights::<bf16>(&[4], 1)), Raw::new("e", "F32", &[0, 3], vec![])];
-    let refused =
-        |method: Method, select: &Selection| dry(&Prune::new(method).unwrap().selection(select.clone()), &tensors);
+    let refused = |pruner: Pruner, select: &Selection| dry(&pruner.selection(select.clone()), &tensors);
     let of = |error: CheckpointError| match error {
         CheckpointError::Tensor { ref tensor, ref source } => (tensor.clone(), error.to_string(), source.clone()),
         other => panic!("{other}"),
     };
-    let (tensor, message, source) = of(refused(Method::L1 { amount: 17.into() }, &Selection::new()));
+    let (tensor, message, source) = of(refused(l1_pruner(17), &Selection::new()));
     assert_eq!(tensor, "w");
-    assert_eq!(message, "`w`: expected a tensor that the method applies to, found that it does not");
+    assert_eq!(message, "cannot prune tensor `w`");
     assert_eq!(source, PruneError::AmountTooLarge { count: 17, available: 16, unit: "entries" });
     let (tensor, _, source) = of(refused(ln(2.0, 0), &Selection::new().include("b")));
     assert_eq!((tensor.as_str(), source), ("b", PruneError::TooFewDimensions { shape: vec![4] }));
@@ -211,41 +198,85 @@ fn methods() {
 
     let error = dry(&l1().scope(Scope::Global).selection(all.clone()), &tensors[..0]);
     assert!(matches!(error, CheckpointError::UnmatchedPattern { .. }));
-    let global = Prune::new(Method::L1 { amount: 21.into() }).unwrap().scope(Scope::Global).selection(all);
+    let global = l1_pruner(21).scope(Scope::Global).selection(all);
+    let error = dry(&global, &tensors);
+    assert_eq!(error.to_string(), "cannot prune with these arguments");
     assert!(matches!(
-        dry(&global, &tensors),
+        error,
         CheckpointError::Method { source: PruneError::AmountTooLarge { count: 21, available: 20, .. } }
     ));
-    let structured = Prune::new(ln(2.0, 0)).unwrap().scope(Scope::Global);
-    let expected = "scope: expected an unstructured method for global pruning, found LnStructured";
+    let structured = ln(2.0, 0).scope(Scope::Global);
+    let expected = "method LnStructured does not support global scope";
     assert_eq!(dry(&structured, &tensors).to_string(), expected);
-    let random = Method::RandomStructured { amount: 1.into(), dim: 0, seed: 1 };
+    let random = random_structured_pruner(1, 0, 1);
     assert!(matches!(
-        dry(&Prune::new(random).unwrap().scope(Scope::Global), &tensors),
+        dry(&random.scope(Scope::Global), &tensors),
         CheckpointError::NotUnstructured { method } if method == "RandomStructured"
     ));
 }
 
-/// No entries, and sizes whose product does not exist without the zero.
+/// Such methods need memory for every entry, or depend on the order of the tensors.
+#[test]
+fn methods_that_work_in_memory_only() {
+    let folder = folder();
+    let tensors = [weight(), Raw::of("v", &weights::<bf16>(&[4, 4], 1))];
+    let input = write(&folder.path().join("in"), &[], &tensors);
+    let checkpoint = Checkpoint::open([&input]).unwrap();
+    let output = folder.path().join("out");
+    let check = |pruner: Pruner, method: &str, what: &str| {
+        let expected = format!("method {method} cannot prune files: {what} works in memory only");
+        for error in [run(&pruner, [&input], &output).unwrap_err(), pruner.dry_run(&checkpoint, &()).unwrap_err()] {
+            assert!(matches!(error, CheckpointError::OnlyInMemory { .. }), "{error:?}");
+            assert_eq!(error.to_string(), expected);
+            assert!(!output.exists());
+        }
+    };
+    let (generator, pytorch) = (Generator::manual_seed(1), TieBreak::PyTorch);
+    for scope in [Scope::Tensor, Scope::Global] {
+        let l1 = L1Unstructured::new(0.5).unwrap().tie_break(pytorch);
+        check(Pruner::new(l1).scope(scope), "L1Unstructured", "TieBreak::PyTorch");
+        let random = RandomUnstructured::new(0.5, &generator).unwrap();
+        check(Pruner::new(random).scope(scope), "RandomUnstructured", "torch::Generator");
+    }
+    let ln = LnStructured::new(0.5, 2, 0).unwrap().tie_break(pytorch);
+    check(Pruner::new(ln), "LnStructured", "TieBreak::PyTorch");
+    let random = RandomStructured::new(0.5, 0, &generator).unwrap();
+    check(Pruner::new(random), "RandomStructured", "torch::Generator");
+    let mask = CustomFromMask::new(prune::Mask::from_elem(vec![4, 4], true));
+    check(Pruner::new(mask), "CustomFromMask", "CustomFromMask");
+}
+
+/// No entries, and sizes whose product overflows without the zero: such a tensor is refused by every method if it is
+/// selected, and copied otherwise.
 #[test]
 fn an_impossible_shape() {
-    let huge = [1 << 40, 0, 1 << 40];
-    let tensors = [Raw::new("w", "F32", &[huge[1], huge[0], huge[2]], vec![])];
-    for dim in [0, 1, 2] {
-        let method = Method::Ln { amount: 0.into(), norm: 2.into(), dim };
-        let error = dry(&Prune::new(method).unwrap(), &tensors);
-        assert!(matches!(error, CheckpointError::ImpossibleShape { .. }));
-        assert_eq!(
-            error.to_string(),
-            "`w`: expected a shape that an array can have, found [0, 1099511627776, 1099511627776]"
-        );
-    }
+    let huge = Raw::new("w", "F32", &[0, 1 << 40, 1 << 40], vec![]);
+    let tensors = [huge, Raw::of("v", &weights::<f32>(&[4, 4], 1))];
     let folder = folder();
     let input = write(&folder.path().join("in"), &[], &tensors);
-    for format in [prune::checkpoint::Format::Weights, prune::checkpoint::Format::Masks] {
-        let report = run(&l1().format(format), [&input], &folder.path().join(format!("{format:?}"))).unwrap();
-        assert_eq!(report.pruned_after(), 0);
+    let output = folder.path().join("out");
+    let pruners = [0, 1, 2].map(|dim| [ln_pruner(0, 2, dim), random_structured_pruner(1, dim, 1)]).concat();
+    let unstructured = [l1(), random_pruner(0, 1), Pruner::new(Identity)];
+    let global = unstructured.clone().map(|pruner| pruner.scope(Scope::Global));
+    let in_memory = [
+        Pruner::new(L1Unstructured::new(0.5).unwrap().tie_break(TieBreak::PyTorch)),
+        Pruner::new(CustomFromMask::new(prune::Mask::from_elem(vec![4, 4], true))),
+    ];
+    for pruner in [pruners, unstructured.to_vec(), global.to_vec(), in_memory.to_vec()].concat() {
+        for format in [Format::Weights, Format::PyTorch, Format::Masks] {
+            let error = run(&pruner.clone().format(format), [&input], &output).unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                "tensor `w` has an unsupported shape, [0, 1099511627776, 1099511627776]: \
+                 its nonzero sizes are too large",
+                "{pruner:?}"
+            );
+            assert!(matches!(error, CheckpointError::ImpossibleShape { .. }) && !output.exists());
+        }
+        assert!(matches!(dry(&pruner, &tensors), CheckpointError::ImpossibleShape { .. }));
     }
+    let report = run(&l1().selection(Selection::new().exclude("w")), [&input], &output).unwrap();
+    assert_eq!((report.pruned_after(), &read(&output)[0]), (8, &tensors[0]));
     let checkpoint = Checkpoint::open([&input]).unwrap();
     assert!(prune::checkpoint::inspect(&checkpoint, true, &()).is_ok());
 }
@@ -256,7 +287,7 @@ fn masks_in_a_state_dict() {
     for (value, found) in [(0.5, "0.5"), (-1.0, "-1"), (f32::NAN, "NaN"), (2.0, "2")] {
         let mask = array![[1.0_f32, 0.0, value]].into_dyn();
         let error = dry(&l1(), &[Raw::of("w_orig", &orig), Raw::of("w_mask", &mask)]);
-        assert_eq!(error.to_string(), format!("`w_mask`: expected only 0 and 1, found {found} at [0, 2]"));
+        assert_eq!(error.to_string(), format!("mask `w_mask` holds {found} at [0, 2]; only 0 and 1 are allowed"));
     }
 }
 
@@ -271,10 +302,13 @@ fn mask_files() {
     };
     let with = |tensors: &[Raw]| {
         write(&masks, &[], tensors);
-        dry(&Prune::new(Method::Masks { path: masks.clone() }).unwrap(), &[weight()])
+        dry(&Pruner::masks(masks.clone()), &[weight()])
     };
     let fault = |error: CheckpointError| match error {
-        CheckpointError::MaskFile { source, .. } => source,
+        CheckpointError::MaskFile { ref path, source } => {
+            assert_eq!(*path, masks);
+            source
+        }
         other => panic!("{other}"),
     };
     assert!(matches!(fault(with(&[weight()])), StateDictError::NotMasks { .. }));
@@ -292,20 +326,17 @@ fn mask_files() {
     assert!(matches!(fault(with(&[shape("w", &[4, 4]), wrong])), StateDictError::MaskLayout { .. }));
 
     let error = with(&[shape("w", &[2, 8]), bits("w", &[1, 2])]);
-    assert_eq!(error.to_string(), "`w`: expected shape [4, 4], found [2, 8]");
+    assert_eq!(error.to_string(), "mask `w` has shape [2, 8], but its tensor has shape [4, 4]");
     let error = with(&[shape("v", &[2, 8]), bits("v", &[1, 2])]);
-    assert_eq!(error.to_string(), "masks: expected a floating-point tensor for each mask, found none for `v`");
+    assert_eq!(error.to_string(), "mask for `v` has no floating-point tensor in the checkpoint");
     fs::write(&masks, "no").unwrap();
-    let error = dry(&Prune::new(Method::Masks { path: masks.clone() }).unwrap(), &[weight()]);
+    let error = dry(&Pruner::masks(masks.clone()), &[weight()]);
     assert!(matches!(error, CheckpointError::Header { .. }));
 
     write(&masks, &[], &[shape("w", &[3, 3]), bits("w", &[255, 2])]);
     let nine = [Raw::of("w", &weights::<f32>(&[3, 3], 1))];
-    let error = dry(&Prune::new(Method::Masks { path: masks }).unwrap(), &nine);
-    assert_eq!(
-        error.to_string(),
-        "`w`: expected the bits after the last entry of its mask to be 0, found one that is 1"
-    );
+    let error = dry(&Pruner::masks(masks), &nine);
+    assert_eq!(error.to_string(), "mask of `w` is corrupt: a padding bit after the last entry is 1");
 }
 
 #[test]
@@ -323,6 +354,6 @@ fn errors_are_send_and_sync() {
     fn check<T: Send + Sync + std::panic::UnwindSafe + std::panic::RefUnwindSafe + 'static>() {}
     check::<CheckpointError>();
     check::<Checkpoint>();
-    check::<Prune>();
+    check::<Pruner>();
     check::<prune::checkpoint::PruneReport>();
 }

@@ -3,14 +3,14 @@
 use half::bf16;
 use ndarray::array;
 use prune::checkpoint::{
-    Checkpoint, CheckpointError, Format, MaskSource, Method, Output, Prune, Selection, extract_masks, remove,
+    Checkpoint, CheckpointError, Format, MaskSource, Output, Pruner, Selection, extract_masks, remove,
 };
 use prune::safetensors::load_masks;
 
 use crate::support::*;
 
-fn l1(count: usize, format: Format) -> Prune {
-    Prune::new(Method::L1 { amount: count.into() }).unwrap().format(format)
+fn l1(count: usize, format: Format) -> Pruner {
+    l1_pruner(count).format(format)
 }
 
 /// A layer that is pruned already, next to one that is not, in two shards: a mask away from its original.

@@ -4,15 +4,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use prune::checkpoint::{
-    Checkpoint, CheckpointError, Format, MaskSource, Method, Output, Prune, Scope, Selection, diff, extract_masks,
-    inspect, remove,
+    Checkpoint, CheckpointError, Format, MaskSource, Output, Pruner, Scope, Selection, diff, extract_masks, inspect,
+    remove,
 };
 use prune::safetensors::StateDictError;
 
 use crate::support::*;
 
-fn l1() -> Prune {
-    Prune::new(Method::L1 { amount: 0.5.into() }).unwrap()
+fn l1() -> Pruner {
+    l1_pruner(0.5)
 }
 
 fn weight() -> Raw {
@@ -94,7 +94,7 @@ fn faulty_headers_in_files_shards_and_masks() {
     let bad = directory.path().join("model-00002-of-00002.safetensors");
     for (bytes, is_expected) in faulty() {
         fs::write(&bad, &bytes).unwrap();
-        let masks = Prune::new(Method::Masks { path: bad.clone() }).unwrap();
+        let masks = Pruner::masks(bad.clone());
         for error in [
             Checkpoint::open([&bad]).unwrap_err(),
             Checkpoint::open([&good, &bad]).unwrap_err(),
@@ -146,7 +146,7 @@ fn sizes_that_no_mask_file_can_tell() {
     let input = write(&directory.path().join("in"), &[], &tensors);
     let output = directory.path().join("out");
     let error = run(&l1().format(Format::Masks), [&input], &output).unwrap_err();
-    let expected = format!("`e`: expected a shape that an array can have, found [0, {}]", usize::MAX);
+    let expected = format!("tensor `e` has an unsupported shape, [0, {}]: its nonzero sizes are too large", usize::MAX);
     assert_eq!(error.to_string(), expected);
     assert!(!output.exists());
     assert_eq!(run(&l1(), [&input], &output).unwrap().pruned_after(), 8);
@@ -167,20 +167,20 @@ fn tensors_without_entries() {
     assert!(diff(&checkpoint, &checkpoint, &()).unwrap().is_equal());
 
     let all = Selection::new().include("*");
-    let amount = 0.5.into();
-    for (number, (method, scope, selection)) in [
-        (Method::L1 { amount }, Scope::Tensor, all.clone()),
-        (Method::L1 { amount }, Scope::Global, all.clone()),
-        (Method::Random { amount, seed: 1 }, Scope::Tensor, all.clone()),
-        (Method::Random { amount, seed: 1 }, Scope::Global, all),
-        (Method::Ln { amount, norm: 2.into(), dim: 0 }, Scope::Tensor, Selection::new().exclude("e4")),
-        (Method::RandomStructured { amount, dim: 1, seed: 1 }, Scope::Tensor, Selection::new()),
+    let amount = 0.5;
+    for (number, (pruner, scope, selection)) in [
+        (l1_pruner(amount), Scope::Tensor, all.clone()),
+        (l1_pruner(amount), Scope::Global, all.clone()),
+        (random_pruner(amount, 1), Scope::Tensor, all.clone()),
+        (random_pruner(amount, 1), Scope::Global, all),
+        (ln_pruner(amount, 2, 0), Scope::Tensor, Selection::new().exclude("e4")),
+        (random_structured_pruner(amount, 1, 1), Scope::Tensor, Selection::new()),
     ]
     .into_iter()
     .enumerate()
     {
         let output = directory.path().join(number.to_string());
-        let prune = Prune::new(method).unwrap().scope(scope).selection(selection).format(Format::PyTorch);
+        let prune = pruner.scope(scope).selection(selection).format(Format::PyTorch);
         let report = run(&prune, [&index], &output).unwrap();
         assert_eq!(report.pruned_after(), 8);
         let written = Checkpoint::open([output.join(index.file_name().unwrap())]).unwrap();
@@ -191,7 +191,7 @@ fn tensors_without_entries() {
             // No array, and so no mask, can have the shape of `e4`.
             assert!(matches!(names, Err(CheckpointError::ImpossibleShape { tensor, .. }) if tensor == "e4"));
         } else if number == 4 {
-            let masks = Prune::new(Method::Masks { path: masks }).unwrap();
+            let masks = Pruner::masks(masks);
             assert_eq!(names.unwrap().len(), 4);
             assert_eq!(masks.dry_run(&checkpoint, &()).unwrap().pruned_after(), 8);
         }
@@ -204,10 +204,9 @@ fn channels_without_entries_take_no_memory() {
     let directory = tempfile::tempdir().unwrap();
     let input = write(&directory.path().join("in"), &[], &[Raw::new("e", "F32", &[usize::MAX, 0], vec![])]);
     let checkpoint = Checkpoint::open([&input]).unwrap();
-    let amount = 0.5.into();
-    for method in [Method::Ln { amount, norm: 2.into(), dim: 0 }, Method::RandomStructured { amount, dim: 0, seed: 1 }]
-    {
-        let error = Prune::new(method).unwrap().dry_run(&checkpoint, &()).unwrap_err();
+    let amount = 0.5;
+    for pruner in [ln_pruner(amount, 2, 0), random_structured_pruner(amount, 0, 1)] {
+        let error = pruner.dry_run(&checkpoint, &()).unwrap_err();
         assert!(matches!(error, CheckpointError::Tensor { .. } | CheckpointError::ImpossibleShape { .. }), "{error}");
     }
 }
@@ -228,7 +227,7 @@ fn a_hundred_thousand_tensors() {
     assert_eq!(pruned.tensors().len(), 200_000);
     let names = extract_masks(&pruned, &MaskSource::Masks, &Output::new(&masks), &()).unwrap();
     assert_eq!(names.len(), 100_000);
-    let report = Prune::new(Method::Masks { path: masks }).unwrap().dry_run(&checkpoint, &()).unwrap();
+    let report = Pruner::masks(masks).dry_run(&checkpoint, &()).unwrap();
     assert_eq!(report.pruned_after(), 50_000);
     assert_eq!(diff(&checkpoint, &pruned, &()).unwrap().common.len(), 100_000);
     assert_eq!(inspect(&pruned, true, &()).unwrap().tensors.len(), 100_000);

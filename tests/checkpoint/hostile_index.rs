@@ -3,15 +3,15 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use prune::checkpoint::{Checkpoint, CheckpointError, Method, Output, Prune, inspect, remove};
+use prune::checkpoint::{Checkpoint, CheckpointError, Output, Pruner, inspect, remove};
 use serde_json::{Value, json};
 
 use crate::support::*;
 
 const SHARD: &str = "model-00001-of-00001.safetensors";
 
-fn l1() -> Prune {
-    Prune::new(Method::L1 { amount: 0.5.into() }).unwrap()
+fn l1() -> Pruner {
+    l1_pruner(0.5)
 }
 
 fn weight() -> Raw {
@@ -149,7 +149,7 @@ fn an_index_that_is_too_long_is_not_read() {
     fs::File::create(&index).unwrap().set_len(100_000_001).unwrap();
     let error = Checkpoint::open([&index]).unwrap_err();
     assert!(matches!(&error, CheckpointError::IndexTooLarge { limit: 100_000_000, found: 100_000_001, .. }));
-    let expected = format!("index: expected `{}` to have at most 100000000 bytes, found 100000001", index.display());
+    let expected = format!("index `{}` is too large: 100000001 bytes, limit 100000000", index.display());
     assert_eq!(error.to_string(), expected);
 
     fs::File::create(&index).unwrap().set_len(100_000_000).unwrap();
@@ -202,7 +202,7 @@ fn names_of_what_a_run_keeps_in_its_folder_are_reserved() {
         fs::copy(directory.path().join(SHARD), &shard).unwrap();
         let checkpoint = opened(&index, json!({ "w": name })).unwrap();
         let error = l1().run(&checkpoint, &Output::new(&output).force(true), &()).unwrap_err();
-        let expected = format!("output: expected names that do not begin with `.nn-prune-`, found `{name}`");
+        let expected = format!("input file `{name}` has a reserved name (`.nn-prune-*`)");
         assert_eq!(error.to_string(), expected);
         assert!(matches!(error, CheckpointError::ReservedName { .. }));
         assert!(!output.exists());
@@ -219,7 +219,7 @@ fn names_of_what_a_run_keeps_in_its_folder_are_reserved() {
     let all_masks = l1().format(prune::checkpoint::Format::Masks);
     drop(all_masks.run(&checkpoint, &Output::new(&masks), &()).unwrap());
     let before = fs::read(&masks).unwrap();
-    let prune = Prune::new(Method::Masks { path: masks.clone() }).unwrap();
+    let prune = Pruner::masks(masks.clone());
     let error = prune.run(&checkpoint, &Output::new(&output).force(true), &()).unwrap_err();
     assert!(matches!(error, CheckpointError::ReservedName { .. }), "{error}");
     assert_eq!(fs::read(&masks).unwrap(), before);
@@ -254,7 +254,7 @@ fn pipes_and_devices_are_refused_at_once() {
     refused(Checkpoint::open(["/dev/zero"]));
     refused(opened(&index, json!({ "w": "pipe.safetensors" })));
     let checkpoint = opened(&index, json!({ "w": SHARD })).unwrap();
-    let masks = Prune::new(Method::Masks { path: directory.path().join("pipe.safetensors") }).unwrap();
+    let masks = Pruner::masks(directory.path().join("pipe.safetensors"));
     assert!(matches!(masks.dry_run(&checkpoint, &()), Err(CheckpointError::Read { .. })));
 
     // In the output directory: at the path of the run file, and of a shard.

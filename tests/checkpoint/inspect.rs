@@ -152,7 +152,7 @@ fn masks_of_every_dtype() {
         write(&path, &[], &[Raw::of("w_orig", &weight), mask(&wrong)]);
         let error = inspect(&Checkpoint::open([&path]).unwrap(), false, &()).unwrap_err();
         assert!(matches!(&error, CheckpointError::MaskValue { index, .. } if index == &[2]), "{dtype}: {error}");
-        let is_negative = error.to_string().contains("found -1 at");
+        let is_negative = error.to_string().contains("holds -1 at");
         assert_eq!(is_negative, matches!(dtype, "I8" | "I16" | "I32" | "I64" | "F32"), "{dtype}: {error}");
     }
 }
@@ -167,7 +167,7 @@ fn a_mask_with_something_else() {
     assert!(
         matches!(&error, CheckpointError::MaskValue { tensor, index, found: 0.5 } if tensor == "w_mask" && index == &[0, 1])
     );
-    assert_eq!(error.to_string(), "`w_mask`: expected only 0 and 1, found 0.5 at [0, 1]");
+    assert_eq!(error.to_string(), "mask `w_mask` holds 0.5 at [0, 1]; only 0 and 1 are allowed");
 }
 
 /// The error gives the index along every axis.
@@ -179,7 +179,7 @@ fn a_mask_with_something_else_far_inside() {
     let tensors = [Raw::of("w_orig", &weights::<f32>(&[3, 4, 5], 1)), Raw::of("w_mask", &mask)];
     let input = write(&directory.path().join("in"), &[], &tensors);
     let error = inspect(&Checkpoint::open([&input]).unwrap(), false, &()).unwrap_err();
-    assert_eq!(error.to_string(), "`w_mask`: expected only 0 and 1, found 3 at [2, 1, 3]");
+    assert_eq!(error.to_string(), "mask `w_mask` holds 3 at [2, 1, 3]; only 0 and 1 are allowed");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use half::{bf16, f16};
 use ndarray::ArrayD;
-use prune::checkpoint::{Checkpoint, Format, Method, Output, Progress, Prune, Scope, Selection, Unit, tensor_seed};
+use prune::checkpoint::{Checkpoint, Format, Output, Progress, Pruner, Scope, Selection, Unit, tensor_seed};
 use prune::{
     CustomFromMask, L1Unstructured, LnStructured, Norm, Parameter, ParameterStore, RandomStructured,
     RandomUnstructured, safetensors,
@@ -17,8 +17,8 @@ fn all() -> Selection {
     Selection::new().include("*")
 }
 
-fn prune_all(method: Method, scope: Scope) -> Prune {
-    Prune::new(method).unwrap().scope(scope).selection(all())
+fn prune_all(pruner: Pruner, scope: Scope) -> Pruner {
+    pruner.scope(scope).selection(all())
 }
 
 fn store<A: Stored>() -> ParameterStore<A> {
@@ -33,7 +33,7 @@ fn written<A: Stored>(store: &ParameterStore<A>, folder: &std::path::Path) -> st
 }
 
 /// Runs a job on the file of a store, and compares its three formats with a store that was pruned in memory.
-fn compare<A: Stored>(store: &ParameterStore<A>, expected: &ParameterStore<A>, prune: &Prune) {
+fn compare<A: Stored>(store: &ParameterStore<A>, expected: &ParameterStore<A>, prune: &Pruner) {
     let folder = tempfile::tempdir().unwrap();
     let input = written(store, folder.path());
 
@@ -64,7 +64,7 @@ fn compare<A: Stored>(store: &ParameterStore<A>, expected: &ParameterStore<A>, p
 }
 
 /// The same twice: the second time on tensors that are pruned already.
-fn twice<A: Stored>(prune: &Prune, mut in_memory: impl FnMut(&mut ParameterStore<A>)) {
+fn twice<A: Stored>(prune: &Pruner, mut in_memory: impl FnMut(&mut ParameterStore<A>)) {
     let mut before = store::<A>();
     let mut after = before.clone();
     in_memory(&mut after);
@@ -81,7 +81,7 @@ fn each<A: Stored>(store: &mut ParameterStore<A>, mut f: impl FnMut(&str, &mut P
 
 fn unstructured<A: Stored>() {
     for amount in [0.0, 0.4, 1.0] {
-        let l1 = Method::L1 { amount: amount.into() };
+        let l1 = l1_pruner(amount);
         twice::<A>(&prune_all(l1.clone(), Scope::Tensor), |store| {
             each(store, |_, parameter| parameter.prune(L1Unstructured::new(amount).unwrap()).unwrap());
         });
@@ -89,7 +89,7 @@ fn unstructured<A: Stored>() {
             let targets = store.iter_mut().map(|(_, parameter)| parameter);
             prune::global_unstructured(targets, L1Unstructured::new(amount).unwrap()).unwrap();
         });
-        let random = Method::Random { amount: amount.into(), seed: 7 };
+        let random = random_pruner(amount, 7);
         twice::<A>(&prune_all(random.clone(), Scope::Tensor), |store| {
             each(store, |name, parameter| {
                 parameter.prune(RandomUnstructured::new(amount, tensor_seed(7, name)).unwrap()).unwrap();
@@ -125,11 +125,11 @@ fn unstructured_f16() {
 fn structured<A: Stored>() {
     for dim in [0, 1, -1] {
         for norm in [Norm::L(2.0), Norm::L(1.0), Norm::L(0.0), Norm::L(3.0), Norm::Frobenius] {
-            twice::<A>(&prune_all(Method::Ln { amount: 0.3.into(), norm, dim }, Scope::Tensor), |store| {
+            twice::<A>(&prune_all(ln_pruner(0.3, norm, dim), Scope::Tensor), |store| {
                 each(store, |_, parameter| parameter.prune(LnStructured::new(0.3, norm, dim).unwrap()).unwrap());
             });
         }
-        let random = Method::RandomStructured { amount: 0.3.into(), dim, seed: 5 };
+        let random = random_structured_pruner(0.3, dim, 5);
         twice::<A>(&prune_all(random, Scope::Tensor), |store| {
             each(store, |name, parameter| {
                 parameter.prune(RandomStructured::new(0.3, dim, tensor_seed(5, name)).unwrap()).unwrap();
@@ -158,8 +158,8 @@ fn channels_of_tensors_that_are_partly_pruned() {
         let mut expected = store.clone();
         expected["t"].prune(LnStructured::new(1, norm, dim).unwrap()).unwrap();
         let output = folder.path().join(format!("{dim}.safetensors"));
-        let method = Method::Ln { amount: 1.into(), norm: norm.into(), dim };
-        let report = run(&prune_all(method, Scope::Tensor), [&input], &output).unwrap();
+        let pruner = ln_pruner(1, norm, dim);
+        let report = run(&prune_all(pruner, Scope::Tensor), [&input], &output).unwrap();
         assert!(read(&output)[0].data == bits(expected["t"].value()));
         let mask = expected["t"].mask().unwrap();
         assert_eq!(after(&report, "t"), mask.iter().filter(|&&kept| !kept).count());
@@ -167,25 +167,25 @@ fn channels_of_tensors_that_are_partly_pruned() {
 }
 
 /// A tensor of more than a block, as it is and pruned before.
-fn some_blocks(method: Method, in_memory: impl Fn(&mut Parameter<f32>)) {
+fn some_blocks(pruner: Pruner, in_memory: impl Fn(&mut Parameter<f32>)) {
     let mut store = ParameterStore::from_iter([("t", weights::<f32>(&[700, 500], 1))]);
     for _ in 0..2 {
         let before = store.clone();
         in_memory(&mut store["t"]);
-        compare(&before, &store, &prune_all(method.clone(), Scope::Tensor));
+        compare(&before, &store, &prune_all(pruner.clone(), Scope::Tensor));
     }
 }
 
 #[test]
 fn some_blocks_by_magnitude() {
-    some_blocks(Method::L1 { amount: 0.4.into() }, |parameter| {
+    some_blocks(l1_pruner(0.4), |parameter| {
         parameter.prune(L1Unstructured::new(0.4).unwrap()).unwrap();
     });
 }
 
 #[test]
 fn some_blocks_at_random() {
-    some_blocks(Method::Random { amount: 0.4.into(), seed: 7 }, |parameter| {
+    some_blocks(random_pruner(0.4, 7), |parameter| {
         parameter.prune(RandomUnstructured::new(0.4, tensor_seed(7, "t")).unwrap()).unwrap();
     });
 }
@@ -193,7 +193,7 @@ fn some_blocks_at_random() {
 #[test]
 fn some_blocks_by_channel() {
     for dim in [0, 1] {
-        some_blocks(Method::Ln { amount: 0.4.into(), norm: Norm::L(2.0), dim }, |parameter| {
+        some_blocks(ln_pruner(0.4, Norm::L(2.0), dim), |parameter| {
             parameter.prune(LnStructured::new(0.4, 2, dim).unwrap()).unwrap();
         });
     }
@@ -223,12 +223,11 @@ fn channels_that_are_left() {
     by_norm.prune(LnStructured::new(0.5, 1, 1).unwrap()).unwrap();
     let mut at_random = before.clone();
     at_random.prune(RandomStructured::new(0.5, 1, tensor_seed(3, "t")).unwrap()).unwrap();
-    for (method, expected) in [
-        (Method::Ln { amount: 0.5.into(), norm: Norm::L(1.0), dim: 1 }, by_norm),
-        (Method::RandomStructured { amount: 0.5.into(), dim: 1, seed: 3 }, at_random),
-    ] {
+    for (pruner, expected) in
+        [(ln_pruner(0.5, Norm::L(1.0), 1), by_norm), (random_structured_pruner(0.5, 1, 3), at_random)]
+    {
         let output = Output::new(folder.path().join("out.safetensors")).force(true);
-        let report = prune_all(method, Scope::Tensor).run(&checkpoint, &output, &slow).unwrap();
+        let report = prune_all(pruner, Scope::Tensor).run(&checkpoint, &output, &slow).unwrap();
         assert_eq!((report.unit, report.asked), (Unit::Channels, Some(100)));
         assert!(read(output.path())[0].data == bits(expected.value()));
     }
@@ -245,7 +244,7 @@ fn a_tensor_of_many_blocks() {
         expected["t"].prune(L1Unstructured::new(amount).unwrap()).unwrap();
         for scope in [Scope::Tensor, Scope::Global] {
             let output = folder.path().join(format!("{amount}{scope:?}.safetensors"));
-            drop(run(&prune_all(Method::L1 { amount: amount.into() }, scope), [&input], &output).unwrap());
+            drop(run(&prune_all(l1_pruner(amount), scope), [&input], &output).unwrap());
             assert!(read(&output)[0].data == bits(expected["t"].value()));
         }
     }
@@ -292,8 +291,8 @@ fn global_across_dtypes() {
         entries.sort_unstable();
         for count in [1, 1500, 20_000, entries.len() - 1, entries.len()] {
             let output = folder.path().join(format!("out{with_f64}{count}"));
-            let method = Method::L1 { amount: count.into() };
-            let report = run(&prune_all(method, Scope::Global), [&index], &output).unwrap();
+            let pruner = l1_pruner(count);
+            let report = run(&prune_all(pruner, Scope::Global), [&index], &output).unwrap();
             assert_eq!(report.asked, Some(count));
             let threshold = report.threshold.unwrap();
             assert!(threshold.to_bits() == entries[count - 1].0 || threshold.is_nan());
@@ -327,8 +326,8 @@ fn tensors_of_one_shape_do_not_share_a_pattern() {
     let ones = ArrayD::<f32>::ones(ndarray::IxDyn(&[8, 8]));
     let input = write(&folder.path().join("in.safetensors"), &[], &[Raw::of("a", &ones), Raw::of("b", &ones)]);
     let output = folder.path().join("out.safetensors");
-    let method = Method::Random { amount: 0.5.into(), seed: 1 };
-    drop(run(&prune_all(method, Scope::Tensor), [&input], &output).unwrap());
+    let pruner = random_pruner(0.5, 1);
+    drop(run(&prune_all(pruner, Scope::Tensor), [&input], &output).unwrap());
     let tensors = read(&output);
     assert_ne!(tensors[0].data, tensors[1].data);
     // Pinned: masks of a seed do not change within a major version.
@@ -350,7 +349,7 @@ fn masks_from_a_file() {
     let tensors = [Raw::of("t1", &student), Raw::of("bias", &bias)];
     let input = write(&folder.path().join("in.safetensors"), &[], &tensors);
     let output = folder.path().join("out.safetensors");
-    let prune = Prune::new(Method::Masks { path: masks }).unwrap();
+    let prune = Pruner::masks(masks);
     let report = run(&prune, [&input], &output).unwrap();
     assert_eq!((report.asked, after(&report, "t1")), (None, 6605));
     assert_eq!(report.tensors[1].outcome, prune::checkpoint::Outcome::Skipped(prune::checkpoint::SkipReason::NoMask));
@@ -371,7 +370,7 @@ fn masks_from_a_file_of_some_blocks() {
     let masks = folder.path().join("masks.safetensors");
     safetensors::save_masks(&store, &masks).unwrap();
     let output = folder.path().join("out.safetensors");
-    let report = run(&Prune::new(Method::Masks { path: masks }).unwrap(), [&input], &output).unwrap();
+    let report = run(&Pruner::masks(masks), [&input], &output).unwrap();
     assert_eq!((report.unit, after(&report, "t")), (Unit::Entries, 140_280));
     assert!(read(&output)[0].data == bits(store["t"].value()));
 }
@@ -394,7 +393,7 @@ fn magnitudes_that_only_the_wider_dtype_tells_apart() {
         let input = write(&folder.path().join("in.safetensors"), &[], &[narrow, wide]);
         let checkpoint = Checkpoint::open([&input]).unwrap();
         let report = |count: usize| {
-            let prune = prune_all(Method::L1 { amount: count.into() }, Scope::Global);
+            let prune = prune_all(l1_pruner(count), Scope::Global);
             let report = prune.dry_run(&checkpoint, &()).unwrap();
             (report.threshold, after(&report, "a"), after(&report, "b"))
         };
@@ -407,7 +406,7 @@ fn magnitudes_that_only_the_wider_dtype_tells_apart() {
 fn two_runs_give_the_same_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let input = written(&store::<f32>(), folder.path());
-    let prune = prune_all(Method::L1 { amount: 0.5.into() }, Scope::Global);
+    let prune = prune_all(l1_pruner(0.5), Scope::Global);
     let mut outputs = Vec::new();
     for _ in 0..2 {
         let output = folder.path().join("out.safetensors");

@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use prune::checkpoint::{
-    Checkpoint, CheckpointError, Format, Method, Outcome, Output, Phase, Progress, Prune, PruneReport, Scope, Selection,
+    Checkpoint, CheckpointError, Format, Outcome, Output, Phase, Progress, PruneReport, Pruner, Scope, Selection,
 };
 
 use crate::support::*;
 
 const RUN_FILE: &str = ".nn-prune-run.json";
 
-fn l1(amount: f64) -> Prune {
-    Prune::new(Method::L1 { amount: amount.into() }).unwrap()
+fn l1(amount: f64) -> Pruner {
+    l1_pruner(amount)
 }
 
 fn model(folder: &Path) -> PathBuf {
@@ -37,7 +37,7 @@ fn contents(folder: &Path) -> Vec<(String, Vec<u8>)> {
 }
 
 /// Runs until so many bytes are processed.
-fn interrupted(prune: &Prune, index: &Path, output: &Output, bytes: u64) -> CheckpointError {
+fn interrupted(prune: &Pruner, index: &Path, output: &Output, bytes: u64) -> CheckpointError {
     let stop = |progress: Progress| match progress {
         Progress { phase: Phase::Processing, done, .. } if done > bytes => ControlFlow::Break(()),
         _ => ControlFlow::Continue(()),
@@ -45,7 +45,7 @@ fn interrupted(prune: &Prune, index: &Path, output: &Output, bytes: u64) -> Chec
     prune.run(&Checkpoint::open([index]).unwrap(), output, &stop).unwrap_err()
 }
 
-fn resume(prune: &Prune, index: &Path, output: &Path) -> Result<PruneReport, CheckpointError> {
+fn resume(prune: &Pruner, index: &Path, output: &Path) -> Result<PruneReport, CheckpointError> {
     prune.run(&Checkpoint::open([index])?, &Output::new(output).resume(true), &())
 }
 
@@ -92,22 +92,27 @@ fn only_the_same_run_is_resumed() {
     interrupted(&l1(0.5), &index, &Output::new(&output), 1_300_000);
 
     let error = run(&l1(0.5), [&index], &output).unwrap_err();
-    assert_eq!(error.to_string(), format!("output: expected no unfinished run, found one in `{}`", output.display()));
-    for other in [
-        l1(0.25),
-        l1(0.5).scope(Scope::Global),
-        l1(0.5).format(Format::PyTorch),
-        l1(0.5).selection(Selection::new().include("a*")),
-        Prune::new(Method::Random { amount: 0.5.into(), seed: 1 }).unwrap(),
+    assert_eq!(error.to_string(), format!("output directory `{}` contains an unfinished run", output.display()));
+    for (other, differing) in [
+        (l1(0.25), "method"),
+        (random_pruner(0.5, 1), "method"),
+        (l1(0.25).scope(Scope::Global).format(Format::PyTorch), "method"),
+        (l1(0.5).scope(Scope::Global), "scope"),
+        (l1(0.5).format(Format::PyTorch), "format"),
+        (l1(0.5).selection(Selection::new().include("a*")), "selection"),
+        (l1(0.5).selection(Selection::new().exclude("a*")), "selection"),
     ] {
         let error = resume(&other, &index, &output).unwrap_err();
-        assert!(matches!(error, CheckpointError::OtherRun { difference: "options", .. }));
-        let message = "to have the same options, found another";
-        assert!(
-            error.to_string().starts_with("output: expected the unfinished run of `")
-                && error.to_string().ends_with(message)
-        );
+        assert!(matches!(error, CheckpointError::OtherRun { difference, .. } if difference == differing));
+        let at = output.display();
+        let expected = format!("cannot resume the run in `{at}`: it was started with a different {differing}");
+        assert_eq!(error.to_string(), expected);
     }
+    let run_file = fs::read_to_string(output.join(RUN_FILE)).unwrap();
+    fs::write(output.join(RUN_FILE), run_file.replace("\"version\": 2", "\"version\": 1")).unwrap();
+    let error = resume(&l1(0.5), &index, &output).unwrap_err();
+    assert!(matches!(error, CheckpointError::OtherRun { difference: "version", .. }));
+    fs::write(output.join(RUN_FILE), run_file).unwrap();
 
     let shard = folder.path().join("model-00003-of-00003.safetensors");
     fs::write(&shard, fs::read(&shard).unwrap()).unwrap();
@@ -148,7 +153,7 @@ fn existing_output_needs_force() {
     let output = folder.path().join("out.safetensors");
     fs::write(&output, "old").unwrap();
     let error = run(&l1(0.5), [&input], &output).unwrap_err();
-    assert_eq!(error.to_string(), format!("output: expected nothing to be there, found `{}`", output.display()));
+    assert_eq!(error.to_string(), format!("output `{}` already exists", output.display()));
     assert_eq!(fs::read_to_string(&output).unwrap(), "old");
     let checkpoint = Checkpoint::open([&input]).unwrap();
     let report = l1(0.5).run(&checkpoint, &Output::new(&output).force(true), &()).unwrap();
@@ -177,9 +182,11 @@ fn the_input_is_never_the_output() {
     }
     for (input, output) in cases {
         let output = Output::new(output).force(true);
+        let at = output.path().display().to_string();
         let error = l1(0.5).run(&Checkpoint::open([&input]).unwrap(), &output, &()).unwrap_err();
         assert!(matches!(error, CheckpointError::OutputIsInput { .. }), "{error}");
-        assert!(error.to_string().starts_with("output: expected a path that is not part of the input, found `"));
+        let message = error.to_string();
+        assert!(message.starts_with(&format!("output `{at}")) && message.ends_with("` would overwrite the input"));
     }
     fs::remove_dir_all(folder.path().join("sub")).unwrap();
     assert!(contents(folder.path()) == before);
@@ -194,7 +201,7 @@ fn a_file_for_a_file_and_a_folder_for_shards() {
     fs::write(&file, "").unwrap();
     fs::create_dir(&sub).unwrap();
     let error = run(&l1(0.5), [&index], &file).unwrap_err();
-    let expected = format!("output: expected a folder for shards, found something else at `{}`", file.display());
+    let expected = format!("output `{}` is not a directory", file.display());
     assert_eq!(error.to_string(), expected);
     let error = run(&l1(0.5), [&single], &sub).unwrap_err();
     assert!(matches!(error, CheckpointError::OutputKind { expected: "a file", .. }));
@@ -213,7 +220,7 @@ fn a_folder_that_is_not_there() {
     let input = write(&folder.path().join("in.safetensors"), &[], &[Raw::of("w", &weights::<f32>(&[4, 4], 1))]);
     let output = folder.path().join("missing/out.safetensors");
     let error = run(&l1(0.5), [&input], &output).unwrap_err();
-    assert_eq!(error.to_string(), format!("file: cannot write `{}`", output.display()));
+    assert_eq!(error.to_string(), format!("cannot write `{}`", output.display()));
     assert!(std::error::Error::source(&error).is_some());
 }
 
@@ -228,8 +235,7 @@ fn an_input_that_changes_is_noticed() {
         fs::write(&input, changed).unwrap();
         let error = l1(0.5).run(&checkpoint, &Output::new(&output), &()).unwrap_err();
         assert!(matches!(error, CheckpointError::Changed { .. }));
-        let expected =
-            format!("file: expected `{}` to stay as it is while it is read, found it changed", input.display());
+        let expected = format!("`{}` changed while it was being read", input.display());
         assert_eq!(error.to_string(), expected);
         assert_eq!(names(folder.path()), ["in.safetensors"]);
     }

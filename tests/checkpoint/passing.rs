@@ -2,7 +2,7 @@
 
 use half::f16;
 use ndarray::{Array, array};
-use prune::checkpoint::{Checkpoint, Method, Outcome, Output, Prune, Selection, SkipReason};
+use prune::checkpoint::{Checkpoint, Outcome, Output, Pruner, Selection, SkipReason};
 
 use crate::support::*;
 
@@ -24,8 +24,8 @@ fn model() -> Vec<Raw> {
     ]
 }
 
-fn l1() -> Prune {
-    Prune::new(Method::L1 { amount: 0.5.into() }).unwrap()
+fn l1() -> Pruner {
+    l1_pruner(0.5)
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn nothing_is_as_it_was_but_in_shape() {
     ];
     let input = write(&folder.path().join("in.safetensors"), &[], &tensors);
     let output = folder.path().join("out.safetensors");
-    let prune = Prune::new(Method::L1 { amount: 0.into() }).unwrap();
+    let prune = l1_pruner(0);
     let report = prune.run(&Checkpoint::open([&input]).unwrap(), &Output::new(&output), &()).unwrap();
     assert_eq!(report.pruned_after(), 0);
     assert!(std::fs::read(input).unwrap() == std::fs::read(output).unwrap());

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use prune::checkpoint::{
-    Checkpoint, CheckpointError, Format, MaskSource, Method, Observer, Output, Phase, Progress, Prune, Scope,
-    Selection, diff, extract_masks, inspect, remove,
+    Checkpoint, CheckpointError, Format, MaskSource, Observer, Output, Phase, Progress, Pruner, Scope, Selection, diff,
+    extract_masks, inspect, remove,
 };
 
 use crate::support::*;
@@ -71,16 +71,12 @@ fn alive() -> prune::Mask {
     ndarray::Array2::from_shape_fn(SHAPE, |(i, j)| i >= 10 && j % 499 > 0).into_dyn()
 }
 
-fn method(method: Method) -> Prune {
-    Prune::new(method).unwrap()
+fn l1() -> Pruner {
+    l1_pruner(0.5)
 }
 
-fn l1() -> Prune {
-    method(Method::L1 { amount: 0.5.into() })
-}
-
-fn ln(dim: isize) -> Prune {
-    method(Method::Ln { amount: 0.5.into(), norm: 2.into(), dim })
+fn ln(dim: isize) -> Pruner {
+    ln_pruner(0.5, 2, dim)
 }
 
 #[test]
@@ -92,8 +88,8 @@ fn every_byte_is_counted_when_it_is_read() {
     let output = Output::new(folder.path().join("out.safetensors")).force(true);
 
     let once = (Processing, each(&[WEIGHT, OTHER]));
-    let random = method(Method::Random { amount: 0.5.into(), seed: 1 });
-    let channels = method(Method::RandomStructured { amount: 0.5.into(), dim: 1, seed: 1 });
+    let random = random_pruner(0.5, 1);
+    let channels = random_structured_pruner(0.5, 1, 1);
     for (prune, written, looked_at) in [
         (l1(), vec![once.clone()], vec![]),
         (
@@ -107,8 +103,8 @@ fn every_byte_is_counted_when_it_is_read() {
         (ln(0), vec![(Processing, [vec![WEIGHT], each(&[WEIGHT, OTHER])].concat())], vec![]),
         (ln(1), vec![once.clone()], vec![]),
         (channels, vec![once.clone()], vec![]),
-        (method(Method::L1 { amount: 0.into() }), vec![once.clone()], vec![]),
-        (method(Method::RandomStructured { amount: 0.into(), dim: 0, seed: 1 }), vec![once.clone()], vec![]),
+        (l1_pruner(0), vec![once.clone()], vec![]),
+        (random_structured_pruner(0, 0, 1), vec![once.clone()], vec![]),
     ] {
         assert_eq!(steps(|observer| prune.run(&checkpoint, &output, observer)), written, "{prune:?}");
         assert_eq!(steps(|observer| prune.dry_run(&checkpoint, observer)), looked_at, "{prune:?}");
@@ -181,7 +177,7 @@ fn rows_are_read_in_groups() {
     let data = rows.iter().flat_map(|row| row.iter().copied().cycle().take(8 * ROW)).collect();
     let input = write(&folder.path().join("in.safetensors"), &[], &[Raw::new("w", "F64", &[5, ROW], data)]);
     let output = folder.path().join("out.safetensors");
-    let prune = method(Method::Ln { amount: 3.into(), norm: 1.into(), dim: 0 }).format(Format::Masks);
+    let prune = ln_pruner(3, 1, 0).format(Format::Masks);
     let found = steps(|observer| prune.run(&Checkpoint::open([&input]).unwrap(), &Output::new(&output), observer));
     let row = 8 * ROW as u64;
     assert_eq!(found, [(Phase::Processing, [vec![3 * row, 2 * row], each(&[5 * row])].concat())]);
@@ -194,7 +190,7 @@ fn rows_are_read_in_groups() {
 fn a_tensor_that_is_too_large_to_be_kept_is_read_twice() {
     let folder = tempfile::tempdir().unwrap();
     let output = Output::new(folder.path().join("masks.safetensors")).force(true);
-    let prune = method(Method::L1 { amount: 1.0.into() }).format(Format::Masks);
+    let prune = l1_pruner(1.0).format(Format::Masks);
     for (bytes, times) in [(16 << 20, 1), ((16 << 20) + 8, 2)] {
         let weight = Raw::new("w", "F64", &[1, bytes / 8], vec![0; bytes]);
         let input = write(&folder.path().join("in.safetensors"), &[], &[weight]);

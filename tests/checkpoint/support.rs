@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use half::{bf16, f16};
 use ndarray::{Array1, ArrayD, IxDyn};
-use prune::checkpoint::{Checkpoint, CheckpointError, Outcome, Output, Prune, PruneReport};
-use prune::{Element, Mask};
+use prune::checkpoint::{Checkpoint, CheckpointError, Outcome, Output, PruneReport, Pruner};
+use prune::{Amount, Element, L1Unstructured, LnStructured, Mask, Norm, RandomStructured, RandomUnstructured};
 
 /// A tensor of a file.
 #[derive(Debug, Clone, PartialEq)]
@@ -158,9 +158,25 @@ pub fn named<'t>(tensors: &'t [Raw], name: &str) -> &'t Raw {
     tensors.iter().find(|tensor| tensor.name == name).unwrap_or_else(|| panic!("no {name}"))
 }
 
-/// Prunes files into another one, or into a folder.
+pub fn l1_pruner(amount: impl Into<Amount>) -> Pruner {
+    Pruner::new(L1Unstructured::new(amount).unwrap())
+}
+
+pub fn random_pruner(amount: impl Into<Amount>, seed: u64) -> Pruner {
+    Pruner::new(RandomUnstructured::new(amount, seed).unwrap())
+}
+
+pub fn ln_pruner(amount: impl Into<Amount>, norm: impl Into<Norm>, dim: isize) -> Pruner {
+    Pruner::new(LnStructured::new(amount, norm, dim).unwrap())
+}
+
+pub fn random_structured_pruner(amount: impl Into<Amount>, dim: isize, seed: u64) -> Pruner {
+    Pruner::new(RandomStructured::new(amount, dim, seed).unwrap())
+}
+
+/// Prunes files into another file, or into a directory.
 pub fn run<P: AsRef<Path>>(
-    prune: &Prune,
+    prune: &Pruner,
     inputs: impl IntoIterator<Item = P>,
     output: &Path,
 ) -> Result<PruneReport, CheckpointError> {

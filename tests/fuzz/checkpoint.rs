@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use half::{bf16, f16};
 use prune::checkpoint::{
-    Checkpoint, CheckpointError, Format, Inspection, Method, Outcome, Output, Prune, PruneReport, Scope, diff, inspect,
+    Checkpoint, CheckpointError, Format, Inspection, Outcome, Output, PruneReport, Pruner, Scope, diff, inspect,
     tensor_seed,
 };
 use prune::safetensors::{load_file, load_masks};
@@ -37,15 +37,14 @@ impl Options {
         }
     }
 
-    fn prune(&self) -> Prune {
-        let amount = self.amount.into();
-        let method = match self.method {
-            0 => Method::L1 { amount },
-            1 => Method::Random { amount, seed: SEED },
-            2 => Method::Ln { amount, norm: 2.into(), dim: -1 },
-            _ => Method::RandomStructured { amount, dim: 0, seed: SEED },
+    fn prune(&self) -> Pruner {
+        let pruner = match self.method {
+            0 => L1Unstructured::new(self.amount).map(Pruner::new),
+            1 => RandomUnstructured::new(self.amount, SEED).map(Pruner::new),
+            2 => LnStructured::new(self.amount, 2, -1).map(Pruner::new),
+            _ => RandomStructured::new(self.amount, 0, SEED).map(Pruner::new),
         };
-        Prune::new(method).expect("a valid amount").scope(self.scope).format(self.format)
+        pruner.expect("a valid amount").scope(self.scope).format(self.format)
     }
 
     /// Prunes a parameter in memory as the run prunes a tensor of this name.
@@ -154,6 +153,7 @@ fn pruned(report: &PruneReport) -> BTreeMap<&str, (usize, usize)> {
     let pruned = |outcome: &Outcome| match *outcome {
         Outcome::Pruned { before, after, .. } => Some((before, after)),
         Outcome::Skipped(_) => None,
+        _ => unreachable!("a new outcome"),
     };
     report.tensors.iter().filter_map(|tensor| Some((tensor.name.as_str(), pruned(&tensor.outcome)?))).collect()
 }

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use prune::checkpoint::{MaskSource, Method, Selection};
-use prune::{Amount, Norm};
+use prune::checkpoint::{CheckpointError, MaskSource, Pruner, Selection};
+use prune::{Amount, L1Unstructured, LnStructured, Norm, RandomStructured, RandomUnstructured};
 
+use crate::error::CliError;
 use crate::parse::{FormatName, MethodName, ScopeName, amount, norm};
 
 const EXAMPLES: &str = "\
@@ -154,7 +155,7 @@ pub struct PruneArgs {
 
 impl PruneArgs {
     /// Returns the method with its options. An option of another method is an error, because it would have no effect.
-    pub fn method(&self) -> Result<Method, clap::Error> {
+    pub fn pruner(&self) -> Result<Pruner, CliError> {
         self.check_options()?;
         let missing = |option| {
             let message = format!("--method {} needs {option}", self.method_name());
@@ -162,13 +163,15 @@ impl PruneArgs {
         };
         let amount = || self.amount.ok_or_else(|| missing("--amount AMOUNT"));
         let (dim, seed) = (self.dim.unwrap_or(0), self.seed.unwrap_or(0));
-        Ok(match self.method {
-            MethodName::L1 => Method::L1 { amount: amount()? },
-            MethodName::Random => Method::Random { amount: amount()?, seed },
-            MethodName::Ln => Method::Ln { amount: amount()?, norm: self.norm.unwrap_or(Norm::L(2.0)), dim },
-            MethodName::RandomStructured => Method::RandomStructured { amount: amount()?, dim, seed },
-            MethodName::Mask => Method::Masks { path: self.mask.clone().ok_or_else(|| missing("--mask FILE"))? },
-        })
+        let norm = self.norm.unwrap_or(Norm::L(2.0));
+        let pruner = match self.method {
+            MethodName::L1 => L1Unstructured::new(amount()?).map(Pruner::new),
+            MethodName::Random => RandomUnstructured::new(amount()?, seed).map(Pruner::new),
+            MethodName::Ln => LnStructured::new(amount()?, norm, dim).map(Pruner::new),
+            MethodName::RandomStructured => RandomStructured::new(amount()?, dim, seed).map(Pruner::new),
+            MethodName::Mask => Ok(Pruner::masks(self.mask.clone().ok_or_else(|| missing("--mask FILE"))?)),
+        };
+        pruner.map_err(|source| CheckpointError::Method { source }.into())
     }
 
     /// Returns an error for an option that the method does not take.

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use prune::checkpoint::{Checkpoint, Outcome, Output, Prune, PruneReport, TensorReport, Unit};
+use prune::checkpoint::{Checkpoint, Outcome, Output, PruneReport, TensorReport, Unit};
 use serde::Serialize;
 
 use crate::args::PruneArgs;
@@ -15,8 +15,7 @@ use crate::text::escape_invisible;
 use crate::{format, input};
 
 pub fn run(args: &PruneArgs) -> Result<(), CliError> {
-    let prune =
-        Prune::new(args.method()?)?.scope(args.scope()).format(args.format.into()).selection(args.names.selection());
+    let prune = args.pruner()?.scope(args.scope()).format(args.format.into()).selection(args.names.selection());
     let checkpoint = input::open(&args.input.paths)?;
 
     let reporter = ProgressReporter::new("pruning", args.report.quiet);
@@ -85,6 +84,7 @@ fn row(tensor: &TensorReport) -> [String; 7] {
         Outcome::Skipped(reason) => {
             [String::new(), String::new(), String::new(), escape_invisible(&reason.to_string()).into_owned()]
         }
+        other => unreachable!("an outcome that this version does not know: {other:?}"),
     };
     let name = escape_invisible(&tensor.name).into_owned();
     [name, tensor.dtype.to_string(), format::shape(&tensor.shape), requested, pruned, sparsity, skipped]
@@ -94,6 +94,7 @@ fn unit(unit: Unit) -> &'static str {
     match unit {
         Unit::Entries => "entries",
         Unit::Channels => "channels",
+        other => unreachable!("a unit that this version does not know: {other:?}"),
     }
 }
 
@@ -166,6 +167,7 @@ impl<'a> Json<'a> {
             let (requested, pruned_before, pruned, skipped) = match &tensor.outcome {
                 Outcome::Pruned { asked, before, after } => (*asked, Some(*before), Some(*after), None),
                 Outcome::Skipped(reason) => (None, None, None, Some(reason.to_string())),
+                other => unreachable!("an outcome that this version does not know: {other:?}"),
             };
             JsonTensor {
                 name: &tensor.name,

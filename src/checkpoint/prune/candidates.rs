@@ -1,17 +1,19 @@
-//! Parameters as the source of a selection: read block by block, in the type in which they are ranked.
+//! The candidates of a method in files: the scores of parameters, read block by block in the type in which they are ranked.
 
 use std::ops::Range;
 
-use ndarray::{ArrayViewD, IxDyn};
+use ndarray::ArrayViewD;
 use num_traits::NumCast;
 
-use crate::checkpoint::CheckpointError;
+use crate::checkpoint::error::CheckpointError;
 use crate::checkpoint::progress::ProgressCounter;
-use crate::checkpoint::prune::remaining::Standing;
-use crate::checkpoint::read::blocks::{Buffer, Generic, Pool, Scratch, block_entries, blocks, dispatch};
-use crate::checkpoint::read::parameter::ParameterEntry as Parameter;
+use crate::checkpoint::prune::loaded::{LoadedTensor, view};
+use crate::checkpoint::prune::remaining::RemainingEntries;
+use crate::checkpoint::read::blocks::{Buffer, Pool, Scratch, block_entries, blocks};
+use crate::checkpoint::read::parameter::ParameterEntry;
 use crate::checkpoint::read::{Checkpoint, Dtype};
 use crate::element::Element;
+use crate::file::dtype::with_dtype;
 use crate::key::{Key, Ranked};
 use crate::method::candidates::Candidates;
 use crate::method::decision::Decision;
@@ -21,24 +23,25 @@ use crate::select::scores::Scores;
 use crate::tensor::channels::Channels;
 use crate::tensor::chunk::{CHUNK, Chunk, Position};
 
-/// The bytes of keys that a selection may hold.
-const ROOM: usize = 32 << 20;
-/// Rows are read in groups of about so many bytes.
-const ROWS: usize = 8 << 20;
+/// The most bytes of keys that a selection holds in memory.
+const MAX_KEY_BYTES: usize = 32 << 20;
+/// The bytes of the rows that are read at a time, at least one row.
+const ROW_GROUP_BYTES: usize = 8 << 20;
 
-/// The entries of some parameters, ranked as `W`: their own dtype, or one that holds the values of all of theirs.
+/// The scores of parameters, ranked as `W`: their own dtype, or one that holds the values of all their dtypes.
 pub(crate) struct FileScores<'c, 'o, W> {
     checkpoint: &'c Checkpoint,
     pieces: Vec<Piece<'c>>,
     entries: usize,
     pool: &'c Pool,
-    meter: &'c ProgressCounter<'o>,
+    progress: &'c ProgressCounter<'o>,
     ranked_as: std::marker::PhantomData<W>,
 }
 
+/// A block of a parameter.
 struct Piece<'c> {
-    parameter: &'c Parameter,
-    /// The number of the parameter in the selection.
+    parameter: &'c ParameterEntry,
+    /// The number of the parameter among those that are ranked together.
     segment: usize,
     range: Range<usize>,
 }
@@ -46,25 +49,40 @@ struct Piece<'c> {
 impl<'c, 'o, W: Element> FileScores<'c, 'o, W> {
     pub fn new(
         checkpoint: &'c Checkpoint,
-        parameters: &[&'c Parameter],
+        parameters: impl Iterator<Item = &'c ParameterEntry>,
         pool: &'c Pool,
-        meter: &'c ProgressCounter<'o>,
+        progress: &'c ProgressCounter<'o>,
     ) -> Self {
-        let pieces = parameters.iter().enumerate().flat_map(|(segment, &parameter)| {
-            // Blocks that are small enough for the wider type too.
-            let block = block_entries(size_of::<W>());
-            blocks(parameter.entries, block).map(move |range| Piece { parameter, segment, range })
-        });
-        let entries = parameters.iter().map(|parameter| parameter.entries).sum();
-        Self { checkpoint, pieces: pieces.collect(), entries, pool, meter, ranked_as: std::marker::PhantomData }
+        let ranges = parameters.enumerate().map(|(segment, parameter)| (segment, parameter, 0..parameter.entries));
+        Self::of_ranges(checkpoint, ranges, pool, progress)
     }
 
-    /// Looks at some entries of a parameter.
-    fn look<R>(
+    /// The scores of one range of each parameter, which has a number among those that are ranked together.
+    fn of_ranges(
+        checkpoint: &'c Checkpoint,
+        ranges: impl Iterator<Item = (usize, &'c ParameterEntry, Range<usize>)>,
+        pool: &'c Pool,
+        progress: &'c ProgressCounter<'o>,
+    ) -> Self {
+        // Blocks are small enough for the wider type too.
+        let block = block_entries(size_of::<W>());
+        let pieces = ranges.flat_map(|(segment, parameter, range)| {
+            blocks(range.len(), block).map(move |part| {
+                let range = range.start + part.start..range.start + part.end;
+                Piece { parameter, segment, range }
+            })
+        });
+        let pieces: Vec<_> = pieces.collect();
+        let entries = pieces.iter().map(|piece| piece.range.len()).sum();
+        Self { checkpoint, pieces, entries, pool, progress, ranked_as: std::marker::PhantomData }
+    }
+
+    /// Reads a range of a parameter and calls `f` with its scores.
+    fn read<R>(
         &self,
         piece: &Piece<'_>,
         range: Range<usize>,
-        look: impl FnOnce(&Chunk<'_, W>) -> R,
+        f: impl FnOnce(&Chunk<'_, W>) -> R,
     ) -> Result<R, CheckpointError> {
         self.pool.with(|scratch| {
             let Scratch { weights, mask, wide, remaining, .. } = scratch;
@@ -75,43 +93,39 @@ impl<'c, 'o, W: Element> FileScores<'c, 'o, W> {
                 self.checkpoint.entries::<W>(tensor, range, weights)?
             } else {
                 let scores = wide.take::<W>(range.len());
-                let widen = Widen { checkpoint: self.checkpoint, piece, start: range.start, weights, scores };
-                dispatch(piece.parameter.dtype, widen)?;
+                let (checkpoint, parameter) = (self.checkpoint, piece.parameter);
+                with_dtype!(
+                    parameter.dtype,
+                    A: Element => read_widened::<A, W>(checkpoint, parameter, range, weights, scores)?,
+                    else => parameter.dtype.cannot_be_pruned(),
+                );
                 scores
             };
-            Ok(look(&Chunk { start, scores, remaining }))
+            Ok(f(&Chunk { start, scores, remaining }))
         })
     }
 }
 
-/// Reads magnitudes in a wider type.
-struct Widen<'s, W> {
-    checkpoint: &'s Checkpoint,
-    piece: &'s Piece<'s>,
-    start: usize,
-    weights: &'s mut Buffer,
-    scores: &'s mut [W],
-}
-
-impl<W: Element> Generic for Widen<'_, W> {
-    type Output = Result<(), CheckpointError>;
-
-    fn run<A: Element>(self) -> Self::Output {
-        let Self { checkpoint, piece, start, weights, scores } = self;
-        let tensor = &checkpoint.tensors[piece.parameter.weights];
-        let entries = checkpoint.entries::<A>(tensor, start..start + scores.len(), weights)?;
-        for (score, entry) in scores.iter_mut().zip(entries) {
-            // Floats are cast to floats that hold them: it cannot fail.
-            *score = <W as NumCast>::from(entry.widen_abs()).unwrap_or_else(W::nan);
-        }
-        Ok(())
+/// Reads magnitudes of a dtype in a wider type.
+fn read_widened<A: Element, W: Element>(
+    checkpoint: &Checkpoint,
+    parameter: &ParameterEntry,
+    range: Range<usize>,
+    weights: &mut Buffer,
+    scores: &mut [W],
+) -> Result<(), CheckpointError> {
+    let entries = checkpoint.entries::<A>(&checkpoint.tensors[parameter.weights], range, weights)?;
+    for (score, entry) in scores.iter_mut().zip(entries) {
+        // The cast cannot fail: `W` holds the values of every narrower float.
+        *score = <W as NumCast>::from(entry.widen_abs()).unwrap_or_else(W::nan);
     }
+    Ok(())
 }
 
 impl<W: Element> Scores for FileScores<'_, '_, W> {
     type Score = W;
     type Error = CheckpointError;
-    // A look costs as much for one entry as for some hundred.
+    // Reading one entry takes as long as reading a few hundred.
     const RUN: usize = 64;
 
     fn entries(&self) -> usize {
@@ -123,27 +137,43 @@ impl<W: Element> Scores for FileScores<'_, '_, W> {
     fn len(&self, piece: usize) -> usize {
         self.pieces[piece].range.len()
     }
+    fn start(&self, piece: usize) -> Position {
+        let Piece { segment, range, .. } = &self.pieces[piece];
+        Position { segment: *segment, offset: range.start }
+    }
     fn with<R>(&self, piece: usize, look: impl FnOnce(&Chunk<'_, W>) -> R) -> Result<R, CheckpointError> {
         let piece = &self.pieces[piece];
-        self.meter.add((piece.range.len() * piece.parameter.dtype.bits() / 8) as u64)?;
-        self.look(piece, piece.range.clone(), look)
+        self.progress.add((piece.range.len() * piece.parameter.dtype.bits() / 8) as u64)?;
+        self.read(piece, piece.range.clone(), look)
     }
     fn peek(&self, piece: usize, entry: usize, keys: &mut Vec<<W as Ranked>::Key>) -> Result<(), CheckpointError> {
         let piece = &self.pieces[piece];
         let start = piece.range.start + entry;
         let range = start..(start + Self::RUN).min(piece.range.end);
-        self.look(piece, range, |chunk| keys.extend(chunk.keys()))
+        self.read(piece, range, |chunk| keys.extend(chunk.keys()))
     }
     fn room(&self) -> usize {
-        (self.entries / 64 + CHUNK).min(ROOM / size_of::<<W as Ranked>::Key>())
+        (self.entries / 64 + CHUNK).min(MAX_KEY_BYTES / size_of::<<W as Ranked>::Key>())
     }
 }
 
-/// Parameters in files as what a method chooses from.
+/// The entries of parameters in files that a method selects from.
 pub(crate) struct FileCandidates<'c, 'o, 's, W> {
-    pub scores: FileScores<'c, 'o, W>,
-    pub parameters: &'s [&'c Parameter],
-    pub standings: &'s [Standing],
+    scores: FileScores<'c, 'o, W>,
+    /// The parameters, at least one.
+    remaining: &'s [RemainingEntries<'c>],
+}
+
+impl<'c, 'o, 's, W: Element> FileCandidates<'c, 'o, 's, W> {
+    pub fn new(
+        checkpoint: &'c Checkpoint,
+        remaining: &'s [RemainingEntries<'c>],
+        pool: &'c Pool,
+        progress: &'c ProgressCounter<'o>,
+    ) -> Self {
+        let parameters = remaining.iter().map(|remaining| remaining.parameter);
+        Self { scores: FileScores::new(checkpoint, parameters, pool, progress), remaining }
+    }
 }
 
 impl<'c, 'o, W: Element> Candidates<W> for FileCandidates<'c, 'o, '_, W> {
@@ -153,68 +183,72 @@ impl<'c, 'o, W: Element> Candidates<W> for FileCandidates<'c, 'o, '_, W> {
     fn scores(&self) -> &Self::Scores {
         &self.scores
     }
-    fn left_in_chunks(&self) -> Result<Vec<usize>, CheckpointError> {
-        let chunks = self.parameters.iter().zip(self.standings).map(|(parameter, standing)| standing.chunks(parameter));
-        Ok(chunks.collect::<Vec<_>>().concat())
+    fn remaining_in_chunks(&self) -> Result<Vec<usize>, CheckpointError> {
+        Ok(self.remaining.iter().flat_map(RemainingEntries::in_chunks).collect())
     }
-    /// Of channels that are rows, which lie one after the other, some rows at a time; of others all at once.
-    fn norms(&self, channels: &Channels, left: &[usize], norm: Norm) -> Result<Vec<W>, CheckpointError> {
-        let FileScores { checkpoint, meter, .. } = self.scores;
-        let parameter = self.parameters[0];
+    /// Rows are contiguous, and read in groups. Along any other axis, the whole tensor is read.
+    fn norms(&self, channels: &Channels, remaining: &[usize], norm: Norm) -> Result<Vec<W>, CheckpointError> {
+        let FileScores { checkpoint, progress, .. } = self.scores;
+        let parameter = self.remaining[0].parameter;
         let row = channels.size();
         let group = match channels.axis {
-            0 => (ROWS / (row * size_of::<W>()).max(1)).clamp(1, channels.len.max(1)),
+            0 => (ROW_GROUP_BYTES / (row * size_of::<W>()).max(1)).clamp(1, channels.len.max(1)),
             _ => channels.len,
         };
         let mut norms = Vec::with_capacity(channels.len);
         let mut scratch = Scratch::default();
         for rows in blocks(channels.len, group) {
             let range = rows.start * row..rows.end * row;
-            meter.add((range.len() * size_of::<W>()) as u64)?;
+            progress.add((range.len() * size_of::<W>()) as u64)?;
             let values = checkpoint.values::<W>(parameter, range, &mut scratch)?;
             let mut shape = parameter.shape.clone();
             shape[channels.axis] = rows.len();
             let (part, all): (_, Vec<_>) = (Channels { len: rows.len(), ..*channels }, (0..rows.len()).collect());
             norms.extend(norm::norms(view(parameter, &shape, values)?, &part, &all, norm));
         }
-        Ok(left.iter().map(|&channel| norms[channel]).collect())
+        Ok(remaining.iter().map(|&channel| norms[channel]).collect())
+    }
+    fn with_range<R>(
+        &self,
+        range: Range<usize>,
+        f: impl FnOnce(&Self::Scores) -> Result<R, CheckpointError>,
+    ) -> Result<R, CheckpointError> {
+        let FileScores { checkpoint, pool, progress, .. } = self.scores;
+        let range = (0, self.remaining[0].parameter, range);
+        f(&FileScores::of_ranges(checkpoint, std::iter::once(range), pool, progress))
+    }
+    fn with_tensor<R>(&self, f: impl FnOnce(ArrayViewD<'_, W>, Option<&[bool]>) -> R) -> Result<R, CheckpointError> {
+        let FileScores { checkpoint, pool, progress, .. } = self.scores;
+        let (parameter, mut buffer) = (self.remaining[0].parameter, Buffer::default());
+        let loaded = LoadedTensor::load(checkpoint, parameter, pool, progress, &mut buffer)?;
+        Ok(f(view(parameter, &parameter.shape, loaded.weights)?, loaded.remaining.as_deref()))
     }
 }
 
-/// Entries of a parameter as an array.
-pub(crate) fn view<'v, A>(
-    parameter: &Parameter,
-    shape: &[usize],
-    entries: &'v [A],
-) -> Result<ArrayViewD<'v, A>, CheckpointError> {
-    ArrayViewD::from_shape(IxDyn(shape), entries)
-        .map_err(|_| CheckpointError::ImpossibleShape { tensor: parameter.name.clone(), found: shape.to_vec() })
-}
-
-/// A decision in the widest type, for which it is the same.
+/// The same decision for thresholds in `f64`, the widest type.
 pub(crate) fn widened<A: Element>(decision: Decision<A>) -> Decision<f64> {
     decision.map_key(|Threshold { key, end, tie }| Threshold { key: widen_key::<A>(key), end, tie })
 }
 
-/// A decision in the type of a parameter.
+/// The same decision for thresholds in the type of a parameter.
 pub(crate) fn narrowed<A: Element>(decision: &Decision<f64>) -> Decision<A> {
     decision.clone().map_key(|Threshold { key, end, tie }| {
         let (key, exact) = narrow_key::<A>(key);
-        // Where no entry can be at the cut, all those below go and nothing else.
+        // If the type has no such threshold, every entry below it is pruned, and there is no tie.
         Threshold { key, end: if exact { end } else { Position::START }, tie }
     })
 }
 
 /// The key of the same magnitude in `f64`, in whose keys magnitudes of all dtypes are comparable.
 pub(crate) fn widen_key<A: Element>(key: A::Key) -> u64 {
-    // A key is the bits of its magnitude.
+    // A key has the bits of its magnitude.
     let magnitude: A = bytemuck::cast(key);
     num_traits::cast::<_, f64>(magnitude.widen_abs()).unwrap_or(f64::NAN).key()
 }
 
-/// The lowest key of `A` whose magnitude is not below that of an `f64` key, and whether it is the same magnitude.
+/// The lowest key of `A` whose magnitude is not below that of an `f64` key, and `true` if the magnitudes are equal.
 ///
-/// No key is above that of NaN, which is the same in all types.
+/// No key is above that of NaN, in any type.
 pub(crate) fn narrow_key<A: Element>(wide: u64) -> (A::Key, bool) {
     let (mut low, mut high) = (A::Key::ZERO, A::nan().key());
     while low < high {
@@ -229,9 +263,9 @@ mod tests {
     use half::{bf16, f16};
 
     use super::*;
-    use crate::checkpoint::Phase;
+    use crate::checkpoint::progress::Phase;
 
-    /// A look at the sample is at some neighbours, up to the end of a piece; it gives the keys that the whole piece has.
+    /// A sample reads a run of neighbours, up to the end of the piece, with the same keys as the whole piece.
     #[test]
     fn a_look_is_at_a_run_of_neighbours() {
         let folder = tempfile::tempdir().unwrap();
@@ -240,10 +274,10 @@ mod tests {
         let tensors = [("a", ndarray::arr1(&[1.0, -2.0])), ("b", numbers)];
         crate::safetensors::save_file(&crate::store::ParameterStore::from_iter(tensors), &path).unwrap();
         let checkpoint = Checkpoint::open([&path]).unwrap();
-        let parameters: Vec<&Parameter> = checkpoint.parameters.iter().collect();
-        let (pool, meter) = (Pool::default(), ProgressCounter::new(&(), Phase::Ranking, 0));
-        let narrow = FileScores::<f32>::new(&checkpoint, &parameters, &pool, &meter);
-        let wide = FileScores::<f64>::new(&checkpoint, &parameters, &pool, &meter);
+        let parameters = || checkpoint.parameters.iter();
+        let (pool, progress) = (Pool::default(), ProgressCounter::new(&(), Phase::Ranking, 0));
+        let narrow = FileScores::<f32>::new(&checkpoint, parameters(), &pool, &progress);
+        let wide = FileScores::<f64>::new(&checkpoint, parameters(), &pool, &progress);
 
         assert_eq!((narrow.entries(), wide.entries()), (300_002, 300_002));
         let lengths = |pieces: usize, len: &dyn Fn(usize) -> usize| (0..pieces).map(len).collect::<Vec<_>>();
@@ -269,17 +303,18 @@ mod tests {
         }
     }
 
-    /// A sixty-fourth of the entries, and some; never more than some megabytes.
+    /// The limit is a 64th of the entries and one chunk, at most 32 MiB.
     #[test]
     fn keys_that_are_held() {
         let checkpoint = Checkpoint { shards: vec![], tensors: vec![], parameters: vec![], index: None };
-        let (pool, meter) = (Pool::default(), ProgressCounter::new(&(), Phase::Ranking, 0));
+        let (pool, progress) = (Pool::default(), ProgressCounter::new(&(), Phase::Ranking, 0));
         let room = |entries: usize| {
             let dtype = Dtype(::safetensors::Dtype::F32);
             let parameter =
-                Parameter { name: String::new(), dtype, shape: vec![entries], entries, weights: 0, mask: None };
-            let narrow = FileScores::<f32>::new(&checkpoint, &[&parameter], &pool, &meter).room();
-            let wide = FileScores::<f64>::new(&checkpoint, &[&parameter], &pool, &meter).room();
+                ParameterEntry { name: String::new(), dtype, shape: vec![entries], entries, weights: 0, mask: None };
+            let parameter = std::iter::once(&parameter);
+            let narrow = FileScores::<f32>::new(&checkpoint, parameter.clone(), &pool, &progress).room();
+            let wide = FileScores::<f64>::new(&checkpoint, parameter, &pool, &progress).room();
             (narrow, wide)
         };
         assert_eq!(room(0), (CHUNK, CHUNK));

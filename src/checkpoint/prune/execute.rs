@@ -1,250 +1,286 @@
-//! Carrying a rule out on a parameter, block by block.
+//! Executing the plan for a parameter: a new mask is found, and blocks are loaded, pruned and written.
 
-use std::fs::File;
 use std::ops::Range;
-use std::path::Path;
+use std::slice;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::checkpoint::CheckpointError;
+use crate::checkpoint::error::CheckpointError;
 use crate::checkpoint::progress::ProgressCounter;
-use crate::checkpoint::prune::candidates::{FileCandidates, FileScores, narrowed, view};
-use crate::checkpoint::prune::plan::Rule;
-use crate::checkpoint::read::blocks::{Buffer, Generic, Pool, Scratch, block_entries, blocks, dispatch, to_file};
-use crate::checkpoint::read::parameter::ParameterEntry as Parameter;
+use crate::checkpoint::prune::candidates::{FileCandidates, narrowed};
+use crate::checkpoint::prune::loaded::LoadedTensor;
+use crate::checkpoint::prune::plan::{MaskPlan, ParameterPlan};
+use crate::checkpoint::read::blocks::{Buffer, Pool, Scratch, block_entries, blocks, to_file};
+use crate::checkpoint::read::mask_file::MaskFile;
+use crate::checkpoint::read::parameter::ParameterEntry;
 use crate::checkpoint::read::{Checkpoint, Dtype};
-use crate::checkpoint::write::layout::Made;
+use crate::checkpoint::write::layout::OutputSlots;
+use crate::checkpoint::write::writer::Sink;
 use crate::element::Element;
 use crate::file::bits::{pack, packed_len};
-use crate::file::positional::write_at;
-use crate::method::candidates::{MemoryCandidates, Tensor};
+use crate::file::dtype::with_dtype;
+use crate::method::decide::decide;
 use crate::method::decision::{ChunkId, Decision};
-use crate::method::request::{Reads, Request};
+use crate::method::resolved::{Reads, ResolvedRequest};
 use crate::select::scores::infallible;
 use crate::tensor::chunk::{CHUNK, Position, count_true};
 use crate::tensor::parallel;
 
-/// A tensor of up to so many bytes is kept in memory between looking for what is to go and writing it.
-const HELD: usize = 16 << 20;
+/// Tensors up to this size stay in memory between selection and writing.
+const MAX_LOADED_BYTES: u64 = 16 << 20;
 
-/// Where to write to.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Sink<'f> {
-    pub file: &'f File,
-    pub path: &'f Path,
+/// The execution of the plan for one parameter.
+pub(crate) struct Execute<'e, 'o> {
+    pub checkpoint: &'e Checkpoint,
+    pub pool: &'e Pool,
+    pub progress: &'e ProgressCounter<'o>,
+    pub plan: &'e ParameterPlan<'e>,
+    pub slots: &'e OutputSlots,
+    /// The output file; `None` if pruned entries are only counted.
+    pub sink: Option<Sink<'e>>,
 }
 
-impl Sink<'_> {
-    pub fn write(&self, bytes: &[u8], place: u64) -> Result<(), CheckpointError> {
-        write_at(self.file, bytes, place)
-            .map_err(|source| CheckpointError::Write { path: self.path.to_owned(), source })
+/// The origin of a new mask, in the element type of the parameter. It only clears entries of the mask in the input.
+enum NewMask<'e, A: Element> {
+    /// A decision about parameters, of which this one is the segment. Its first chunk has the number `first_chunk`.
+    Decision { decision: Decision<A>, segment: usize, first_chunk: usize },
+    /// The mask in a mask file.
+    File(&'e MaskFile),
+    /// The zeros among the weights.
+    Zeros,
+}
+
+impl ParameterPlan<'_> {
+    /// The way in which weights are read to decide about this parameter.
+    fn reads(&self) -> Reads {
+        match &self.mask {
+            MaskPlan::Request { request, .. } => request.reads(),
+            MaskPlan::Custom(_) => Reads::Whole,
+            MaskPlan::Unchanged | MaskPlan::Global { .. } | MaskPlan::File(_) | MaskPlan::Zeros => Reads::Nothing,
+        }
     }
-}
 
-/// One parameter to be pruned, and what is to be made of it.
-pub(crate) struct Process<'p, 'o> {
-    pub checkpoint: &'p Checkpoint,
-    pub pool: &'p Pool,
-    pub meter: &'p ProgressCounter<'o>,
-    pub parameter: &'p Parameter,
-    pub rule: &'p Rule,
-    pub made: &'p Made,
-    pub sink: Option<Sink<'p>>,
-}
-
-/// A parameter in memory, with its mask.
-struct Held<'b, A> {
-    weights: &'b [A],
-    remaining: Option<Vec<bool>>,
-}
-
-impl<A: Element> Held<'_, A> {
-    fn decide(&self, request: &Request, parameter: &Parameter) -> Result<Decision<A>, CheckpointError> {
-        // Magnitudes of what is pruned count for a norm, as zeros.
-        let masked = self.remaining.as_ref().filter(|_| request.reads() != Reads::Pieces);
-        let values: Option<Vec<A>> = masked
-            .map(|remaining| self.weights.iter().zip(remaining).map(|(x, &remaining)| x.masked(remaining)).collect());
-        let scores = view(parameter, &parameter.shape, values.as_deref().unwrap_or(self.weights))?;
-        let remaining =
-            self.remaining.as_deref().map(|remaining| view(parameter, &parameter.shape, remaining)).transpose()?;
-        Ok(infallible(request.decide(&MemoryCandidates::new(vec![Tensor { scores, remaining }]))))
-    }
-}
-
-impl Process<'_, '_> {
-    /// Returns how many entries are pruned then.
-    pub fn run(self) -> Result<usize, CheckpointError> {
-        dispatch(self.parameter.dtype, self)
-    }
-}
-
-fn reads(rule: &Rule) -> Reads {
-    match rule {
-        Rule::Own { request, .. } => request.reads(),
-        Rule::Keep | Rule::All { .. } | Rule::Packed(_) | Rule::Zeros => Reads::Nothing,
-    }
-}
-
-/// The bytes that are read of a parameter.
-pub(crate) fn work(checkpoint: &Checkpoint, parameter: &Parameter, rule: &Rule) -> u64 {
-    let bytes = checkpoint.tensors[parameter.weights].bytes;
-    match reads(rule) {
-        Reads::Nothing | Reads::Whole => bytes,
-        Reads::Pieces if bytes <= HELD as u64 => bytes,
-        Reads::Pieces | Reads::Rows => 2 * bytes,
-    }
-}
-
-impl Generic for Process<'_, '_> {
-    type Output = Result<usize, CheckpointError>;
-
-    fn run<A: Element>(self) -> Self::Output {
-        let bytes = self.checkpoint.tensors[self.parameter.weights].bytes;
-        match reads(self.rule) {
-            Reads::Pieces if bytes <= HELD as u64 => {
-                self.pool.with_tensor(|buffer| self.prune(Some(&self.hold::<A>(buffer)?)))
-            }
-            // There is no limit to its size, so it is not kept longer than it is needed.
-            Reads::Whole => self.prune(Some(&self.hold::<A>(&mut Buffer::default())?)),
-            Reads::Nothing | Reads::Pieces | Reads::Rows => self.prune::<A>(None),
+    /// Returns the number of bytes that are read if the plan is executed, with or without a sink.
+    pub fn work(&self, checkpoint: &Checkpoint, is_written: bool) -> u64 {
+        if self.skip.is_some() || !is_written && self.after.is_some() {
+            return 0;
+        }
+        let bytes = checkpoint.tensors[self.parameter.weights].bytes;
+        match self.reads() {
+            Reads::Nothing | Reads::Whole => bytes,
+            Reads::Pieces if bytes <= MAX_LOADED_BYTES => bytes,
+            Reads::Pieces | Reads::Rows => 2 * bytes,
         }
     }
 }
 
-/// A rule in the type of a parameter.
-struct Decided<A: Element> {
-    decision: Decision<A>,
-    /// Its number among the parameters of the decision, and that of its first chunk.
-    segment: usize,
-    first: usize,
+impl<A: Element> NewMask<'_, A> {
+    /// The mask is made for stretches of this many entries, and the rest: a multiple of 8.
+    fn stretch(&self) -> usize {
+        match self {
+            Self::Decision { decision, .. } => decision.stretch(),
+            Self::File(_) | Self::Zeros => CHUNK,
+        }
+    }
+
+    /// Returns `true` if [`clear`](Self::clear) needs the weights.
+    fn needs_weights(&self) -> bool {
+        match self {
+            Self::Decision { decision, .. } => decision.reads_scores(),
+            Self::File(_) => false,
+            Self::Zeros => true,
+        }
+    }
+
+    /// Clears the pruned entries of a block of the mask, which begins at a multiple of [`stretch`](Self::stretch).
+    fn clear(
+        &self,
+        parameter: &ParameterEntry,
+        range: Range<usize>,
+        weights: &[A],
+        kept: &mut [bool],
+        buffer: &mut Buffer,
+    ) -> Result<(), CheckpointError> {
+        match self {
+            Self::Decision { decision, segment, first_chunk } => {
+                let stretch = decision.stretch();
+                for (i, (scores, kept)) in weights.chunks(stretch).zip(kept.chunks_mut(stretch)).enumerate() {
+                    let offset = range.start + i * stretch;
+                    let start = Position { segment: *segment, offset };
+                    decision.clear(ChunkId { index: first_chunk + offset / CHUNK, start }, scores, kept);
+                }
+                Ok(())
+            }
+            Self::File(masks) => {
+                masks.clear(&parameter.name, range.clone(), buffer.take(packed_len(range.len())), kept)
+            }
+            Self::Zeros => {
+                kept.iter_mut().zip(weights).for_each(|(kept, x)| *kept &= !x.is_zero());
+                Ok(())
+            }
+        }
+    }
 }
 
-impl Process<'_, '_> {
-    fn prune<A: Element>(&self, held: Option<&Held<'_, A>>) -> Result<usize, CheckpointError> {
-        let decision = self.decide::<A>(held)?;
-        let block = block_entries(size_of::<A>()).next_multiple_of(decision.decision.stretch());
-        let ranges: Vec<_> = blocks(self.parameter.entries, block).collect();
+/// The decision of a built-in method about a loaded tensor.
+fn decide_request<A: Element>(
+    loaded: &LoadedTensor<'_, A>,
+    request: &ResolvedRequest,
+) -> Result<Decision<A>, CheckpointError> {
+    let as_values = match request.reads() {
+        // Pruned entries are no candidates.
+        Reads::Nothing | Reads::Pieces => false,
+        // For a norm, pruned entries count as zeros.
+        Reads::Rows | Reads::Whole => true,
+    };
+    loaded.with_candidates(as_values, |candidates| Ok(infallible(request.decide(candidates))))
+}
+
+impl Execute<'_, '_> {
+    /// Makes the tensors of the parameter, and returns the number of entries that are pruned in them.
+    pub fn run(self) -> Result<usize, CheckpointError> {
+        let dtype = self.plan.parameter.dtype;
+        with_dtype!(dtype, A: Element => self.run_typed::<A>(), else => dtype.cannot_be_pruned())
+    }
+
+    fn run_typed<A: Element>(self) -> Result<usize, CheckpointError> {
+        let bytes = self.checkpoint.tensors[self.plan.parameter.weights].bytes;
+        match self.plan.reads() {
+            Reads::Pieces if bytes <= MAX_LOADED_BYTES => {
+                self.pool.with_tensor(|buffer| self.blocks(Some(&self.load::<A>(buffer)?)))
+            }
+            // The size has no limit, so the memory is not kept in the pool.
+            Reads::Whole => self.blocks(Some(&self.load::<A>(&mut Buffer::default())?)),
+            Reads::Nothing | Reads::Pieces | Reads::Rows => self.blocks::<A>(None),
+        }
+    }
+
+    fn load<'b, A: Element>(&'b self, buffer: &'b mut Buffer) -> Result<LoadedTensor<'b, A>, CheckpointError> {
+        LoadedTensor::load(self.checkpoint, self.plan.parameter, self.pool, self.progress, buffer)
+    }
+
+    /// Finds the new mask, of a tensor in memory if it is loaded.
+    fn new_mask<A: Element>(&self, loaded: Option<&LoadedTensor<'_, A>>) -> Result<NewMask<'_, A>, CheckpointError> {
+        let Self { checkpoint, pool, progress, plan, .. } = *self;
+        let alone = |decision| NewMask::Decision { decision, segment: 0, first_chunk: 0 };
+        Ok(match &plan.mask {
+            MaskPlan::Unchanged => alone(Decision::Keep),
+            MaskPlan::Request { request, remaining } => alone(match loaded {
+                Some(loaded) => decide_request(loaded, request)?,
+                None => {
+                    let remaining = slice::from_ref(remaining);
+                    request.decide(&FileCandidates::<A>::new(checkpoint, remaining, pool, progress))?
+                }
+            }),
+            MaskPlan::Custom(method) => {
+                let decide = |loaded: &LoadedTensor<'_, A>| {
+                    loaded.with_candidates(true, |candidates| decide(method.typed(), candidates))
+                };
+                alone(match loaded {
+                    Some(loaded) => decide(loaded)?,
+                    None => decide(&self.load(&mut Buffer::default())?)?,
+                })
+            }
+            MaskPlan::Global { decision, segment, first_chunk } => {
+                NewMask::Decision { decision: narrowed(decision), segment: *segment, first_chunk: *first_chunk }
+            }
+            MaskPlan::File(masks) => NewMask::File(masks),
+            MaskPlan::Zeros => NewMask::Zeros,
+        })
+    }
+
+    /// Prunes block by block, and returns the number of pruned entries.
+    fn blocks<A: Element>(&self, loaded: Option<&LoadedTensor<'_, A>>) -> Result<usize, CheckpointError> {
+        let new_mask = self.new_mask(loaded)?;
+        let entries = self.plan.parameter.entries;
+        let block = block_entries(size_of::<A>()).next_multiple_of(new_mask.stretch());
+        let ranges: Vec<_> = blocks(entries, block).collect();
         let pruned = AtomicUsize::new(0);
-        parallel::try_each(ranges.len(), self.parameter.entries, |number| {
-            let count = self.pool.with(|scratch| self.block(&decision, held, ranges[number].clone(), scratch))?;
+        parallel::try_each(ranges.len(), entries, |number| {
+            let count = self.pool.with(|scratch| self.block(&new_mask, loaded, ranges[number].clone(), scratch))?;
             pruned.fetch_add(count, Ordering::Relaxed);
             Ok(())
         })?;
         Ok(pruned.into_inner())
     }
 
-    /// Reads all of the parameter.
-    fn hold<'b, A: Element>(&self, buffer: &'b mut Buffer) -> Result<Held<'b, A>, CheckpointError> {
-        let Self { checkpoint, pool, meter, parameter, .. } = self;
-        let tensor = &checkpoint.tensors[parameter.weights];
-        let block = block_entries(size_of::<A>());
-        let weights = buffer.take::<A>(parameter.entries);
-        let mut remaining = parameter.mask.map(|_| vec![false; parameter.entries]);
-        {
-            let mut parts = remaining.as_deref_mut().map(|remaining| remaining.chunks_mut(block));
-            let jobs = weights.chunks_mut(block).map(|weights| (weights, parts.as_mut().and_then(Iterator::next)));
-            let jobs: Vec<_> = jobs.map(|job| std::sync::Mutex::new(Some(job))).collect();
-            parallel::try_each(jobs.len(), parameter.entries, |number| {
-                let Some((weights, remaining)) = parallel::lock(&jobs[number]).take() else { return Ok(()) };
-                meter.add(size_of_val(weights) as u64)?;
-                checkpoint.fill(tensor, number * block, weights)?;
-                match (parameter.mask, remaining) {
-                    (Some(mask), Some(remaining)) => pool.with(|scratch| {
-                        checkpoint.read_mask(&checkpoint.tensors[mask], number * block, &mut scratch.mask, remaining)
-                    }),
-                    _ => Ok(()),
-                }
-            })?;
-        }
-        Ok(Held { weights, remaining })
-    }
-
-    fn decide<A: Element>(&self, held: Option<&Held<'_, A>>) -> Result<Decided<A>, CheckpointError> {
-        let Self { checkpoint, pool, meter, parameter, .. } = *self;
-        let (decision, segment, first) = match self.rule {
-            Rule::Keep | Rule::Packed(_) | Rule::Zeros => (Decision::Keep, 0, 0),
-            Rule::All { decision, segment, first } => (narrowed(decision), *segment, *first),
-            Rule::Own { request, standing } => match held {
-                Some(held) => (held.decide(request, parameter)?, 0, 0),
-                None => {
-                    let (parameters, standings) = (&[parameter], std::slice::from_ref(standing));
-                    let scores = FileScores::<A>::new(checkpoint, parameters, pool, meter);
-                    (request.decide(&FileCandidates { scores, parameters, standings })?, 0, 0)
-                }
-            },
-        };
-        Ok(Decided { decision, segment, first })
-    }
-
-    /// Whether the decision or the output needs the weights.
-    fn needs_weights<A: Element>(&self, decision: &Decision<A>) -> bool {
-        let output = self.sink.is_some() && (self.made.value.is_some() || self.made.orig.is_some());
-        output || decision.looks_at_scores() || matches!(self.rule, Rule::Zeros)
-    }
-
-    /// Prunes a block, writes it if there is somewhere to write it to, and counts what is pruned of it.
+    /// Loads a block, prunes it, writes it if there is a sink, and returns the number of pruned entries.
     fn block<A: Element>(
         &self,
-        Decided { decision, segment, first }: &Decided<A>,
-        held: Option<&Held<'_, A>>,
+        new_mask: &NewMask<'_, A>,
+        loaded: Option<&LoadedTensor<'_, A>>,
         range: Range<usize>,
         scratch: &mut Scratch,
     ) -> Result<usize, CheckpointError> {
-        let Self { checkpoint, parameter, .. } = self;
         let Scratch { weights, mask, out, remaining, kept, .. } = scratch;
-        let weights: &mut [A] = match held {
-            Some(held) => {
-                let copy = weights.take(range.len());
-                copy.copy_from_slice(&held.weights[range.clone()]);
-                copy
-            }
-            None => {
-                self.meter.add((range.len() * size_of::<A>()) as u64)?;
-                if self.needs_weights(decision) {
-                    checkpoint.entries(&checkpoint.tensors[parameter.weights], range.clone(), weights)?
-                } else {
-                    weights.take(range.len())
-                }
-            }
-        };
-        let remaining = match held {
-            Some(held) => held.remaining.as_ref().map(|remaining| &remaining[range.clone()]),
-            None => checkpoint.remaining(parameter, range.clone(), mask, remaining)?,
+        let weights = self.load_weights(loaded, new_mask, &range, weights)?;
+        let remaining = match loaded {
+            Some(loaded) => loaded.remaining.as_ref().map(|remaining| &remaining[range.clone()]),
+            None => self.checkpoint.remaining(self.plan.parameter, range.clone(), mask, remaining)?,
         };
         kept.clear();
         match remaining {
             Some(remaining) => kept.extend_from_slice(remaining),
             None => kept.resize(range.len(), true),
         }
-        let stretch = decision.stretch();
-        for (i, (scores, kept)) in weights.chunks(stretch).zip(kept.chunks_mut(stretch)).enumerate() {
-            let offset = range.start + i * stretch;
-            let start = Position { segment: *segment, offset };
-            decision.clear(ChunkId { index: first + offset / CHUNK, start }, scores, kept);
-        }
-        match self.rule {
-            Rule::Packed(masks) => {
-                masks.clear(&parameter.name, range.clone(), out.take(packed_len(range.len())), kept)?;
-            }
-            Rule::Zeros => kept.iter_mut().zip(&*weights).for_each(|(kept, x)| *kept &= !x.is_zero()),
-            _ => {}
-        }
+        new_mask.clear(self.plan.parameter, range.clone(), weights, kept, out)?;
         if let Some(sink) = self.sink {
-            let place = |to: u64, bits: usize| to + (range.start * bits / 8) as u64;
-            if let Some(to) = self.made.bits {
-                sink.write(&pack(kept), place(to, 1))?;
-            }
-            if let Some((to, dtype)) = self.made.mask {
-                sink.write(as_numbers(kept, dtype, out), place(to, dtype.bits()))?;
-            }
-            let bits = size_of::<A>() * 8;
-            if let Some(to) = self.made.orig {
-                sink.write(to_file(weights), place(to, bits))?;
-            } else if let Some(to) = self.made.value {
-                weights.iter_mut().zip(&*kept).for_each(|(x, &kept)| *x = x.masked(kept));
-                sink.write(to_file(weights), place(to, bits))?;
-            }
+            self.write(sink, range.start, weights, kept, out)?;
         }
         Ok(range.len() - count_true(kept))
+    }
+
+    /// The weights of a block. Their content is arbitrary if neither the new mask nor the output needs them.
+    fn load_weights<'b, A: Element>(
+        &self,
+        loaded: Option<&LoadedTensor<'_, A>>,
+        new_mask: &NewMask<'_, A>,
+        range: &Range<usize>,
+        buffer: &'b mut Buffer,
+    ) -> Result<&'b mut [A], CheckpointError> {
+        let Self { checkpoint, progress, plan: ParameterPlan { parameter, .. }, .. } = self;
+        if let Some(loaded) = loaded {
+            let copy = buffer.take(range.len());
+            copy.copy_from_slice(&loaded.weights[range.clone()]);
+            return Ok(copy);
+        }
+        progress.add((range.len() * size_of::<A>()) as u64)?;
+        if self.needs_weights(new_mask) {
+            checkpoint.entries(&checkpoint.tensors[parameter.weights], range.clone(), buffer)
+        } else {
+            Ok(buffer.take(range.len()))
+        }
+    }
+
+    /// Returns `true` if the new mask or the output needs the weights.
+    fn needs_weights<A: Element>(&self, new_mask: &NewMask<'_, A>) -> bool {
+        let is_written = self.sink.is_some() && (self.slots.value.is_some() || self.slots.orig.is_some());
+        is_written || new_mask.needs_weights()
+    }
+
+    /// Writes the part of each output tensor that begins with the entry `start`. The weights are overwritten.
+    fn write<A: Element>(
+        &self,
+        sink: Sink<'_>,
+        start: usize,
+        weights: &mut [A],
+        kept: &[bool],
+        buffer: &mut Buffer,
+    ) -> Result<(), CheckpointError> {
+        let offset = |to: u64, bits: usize| to + (start * bits / 8) as u64;
+        if let Some(to) = self.slots.bits {
+            sink.write(&pack(kept), offset(to, 1))?;
+        }
+        if let Some((to, dtype)) = self.slots.mask {
+            sink.write(as_numbers(kept, dtype, buffer), offset(to, dtype.bits()))?;
+        }
+        let bits = size_of::<A>() * 8;
+        if let Some(to) = self.slots.orig {
+            sink.write(to_file(weights), offset(to, bits))?;
+        } else if let Some(to) = self.slots.value {
+            weights.iter_mut().zip(kept).for_each(|(x, &kept)| *x = x.masked(kept));
+            sink.write(to_file(weights), offset(to, bits))?;
+        }
+        Ok(())
     }
 }
 
@@ -256,6 +292,7 @@ fn as_numbers<'b>(kept: &[bool], dtype: Dtype, out: &'b mut Buffer) -> &'b [u8] 
         D::F32 => 1_f32.to_bits().into(),
         D::F16 => half::f16::ONE.to_bits().into(),
         D::BF16 => half::bf16::ONE.to_bits().into(),
+        // BOOL and integers: tensors of other dtypes are not read as masks, and `safetensors::Dtype` is non-exhaustive.
         _ => 1,
     };
     macro_rules! write {
@@ -272,21 +309,25 @@ fn as_numbers<'b>(kept: &[bool], dtype: Dtype, out: &'b mut Buffer) -> &'b [u8] 
         64 => write!(u64),
         32 => write!(u32),
         16 => write!(u16),
+        // 8 bits: a mask has no narrower dtype.
         _ => write!(u8),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::checkpoint::Phase;
+    use std::path::Path;
 
-    /// What nothing is made of is not read: of a mask at random, say, the weights.
+    use super::*;
+    use crate::checkpoint::progress::Phase;
+    use crate::select::Threshold;
+
+    /// Weights are read only if the method or the output needs them. A random mask needs none.
     #[test]
     fn weights_are_read_where_they_are_needed() {
         let file = tempfile::tempfile().unwrap();
         let sink = Sink { file: &file, path: Path::new("") };
-        let parameter = Parameter {
+        let parameter = ParameterEntry {
             name: String::new(),
             dtype: Dtype(::safetensors::Dtype::F32),
             shape: vec![1],
@@ -295,26 +336,28 @@ mod tests {
             mask: None,
         };
         let checkpoint = Checkpoint { shards: vec![], tensors: vec![], parameters: vec![], index: None };
-        let needs = |rule: &Rule, decision: &Decision<f32>, made: &Made, sink: Option<Sink<'_>>| {
-            let (pool, meter) = (&Pool::default(), &ProgressCounter::new(&(), Phase::Processing, 0));
-            let (checkpoint, parameter) = (&checkpoint, &parameter);
-            Process { checkpoint, pool, meter, parameter, rule, made, sink }.needs_weights(decision)
+        let (pool, progress) = (Pool::default(), ProgressCounter::new(&(), Phase::Processing, 0));
+        let plan = ParameterPlan::new(&parameter, None);
+        let needs = |new_mask: &NewMask<'_, f32>, slots: &OutputSlots| {
+            [None, Some(sink)].map(|sink| {
+                let (checkpoint, pool, progress, plan) = (&checkpoint, &pool, &progress, &plan);
+                Execute { checkpoint, pool, progress, plan, slots, sink }.needs_weights(new_mask)
+            })
         };
-        let bits = Made { bits: Some(0), ..Made::default() };
-        let mask = Made { mask: Some((0, parameter.dtype)), ..Made::default() };
-        let value = Made { value: Some(0), ..Made::default() };
-        let orig = Made { orig: Some(0), ..Made::default() };
-        let keep = Decision::Keep;
-        for made in [&bits, &mask] {
-            assert!(!needs(&Rule::Keep, &keep, made, Some(sink)) && !needs(&Rule::Keep, &keep, made, None));
+        let bits = OutputSlots { bits: Some(0), ..OutputSlots::default() };
+        let mask = OutputSlots { mask: Some((0, parameter.dtype)), ..OutputSlots::default() };
+        let value = OutputSlots { value: Some(0), ..OutputSlots::default() };
+        let orig = OutputSlots { orig: Some(0), ..OutputSlots::default() };
+        let decision = |decision| NewMask::Decision { decision, segment: 0, first_chunk: 0 };
+        for slots in [&bits, &mask] {
+            assert_eq!(needs(&decision(Decision::Keep), slots), [false, false]);
         }
-        for made in [&value, &orig] {
-            assert!(needs(&Rule::Keep, &keep, made, Some(sink)) && !needs(&Rule::Keep, &keep, made, None));
+        for slots in [&value, &orig] {
+            assert_eq!(needs(&decision(Decision::Keep), slots), [false, true]);
         }
-        let cut = Decision::Lowest(crate::select::Threshold::NOTHING);
-        for made in [&bits, &value] {
-            for (rule, decision) in [(Rule::Keep, &cut), (Rule::Zeros, &keep)] {
-                assert!(needs(&rule, decision, made, Some(sink)) && needs(&rule, decision, made, None));
+        for slots in [&bits, &value] {
+            for new_mask in [decision(Decision::Lowest(Threshold::NOTHING)), NewMask::Zeros] {
+                assert_eq!(needs(&new_mask, slots), [true, true]);
             }
         }
     }

@@ -1,7 +1,8 @@
-//! Pruning checkpoints: from options to a plan for each tensor, and the plan carried out.
+//! Pruning checkpoints: from the options to a plan for each parameter, and its execution.
 
 pub(crate) mod candidates;
 pub(crate) mod execute;
+pub(crate) mod loaded;
 pub(crate) mod plan;
 mod pruner;
 pub(crate) mod remaining;
@@ -9,5 +10,5 @@ pub(crate) mod run;
 pub(crate) mod selection;
 
 pub use plan::tensor_seed;
-pub use pruner::{Method, Prune, Scope};
+pub use pruner::{Pruner, Scope};
 pub use selection::{NOT_PRUNED_BY_DEFAULT, Selection};

@@ -1,68 +1,116 @@
-//! From the options to a rule for each parameter. Whatever can be refused is refused here, before anything is written.
+//! From the options to a plan for each parameter. Everything that can be refused is refused here, before anything is written.
 
 use std::sync::Arc;
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-use crate::checkpoint::progress::ProgressCounter;
-use crate::checkpoint::prune::candidates::{FileCandidates, FileScores, widened};
-use crate::checkpoint::prune::pruner::By;
-use crate::checkpoint::prune::remaining::{Standing, living_channels};
-use crate::checkpoint::prune::{Prune, Scope};
-use crate::checkpoint::read::blocks::{Generic, Pool, dispatch};
+use crate::checkpoint::error::CheckpointError;
+use crate::checkpoint::progress::{Observer, Phase, ProgressCounter};
+use crate::checkpoint::prune::candidates::{FileCandidates, widened};
+use crate::checkpoint::prune::pruner::{PruneBy, Scope};
+use crate::checkpoint::prune::remaining::{RemainingEntries, remaining_channels};
+use crate::checkpoint::read::blocks::Pool;
 use crate::checkpoint::read::mask_file::MaskFile;
-use crate::checkpoint::read::parameter::ParameterEntry as Parameter;
+use crate::checkpoint::read::parameter::ParameterEntry;
 use crate::checkpoint::read::{Checkpoint, Dtype};
-use crate::checkpoint::{CheckpointError, Observer, Phase};
+use crate::checkpoint::report::SkipReason;
 use crate::element::Element;
 use crate::error::PruneError;
-use crate::method::BuiltIn;
-use crate::method::candidates::Remaining;
+use crate::file::dtype::with_dtype;
+use crate::method::built_in::BuiltIn;
 use crate::method::decision::Decision;
-use crate::method::request::{Reads, Request};
+use crate::method::request::{Remaining, Request};
+use crate::method::resolved::{Reads, ResolvedRequest};
+use crate::method::{AnyMethod, Describe, PruningMethod};
 use crate::pruning_type::PruningType;
 use crate::tensor::channels::Channels;
 use crate::tensor::chunk::CHUNK;
 
-/// What decides which entries of a parameter go.
+/// The plan for one parameter: skipped, or pruned with a new mask.
 #[derive(Debug)]
-pub(crate) enum Rule {
-    /// No more than are pruned already.
-    Keep,
-    /// What a method asks for of this parameter.
-    Own { request: Request, standing: Standing },
-    /// What was decided for all parameters together, ranked as `f64`: of which this one is a segment, whose chunks begin at `first`.
-    All { decision: Arc<Decision<f64>>, segment: usize, first: usize },
-    /// What the mask file does not keep.
-    Packed(Arc<MaskFile>),
-    /// What is zero.
-    Zeros,
-}
-
-/// A selected parameter and its rule.
-#[derive(Debug)]
-pub(crate) struct Task {
-    pub rule: Rule,
-    /// How many units are to go, where that is the parameter's own number.
-    pub asked: Option<usize>,
-    /// How many entries its mask prunes so far.
+pub(crate) struct ParameterPlan<'c> {
+    pub parameter: &'c ParameterEntry,
+    /// The reason why the parameter is skipped; `None` if it is pruned. The other fields have no meaning if it is skipped.
+    pub skip: Option<SkipReason>,
+    pub mask: MaskPlan<'c>,
+    /// The requested number of units, if that is a number of this parameter alone.
+    pub requested: Option<usize>,
+    /// The number of entries that are pruned before the run.
     pub before: usize,
-    /// How many it will prune, where that is known without looking.
+    /// The number of entries that are pruned after the run, once it is known.
     pub after: Option<usize>,
 }
 
-/// The rules for all selected parameters, in their order.
-pub(crate) struct Rules {
-    pub tasks: Vec<Task>,
-    pub asked: Option<usize>,
+/// The plan for a new mask, which clears entries of the mask in the input.
+#[derive(Debug)]
+pub(crate) enum MaskPlan<'c> {
+    /// The mask in the input, unchanged.
+    Unchanged,
+    /// The entries that a built-in method requests of this parameter alone.
+    Request { request: ResolvedRequest, remaining: RemainingEntries<'c> },
+    /// The entries that a custom method prunes of this parameter alone.
+    Custom(AnyMethod),
+    /// A decision about all parameters together, ranked as `f64`. This parameter is the segment, and its first chunk has the
+    /// number `first_chunk`.
+    Global { decision: Arc<Decision<f64>>, segment: usize, first_chunk: usize },
+    /// The mask in a mask file.
+    File(Arc<MaskFile>),
+    /// The zeros among the weights.
+    Zeros,
+}
+
+impl<'c> ParameterPlan<'c> {
+    /// A plan that skips the parameter for the reason, or that keeps its mask.
+    pub fn new(parameter: &'c ParameterEntry, skip: Option<SkipReason>) -> Self {
+        Self { parameter, skip, mask: MaskPlan::Unchanged, requested: None, before: 0, after: None }
+    }
+}
+
+/// The origin of the new masks, opened.
+pub(crate) enum MaskOrigin<'p> {
+    Method(&'p AnyMethod),
+    File(Arc<MaskFile>),
+}
+
+impl<'p> MaskOrigin<'p> {
+    pub fn open(by: &'p PruneBy) -> Result<Self, CheckpointError> {
+        match by {
+            PruneBy::Method(method) => Ok(Self::Method(method)),
+            PruneBy::MaskFile(path) => Ok(Self::File(Arc::new(MaskFile::open(path)?))),
+        }
+    }
+
+    /// The number of times that masks are read to count: a second time for the channels of a structured method. A custom
+    /// method sees masks as a whole.
+    fn passes(&self) -> u64 {
+        match self {
+            Self::Method(method) => match (built_in(method), method.pruning_type()) {
+                (Some(_), PruningType::Structured { .. }) => 2,
+                (Some(_), PruningType::Unstructured | PruningType::Groups | PruningType::Global) | (None, _) => 1,
+            },
+            Self::File(_) => 1,
+        }
+    }
+}
+
+/// The method as a built-in one. The choice of the element type makes no difference.
+fn built_in(method: &AnyMethod) -> Option<&dyn BuiltIn> {
+    PruningMethod::<f32>::built_in(method)
+}
+
+/// The numbers of a report that concern all parameters.
+#[derive(Default)]
+pub(crate) struct Totals {
+    pub requested: Option<usize>,
     pub threshold: Option<f64>,
 }
 
-/// The seed that a tensor has of its own in a random pruning with [`Scope::Tensor`](crate::checkpoint::Scope::Tensor).
+/// Returns the seed of a tensor in a random pruning with [`Scope::Tensor`](crate::checkpoint::Scope::Tensor).
 ///
 /// With it, [`RandomUnstructured`](crate::RandomUnstructured) and [`RandomStructured`](crate::RandomStructured) give the
-/// tensor the same mask in memory. See [`Method::Random`](crate::checkpoint::Method::Random) for how it is made.
+/// tensor the same mask in memory. The seed consists of the first eight bytes, in little-endian order, that ChaCha8 generates
+/// for `seed` in the stream with the number of the 64-bit FNV-1a hash of the name.
 pub fn tensor_seed(seed: u64, tensor: &str) -> u64 {
     let hash = tensor.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3) // FNV-1a
@@ -72,188 +120,196 @@ pub fn tensor_seed(seed: u64, tensor: &str) -> u64 {
     stream.next_u64()
 }
 
-/// What is needed to read parameters.
-pub(crate) struct Reading<'c, 'o> {
+/// Plans the pruning of the selected parameters.
+pub(crate) struct Planner<'c, 'o> {
     pub checkpoint: &'c Checkpoint,
     pub pool: &'c Pool,
     pub observer: &'o dyn Observer,
 }
 
-impl<'c> Reading<'c, '_> {
-    /// The rules for a pruning of these parameters.
-    pub fn rules(
+impl<'c> Planner<'c, '_> {
+    /// Fills in the plans of the parameters that are not skipped.
+    pub fn plan(
         &self,
-        prune: &Prune,
-        parameters: &[&'c Parameter],
-        masks: Option<&Arc<MaskFile>>,
-    ) -> Result<Rules, CheckpointError> {
-        let kind = prune.by.kind();
-        let meter = self.counting(kind, parameters);
-        let standing = |parameter: &&Parameter| Standing::of(self.checkpoint, parameter, self.pool, &meter);
-        let standings = parameters.iter().map(standing).collect::<Result<Vec<_>, _>>()?;
-        match &prune.by {
-            By::Masks(_) => {
-                meter.finish()?;
-                let masks =
-                    masks.into_iter().flat_map(|masks| std::iter::repeat(masks).zip(parameters)).zip(&standings);
-                let tasks = masks.map(|((masks, parameter), standing)| Task {
-                    rule: Rule::Packed(Arc::clone(masks)),
-                    asked: None,
-                    before: parameter.entries - standing.living,
-                    after: None,
-                });
-                Ok(Rules { tasks: tasks.collect(), asked: None, threshold: None })
+        origin: &MaskOrigin<'_>,
+        scope: Scope,
+        plans: &mut [ParameterPlan<'c>],
+    ) -> Result<Totals, CheckpointError> {
+        let mut plans: Vec<_> = plans.iter_mut().filter(|plan| plan.skip.is_none()).collect();
+        plans.iter().try_for_each(|plan| check_shape(plan.parameter))?;
+        let progress = self.counting(origin, &plans);
+        let count =
+            |plan: &&mut ParameterPlan<'c>| RemainingEntries::of(self.checkpoint, plan.parameter, self.pool, &progress);
+        let remaining = plans.iter().map(count).collect::<Result<Vec<_>, _>>()?;
+        for (plan, remaining) in plans.iter_mut().zip(&remaining) {
+            plan.before = remaining.pruned();
+        }
+        match (origin, scope) {
+            (MaskOrigin::File(masks), _) => {
+                progress.finish()?;
+                plans.iter_mut().for_each(|plan| plan.mask = MaskPlan::File(Arc::clone(masks)));
+                Ok(Totals::default())
             }
-            By::Method(method) if prune.scope == Scope::Global => {
-                if kind != PruningType::Unstructured {
+            (MaskOrigin::Method(method), Scope::Tensor) => {
+                for (plan, remaining) in plans.iter_mut().zip(remaining) {
+                    self.plan_tensor(method, plan, remaining, &progress)?;
+                }
+                progress.finish()?;
+                Ok(Totals { requested: plans.iter().map(|plan| plan.requested).sum(), threshold: None })
+            }
+            (MaskOrigin::Method(method), Scope::Global) => {
+                if method.pruning_type() != PruningType::Unstructured {
                     return Err(CheckpointError::NotUnstructured { method: method.name().to_owned() });
                 }
-                meter.finish()?;
-                self.global(&**method, parameters, standings)
-            }
-            By::Method(method) => {
-                let tasks = parameters.iter().zip(standings);
-                let tasks = tasks.map(|(parameter, standing)| self.task(&**method, parameter, standing, &meter));
-                let tasks = tasks.collect::<Result<Vec<_>, _>>()?;
-                meter.finish()?;
-                let asked = tasks.iter().map(|task| task.asked).sum();
-                Ok(Rules { tasks, asked, threshold: None })
+                progress.finish()?;
+                self.plan_global(method, &mut plans, &remaining)
             }
         }
     }
 
-    /// For the masks that are read to count what is left: entries, and then channels if those are pruned.
-    fn counting(&self, kind: PruningType, parameters: &[&Parameter]) -> ProgressCounter<'_> {
-        let masks = parameters.iter().filter_map(|parameter| parameter.mask);
+    /// The progress of reading masks: once to count entries and, for a structured method, once more to find channels.
+    fn counting(&self, origin: &MaskOrigin<'_>, plans: &[&mut ParameterPlan<'c>]) -> ProgressCounter<'_> {
+        let masks = plans.iter().filter_map(|plan| plan.parameter.mask);
         let bytes: u64 = masks.map(|mask| self.checkpoint.tensors[mask].bytes).sum();
-        let looks = if kind.channels().is_some() { 2 } else { 1 };
-        ProgressCounter::new(self.observer, Phase::Counting, looks * bytes)
+        ProgressCounter::new(self.observer, Phase::Counting, origin.passes() * bytes)
     }
 
-    /// The rule for a parameter by itself.
-    fn task(
+    /// Plans the pruning of one parameter alone.
+    fn plan_tensor(
         &self,
-        method: &dyn BuiltIn,
-        parameter: &Parameter,
-        standing: Standing,
-        meter: &ProgressCounter<'_>,
-    ) -> Result<Task, CheckpointError> {
+        method: &AnyMethod,
+        plan: &mut ParameterPlan<'c>,
+        remaining: RemainingEntries<'c>,
+        progress: &ProgressCounter<'_>,
+    ) -> Result<(), CheckpointError> {
+        let parameter = plan.parameter;
+        let Some(built_in) = built_in(method) else {
+            plan.mask = MaskPlan::Custom(method.clone());
+            return Ok(());
+        };
         let refused = |source| CheckpointError::Tensor { tensor: parameter.name.clone(), source };
-        let channels = method.pruning_type().channels();
-        let channels = channels.map(|dim| self.channels(parameter, dim, meter)).transpose()?;
-        let dtype = dispatch(parameter.dtype, NameAndSize);
-        let left = Remaining {
-            name: Some(&parameter.name),
-            shape: &parameter.shape,
+        let request = request(built_in, &[&parameter.name], refused)?;
+        let request = request.reseeded(|seed| tensor_seed(seed, &parameter.name)).resolve(
+            Remaining {
+                shapes: &[&parameter.shape],
+                dtype: name_and_size(parameter.dtype),
+                entries: parameter.entries,
+                remaining: remaining.count,
+            },
+            |channels| remaining_channels(self.checkpoint, parameter, channels, self.pool, progress),
+            refused,
+        )?;
+        plan.requested = request.count();
+        plan.after = request.pruned(plan.before);
+        plan.mask = MaskPlan::Request { request, remaining };
+        Ok(())
+    }
+
+    /// Plans the pruning of all parameters with one ranking, or one random subset.
+    fn plan_global(
+        &self,
+        method: &AnyMethod,
+        plans: &mut [&mut ParameterPlan<'c>],
+        remaining: &[RemainingEntries<'c>],
+    ) -> Result<Totals, CheckpointError> {
+        let name = || method.name().to_owned();
+        let Some(built_in) = built_in(method) else {
+            return Err(CheckpointError::OnlyInMemory { method: name(), what: "global scope of a custom method" });
+        };
+        let dtype = common_dtype(plans.iter().map(|plan| plan.parameter.dtype));
+        let names: Vec<&str> = plans.iter().map(|plan| plan.parameter.name.as_str()).collect();
+        let shapes: Vec<&[usize]> = plans.iter().map(|plan| plan.parameter.shape.as_slice()).collect();
+        let tensors = Remaining {
+            shapes: &shapes,
+            dtype: name_and_size(dtype),
+            entries: plans.iter().map(|plan| plan.parameter.entries).sum(),
+            remaining: remaining.iter().map(|remaining| remaining.count).sum(),
+        };
+        let refused = |source| CheckpointError::Method { source };
+        let no_channels = |_: &Channels| Err(CheckpointError::NotUnstructured { method: name() });
+        let request = request(built_in, &names, refused)?.resolve(tensors, no_channels, refused)?;
+
+        let total = match request.reads() {
+            Reads::Nothing => 0,
+            Reads::Pieces | Reads::Rows | Reads::Whole => {
+                plans.iter().map(|plan| self.checkpoint.tensors[plan.parameter.weights].bytes).sum()
+            }
+        };
+        let progress = ProgressCounter::new(self.observer, Phase::Ranking, total);
+        let decision = with_dtype!(
             dtype,
-            entries: standing.living,
-            channels,
-        };
-        let request = method.request(left).and_then(|request| on_files(method, request)).map_err(refused)?;
-        let request = request.reseeded(|seed| tensor_seed(seed, &parameter.name));
-        let before = parameter.entries - standing.living;
-        let after = request.pruned(parameter.entries, before);
-        Ok(Task { asked: request.count(), before, after, rule: Rule::Own { request, standing } })
-    }
+            W: Element => {
+                let candidates = FileCandidates::<W>::new(self.checkpoint, remaining, self.pool, &progress);
+                widened(request.decide(&candidates)?)
+            },
+            else => dtype.cannot_be_pruned(),
+        );
+        progress.finish()?;
 
-    fn channels(
-        &self,
-        parameter: &Parameter,
-        dim: isize,
-        meter: &ProgressCounter<'_>,
-    ) -> Result<(Channels, Vec<usize>), CheckpointError> {
-        let sizes = parameter.shape.iter().filter(|&&size| size > 0);
-        if sizes.copied().try_fold(1, usize::checked_mul).is_none() {
-            let found = parameter.shape.clone();
-            return Err(CheckpointError::ImpossibleShape { tensor: parameter.name.clone(), found });
+        let threshold = match &decision {
+            Decision::Lowest(threshold) => Some(f64::from_bits(threshold.key)),
+            Decision::Keep
+            | Decision::LowestInRanges(_)
+            | Decision::LowestScaled(..)
+            | Decision::InGroups(_)
+            | Decision::Random(_)
+            | Decision::Candidates(_)
+            | Decision::Channels(..)
+            | Decision::Mask(_) => None,
+        };
+        let decision = Arc::new(decision);
+        let mut first_chunk = 0;
+        for (segment, plan) in plans.iter_mut().enumerate() {
+            plan.mask = MaskPlan::Global { decision: Arc::clone(&decision), segment, first_chunk };
+            plan.after = (request.count() == Some(0)).then_some(plan.before);
+            first_chunk += plan.parameter.entries.div_ceil(CHUNK);
         }
-        let refused = |source| CheckpointError::Tensor { tensor: parameter.name.clone(), source };
-        let channels = Channels::of(&parameter.shape, dim).map_err(refused)?;
-        let living = living_channels(self.checkpoint, parameter, &channels, self.pool, meter)?;
-        Ok((channels, living))
-    }
-
-    /// One ranking, or one draw, for all parameters.
-    fn global(
-        &self,
-        method: &dyn BuiltIn,
-        parameters: &[&'c Parameter],
-        standings: Vec<Standing>,
-    ) -> Result<Rules, CheckpointError> {
-        let dtype = common_dtype(parameters);
-        let entries = standings.iter().map(|standing| standing.living).sum();
-        let left =
-            Remaining { name: None, shape: &[entries], dtype: dispatch(dtype, NameAndSize), entries, channels: None };
-        let request = method.request(left).and_then(|request| on_files(method, request));
-        let request = request.map_err(|source| CheckpointError::Method { source })?;
-
-        let bytes = |parameter: &&Parameter| self.checkpoint.tensors[parameter.weights].bytes;
-        let total = if request.reads() == Reads::Pieces { parameters.iter().map(bytes).sum() } else { 0 };
-        let meter = ProgressCounter::new(self.observer, Phase::Ranking, total);
-        let search = Search { reading: self, parameters, standings: &standings, request: &request, meter: &meter };
-        let decision = Arc::new(dispatch(dtype, search)?);
-        meter.finish()?;
-
-        let mut first = 0;
-        let tasks = parameters.iter().zip(standings).enumerate().map(|(segment, (parameter, standing))| {
-            let before = parameter.entries - standing.living;
-            let rule = Rule::All { decision: Arc::clone(&decision), segment, first };
-            first += parameter.entries.div_ceil(CHUNK);
-            Task { rule, asked: None, before, after: (request.count() == Some(0)).then_some(before) }
-        });
-        let threshold = match &*decision {
-            Decision::Lowest(cut) => Some(f64::from_bits(cut.key)),
-            _ => None,
-        };
-        Ok(Rules { tasks: tasks.collect(), asked: request.count(), threshold })
+        Ok(Totals { requested: request.count(), threshold })
     }
 }
 
-/// What is asked, if it can be done on files.
-fn on_files(method: &dyn BuiltIn, request: Request) -> Result<Request, PruneError> {
+/// The request of a method, if it can be carried out on files.
+fn request(
+    method: &dyn BuiltIn,
+    names: &[&str],
+    refused: impl FnOnce(PruneError) -> CheckpointError,
+) -> Result<Request, CheckpointError> {
+    let request = method.request(names).map_err(refused)?;
     match request.only_in_memory() {
         None => Ok(request),
-        Some(what) => Err(PruneError::method(method.name(), format!("{what} is not available for files"))),
+        Some(what) => Err(CheckpointError::OnlyInMemory { method: method.name().to_owned(), what }),
     }
 }
 
-/// The dtype in which the values of all parameters are exact: their own if it is the same for all.
-fn common_dtype(parameters: &[&Parameter]) -> Dtype {
+/// The name of a dtype that can be pruned, and the size of an element in bytes.
+fn name_and_size(dtype: Dtype) -> (&'static str, usize) {
+    fn of<A: Element>() -> (&'static str, usize) {
+        (A::DTYPE, size_of::<A>())
+    }
+    with_dtype!(dtype, A: Element => of::<A>(), else => dtype.cannot_be_pruned())
+}
+
+/// Returns `Ok` if the product of the nonzero sizes of a parameter does not overflow. The length of the file does not limit
+/// the sizes of a tensor without entries, and no method should have to check for that.
+fn check_shape(parameter: &ParameterEntry) -> Result<(), CheckpointError> {
+    let mut sizes = parameter.shape.iter().copied().filter(|&size| size > 0);
+    match sizes.try_fold(1, usize::checked_mul) {
+        Some(_) => Ok(()),
+        None => {
+            let found = parameter.shape.clone();
+            Err(CheckpointError::ImpossibleShape { tensor: parameter.name.clone(), found })
+        }
+    }
+}
+
+/// The dtype that holds the values of all these dtypes: their own if they are equal.
+fn common_dtype(mut dtypes: impl Iterator<Item = Dtype> + Clone) -> Dtype {
     use ::safetensors::Dtype::{F32, F64};
-    let mut dtypes = parameters.iter().map(|parameter| parameter.dtype);
+    let has_f64 = dtypes.clone().any(|dtype| dtype.0 == F64);
     match dtypes.next() {
         Some(first) if dtypes.all(|dtype| dtype == first) => first,
-        _ if parameters.iter().any(|parameter| parameter.dtype.0 == F64) => Dtype(F64),
-        _ => Dtype(F32),
-    }
-}
-
-/// A decision about all parameters, ranked in one type.
-struct Search<'s, 'c, 'o> {
-    reading: &'s Reading<'c, 'o>,
-    parameters: &'s [&'c Parameter],
-    standings: &'s [Standing],
-    request: &'s Request,
-    meter: &'s ProgressCounter<'o>,
-}
-
-impl Generic for Search<'_, '_, '_> {
-    type Output = Result<Decision<f64>, CheckpointError>;
-
-    fn run<W: Element>(self) -> Self::Output {
-        let Self { reading: Reading { checkpoint, pool, .. }, parameters, standings, request, meter } = self;
-        let scores = FileScores::<W>::new(checkpoint, parameters, pool, meter);
-        Ok(widened(request.decide(&FileCandidates { scores, parameters, standings })?))
-    }
-}
-
-struct NameAndSize;
-
-impl Generic for NameAndSize {
-    type Output = (&'static str, usize);
-
-    fn run<A: Element>(self) -> Self::Output {
-        (A::DTYPE, size_of::<A>())
+        Some(_) | None if has_f64 => Dtype(F64),
+        Some(_) | None => Dtype(F32),
     }
 }
 
@@ -263,21 +319,10 @@ mod tests {
 
     use super::*;
 
-    /// What is exact, and no wider than that: keys of 64 bits take longer, and twice the memory.
+    /// The type is exact, and no wider than that: 64-bit keys take more time, and twice the memory.
     #[test]
     fn tensors_are_ranked_in_the_narrowest_type_for_all() {
-        let ranked_in = |dtypes: &[D]| {
-            let parameter = |&dtype: &D| Parameter {
-                name: String::new(),
-                dtype: Dtype(dtype),
-                shape: vec![1],
-                entries: 1,
-                weights: 0,
-                mask: None,
-            };
-            let parameters: Vec<_> = dtypes.iter().map(parameter).collect();
-            common_dtype(&parameters.iter().collect::<Vec<_>>()).0
-        };
+        let ranked_in = |dtypes: &[D]| common_dtype(dtypes.iter().map(|&dtype| Dtype(dtype))).0;
         for dtype in [F16, BF16, F32, F64] {
             assert_eq!(ranked_in(&[dtype]), dtype);
             assert_eq!(ranked_in(&[dtype; 3]), dtype);

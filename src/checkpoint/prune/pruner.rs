@@ -1,132 +1,109 @@
+//! [`Pruner`]: the method, the scope, the format and the selection of a pruning.
+
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use crate::amount::Amount;
-use crate::checkpoint::prune::Selection;
+use half::{bf16, f16};
+use serde_json::json;
+
+use crate::checkpoint::error::CheckpointError;
+use crate::checkpoint::progress::Observer;
+use crate::checkpoint::prune::run;
+use crate::checkpoint::prune::selection::Selection;
 use crate::checkpoint::read::Checkpoint;
-use crate::checkpoint::write::{Format, Output};
-use crate::checkpoint::{CheckpointError, Observer, PruneReport};
-use crate::error::PruneError;
-use crate::method::{BuiltIn, L1Unstructured, LnStructured, RandomStructured, RandomUnstructured};
-use crate::pruning_type::PruningType;
-use crate::score::Norm;
+use crate::checkpoint::report::PruneReport;
+use crate::checkpoint::write::output::{Format, Output};
+use crate::checkpoint::write::resume::RunIdentity;
+use crate::method::{AnyMethod, Describe, PruningMethod};
 
-/// What decides which entries go.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub enum Method {
-    /// The entries of lowest magnitude, as [`L1Unstructured`](crate::L1Unstructured) prunes them.
-    L1 {
-        /// How many entries, of each tensor or of all together.
-        amount: Amount,
-    },
-    /// Entries at random, as [`RandomUnstructured`](crate::RandomUnstructured) prunes them.
-    ///
-    /// With [`Scope::Global`] the seed is used as it is. With [`Scope::Tensor`] each tensor has its own, the first eight
-    /// bytes, in little-endian order, that ChaCha8 gives for `seed` in the stream whose number is the 64-bit FNV-1a hash of
-    /// the tensor's name ([`tensor_seed`](crate::checkpoint::tensor_seed)): tensors of one shape do not share one pattern, and a tensor's does not depend
-    /// on which others there are.
-    Random {
-        /// How many entries, of each tensor or of all together.
-        amount: Amount,
-        /// Decides what is drawn.
-        seed: u64,
-    },
-    /// The channels of lowest norm, as [`LnStructured`](crate::LnStructured) prunes them.
-    Ln {
-        /// How many channels of each tensor.
-        amount: Amount,
-        /// What ranks them.
-        norm: Norm,
-        /// The axis; negative numbers count from the last one.
-        dim: isize,
-    },
-    /// Channels at random, as [`RandomStructured`](crate::RandomStructured) prunes them. Each tensor has its own seed, as at
-    /// [`Method::Random`].
-    RandomStructured {
-        /// How many channels of each tensor.
-        amount: Amount,
-        /// The axis; negative numbers count from the last one.
-        dim: isize,
-        /// Decides what is drawn.
-        seed: u64,
-    },
-    /// What the masks in a file do not keep: one that [`save_masks`](crate::safetensors::save_masks), [`Format::Masks`] or
-    /// [`extract_masks`](crate::checkpoint::extract_masks) wrote.
-    ///
-    /// The default selection is then what the file has masks for. Every mask must belong to a tensor of the checkpoint.
-    Masks {
-        /// The mask file.
-        path: PathBuf,
-    },
-}
-
-/// What is ranked together.
+/// The entries that one ranking covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
 pub enum Scope {
-    /// Each tensor by itself.
+    /// The entries of one tensor. Amounts apply to each tensor.
+    ///
+    /// A random method with a seed gets another seed for each tensor, [`tensor_seed`](crate::checkpoint::tensor_seed):
+    /// tensors of the same shape then have different masks, and the mask of a tensor does not depend on the other tensors.
     #[default]
     Tensor,
-    /// The entries of all selected tensors of all shards, as [`global_unstructured`](crate::global_unstructured) does.
+    /// The entries of all selected tensors of all shards, as in [`global_unstructured`](crate::global_unstructured). The
+    /// method must be unstructured.
     Global,
 }
 
-/// A pruning of a checkpoint, to be [run](Self::run) or [tried](Self::dry_run).
+/// A pruning of a checkpoint: a method with its scope, its selection of tensors and the format of its output.
 ///
 /// ```
-/// # let folder = tempfile::tempdir()?;
-/// # let (input, output) = (folder.path().join("in.safetensors"), folder.path().join("out.safetensors"));
+/// # let directory = tempfile::tempdir()?;
+/// # let (input, output) = (directory.path().join("in.safetensors"), directory.path().join("out.safetensors"));
 /// # let mut layer = prune::ParameterStore::from_iter([("fc.weight", ndarray::Array2::<f32>::ones((4, 4)))]);
 /// # layer.insert("fc.bias", ndarray::Array1::ones(4));
 /// # prune::safetensors::save_file(&layer, &input)?;
-/// use prune::checkpoint::{Checkpoint, Method, Output, Prune, Scope, Selection};
+/// use prune::L1Unstructured;
+/// use prune::checkpoint::{Checkpoint, Output, Pruner, Scope, Selection};
 ///
 /// let checkpoint = Checkpoint::open([&input])?;
-/// let report = Prune::new(Method::L1 { amount: 0.5.into() })?
+/// let report = Pruner::new(L1Unstructured::new(0.5)?)
 ///     .scope(Scope::Global)
 ///     .selection(Selection::new().include("fc.*").exclude("*.bias"))
 ///     .run(&checkpoint, &Output::new(&output), &())?;
 /// assert_eq!(report.pruned_after(), 8);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone)]
-pub struct Prune {
-    pub(crate) by: By,
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pruner {
+    pub(crate) by: PruneBy,
     pub(crate) scope: Scope,
     pub(crate) format: Format,
     pub(crate) selection: Selection,
 }
 
-impl Prune {
-    /// Prunes the default selection, each tensor by itself, and writes weights.
+/// The origin of the new masks.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum PruneBy {
+    Method(AnyMethod),
+    MaskFile(PathBuf),
+}
+
+impl Pruner {
+    /// Returns a pruner with a method, which prunes the default selection, each tensor alone, and writes weights.
     ///
-    /// # Errors
+    /// Built-in methods read tensors in pieces. A custom method is given each tensor as a whole, as on a
+    /// [`Parameter`](crate::Parameter), so that the largest selected tensor and its mask must fit in memory.
     ///
-    /// [`CheckpointError::Method`] with [`PruneError::InvalidFraction`] or [`PruneError::InvalidNorm`].
-    pub fn new(method: Method) -> Result<Self, CheckpointError> {
-        Ok(Self::by(method.by().map_err(|source| CheckpointError::Method { source })?))
+    /// Methods that work in memory only are accepted here and refused by [`run`](Self::run):
+    /// [`CustomFromMask`](crate::CustomFromMask), methods with [`TieBreak::PyTorch`](crate::TieBreak::PyTorch) or with a
+    /// [`torch::Generator`](crate::torch::Generator), and custom methods with [`Scope::Global`].
+    pub fn new<M>(method: M) -> Self
+    where
+        M: PruningMethod<f32> + PruningMethod<f64> + PruningMethod<f16> + PruningMethod<bf16> + 'static,
+    {
+        Self::by(PruneBy::Method(AnyMethod::new(method)))
     }
 
-    /// Prunes the default selection by a method of this crate, each tensor by itself, and writes weights.
-    pub fn with(method: impl BuiltIn + 'static) -> Self {
-        Self::by(By::Method(Arc::new(method)))
+    /// Returns a pruner with the masks of a file, as written by [`save_masks`](crate::safetensors::save_masks),
+    /// [`Format::Masks`] or [`extract_masks`](crate::checkpoint::extract_masks).
+    ///
+    /// The default selection is every tensor that the file has a mask for. Every mask must belong to a tensor of the
+    /// checkpoint. The scope has no effect.
+    pub fn masks(path: impl Into<PathBuf>) -> Self {
+        Self::by(PruneBy::MaskFile(path.into()))
     }
 
-    fn by(by: By) -> Self {
+    fn by(by: PruneBy) -> Self {
         Self { by, scope: Scope::default(), format: Format::default(), selection: Selection::default() }
     }
 
-    /// Sets what is ranked together.
+    /// Sets the scope of the ranking.
     pub fn scope(self, scope: Scope) -> Self {
         Self { scope, ..self }
     }
 
-    /// Sets what is written.
+    /// Sets the format of the output.
     pub fn format(self, format: Format) -> Self {
         Self { format, ..self }
     }
 
-    /// Sets which tensors are pruned.
+    /// Sets the selection of tensors.
     pub fn selection(self, selection: Selection) -> Self {
         Self { selection, ..self }
     }
@@ -137,16 +114,24 @@ impl Prune {
     ///
     /// # Errors
     ///
-    /// Before anything is written: [`CheckpointError::UnmatchedPattern`], [`CheckpointError::InvalidPattern`],
-    /// [`CheckpointError::NothingSelected`], [`CheckpointError::Method`], [`CheckpointError::Tensor`],
-    /// [`CheckpointError::NotUnstructured`], [`CheckpointError::NameClash`]; those of the mask file,
-    /// [`CheckpointError::MaskWithoutTensor`] and [`CheckpointError::ShapeMismatch`]; those of the output,
-    /// [`CheckpointError::OutputIsInput`], [`CheckpointError::ReservedName`], [`CheckpointError::OutputExists`],
-    /// [`CheckpointError::OtherRun`].
+    /// Before anything is written:
     ///
-    /// Later: [`CheckpointError::Read`], [`CheckpointError::Write`], [`CheckpointError::Changed`],
-    /// [`CheckpointError::MaskValue`], [`CheckpointError::MaskPadding`], [`CheckpointError::Stopped`]. A file is then
-    /// complete or as it was before; a folder may have some of its shards, with which the run can be
+    /// - [`CheckpointError::InvalidPattern`], [`CheckpointError::UnmatchedPattern`] or
+    ///   [`CheckpointError::NothingSelected`] if the selection is invalid or empty.
+    /// - [`CheckpointError::Tensor`] or [`CheckpointError::Method`] if the method cannot prune a tensor, or with global scope
+    ///   all of them together; [`CheckpointError::NotUnstructured`] if it does not support global scope;
+    ///   [`CheckpointError::OnlyInMemory`] if it does not support files.
+    /// - [`CheckpointError::ImpossibleShape`] if the nonzero sizes of a selected tensor are too large.
+    /// - [`CheckpointError::MaskFile`], [`CheckpointError::MaskWithoutTensor`] or [`CheckpointError::ShapeMismatch`] if the
+    ///   mask file is invalid or does not fit the checkpoint.
+    /// - [`CheckpointError::NameClash`] or [`CheckpointError::OutputHeader`] if the output cannot be a safetensors file.
+    /// - [`CheckpointError::OutputIsInput`], [`CheckpointError::ReservedName`], [`CheckpointError::OutputKind`],
+    ///   [`CheckpointError::OutputExists`], [`CheckpointError::UnfinishedRun`] or [`CheckpointError::OtherRun`] if the output
+    ///   cannot be written to its path.
+    ///
+    /// At any time: [`CheckpointError::Read`], [`CheckpointError::Write`], [`CheckpointError::Changed`],
+    /// [`CheckpointError::MaskValue`], [`CheckpointError::MaskPadding`] or [`CheckpointError::Stopped`]. An output file is
+    /// then complete or as it was before. A directory may contain some of its shards, with which the run can be
     /// [resumed](Output::resume).
     pub fn run(
         &self,
@@ -154,44 +139,39 @@ impl Prune {
         output: &Output,
         observer: &dyn Observer,
     ) -> Result<PruneReport, CheckpointError> {
-        crate::checkpoint::prune::run::run(self, checkpoint, Some(output), observer)
+        run::run(self, checkpoint, Some(output), observer)
     }
 
-    /// The report of [`run`](Self::run), with nothing written.
+    /// Returns the report of [`run`](Self::run) without writing anything.
     ///
     /// # Errors
     ///
-    /// Those of [`run`](Self::run) that do not concern the output.
+    /// The errors of [`run`](Self::run), except those of the output.
     pub fn dry_run(&self, checkpoint: &Checkpoint, observer: &dyn Observer) -> Result<PruneReport, CheckpointError> {
-        crate::checkpoint::prune::run::run(self, checkpoint, None, observer)
+        run::run(self, checkpoint, None, observer)
     }
-}
 
-/// What decides which entries go.
-#[derive(Debug, Clone)]
-pub(crate) enum By {
-    Method(Arc<dyn BuiltIn>),
-    Masks(PathBuf),
-}
-
-impl By {
-    pub fn kind(&self) -> PruningType {
-        match self {
-            Self::Method(method) => method.pruning_type(),
-            Self::Masks(_) => PruningType::Global,
-        }
-    }
-}
-
-/// Only for callers of before: the methods are those of the crate.
-impl Method {
-    fn by(self) -> Result<By, PruneError> {
-        Ok(By::Method(match self {
-            Self::L1 { amount } => Arc::new(L1Unstructured::new(amount)?),
-            Self::Random { amount, seed } => Arc::new(RandomUnstructured::new(amount, seed)?),
-            Self::Ln { amount, norm, dim } => Arc::new(LnStructured::new(amount, norm, dim)?),
-            Self::RandomStructured { amount, dim, seed } => Arc::new(RandomStructured::new(amount, dim, seed)?),
-            Self::Masks { path } => return Ok(By::Masks(path)),
-        }))
+    /// The options that decide the bytes of the output. The mask file is not one of them: it is an input.
+    pub(crate) fn identity(&self) -> RunIdentity {
+        let Self { by, scope, format, selection: Selection { include, exclude } } = self;
+        let method = match by {
+            PruneBy::Method(method) => json!({ "name": method.name(), "options": method.options() }),
+            PruneBy::MaskFile(_) => "mask file".into(),
+        };
+        let scope = match scope {
+            Scope::Tensor => "tensor",
+            Scope::Global => "global",
+        };
+        let format = match format {
+            Format::Weights => "weights",
+            Format::PyTorch => "pytorch",
+            Format::Masks => "masks",
+        };
+        vec![
+            ("method", method),
+            ("scope", scope.into()),
+            ("format", format.into()),
+            ("selection", json!({ "include": include, "exclude": exclude })),
+        ]
     }
 }

@@ -1,147 +1,164 @@
-//! From a job to its output: choose, make rules, plan, write.
+//! A run, from the options to the report: select, lay out, plan, execute.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::path::PathBuf;
 
-use crate::checkpoint::progress::ProgressCounter;
-use crate::checkpoint::prune::Prune;
-use crate::checkpoint::prune::plan::{Reading, Rules, Task};
-use crate::checkpoint::prune::pruner::By;
-use crate::checkpoint::prune::selection::choose;
+use crate::checkpoint::error::CheckpointError;
+use crate::checkpoint::progress::{Observer, Phase, ProgressCounter};
+use crate::checkpoint::prune::execute::Execute;
+use crate::checkpoint::prune::plan::{MaskOrigin, ParameterPlan, Planner, Totals};
+use crate::checkpoint::prune::pruner::Pruner;
 use crate::checkpoint::read::blocks::Pool;
 use crate::checkpoint::read::mask_file::MaskFile;
-use crate::checkpoint::read::parameter::ParameterEntry as Parameter;
 use crate::checkpoint::read::{Checkpoint, Shard};
-use crate::checkpoint::write::Output;
-use crate::checkpoint::write::layout::Plan;
-use crate::checkpoint::write::output::Destination;
-use crate::checkpoint::write::writer::Making;
-use crate::checkpoint::{CheckpointError, Observer, Outcome, Phase, PruneReport, TensorReport, Unit};
+use crate::checkpoint::report::{Outcome, PruneReport, TensorReport, Unit};
+use crate::checkpoint::write::layout::{Layout, OutputSlots};
+use crate::checkpoint::write::output::{Output, OutputFiles};
+use crate::checkpoint::write::resume::RunIdentity;
+use crate::checkpoint::write::writer::{Sink, Writer};
+use crate::method::Describe;
+use crate::pruning_type::PruningType;
 
-/// Prunes a checkpoint; without an output, only tells what would come of it.
+/// Prunes a checkpoint. Without an output, it only returns the report.
 pub(crate) fn run(
-    prune: &Prune,
+    pruner: &Pruner,
     checkpoint: &Checkpoint,
     output: Option<&Output>,
     observer: &dyn Observer,
 ) -> Result<PruneReport, CheckpointError> {
-    let masks = match &prune.by {
-        By::Masks(path) => Some(Arc::new(MaskFile::open(path)?)),
-        By::Method(_) => None,
+    let origin = MaskOrigin::open(&pruner.by)?;
+    let (mask_file, names) = match &origin {
+        MaskOrigin::Method(_) => (None, None),
+        MaskOrigin::File(masks) => (Some(&masks.file), Some(check_masks(masks, checkpoint)?)),
     };
-    let names = masks.as_ref().map(|masks| check_masks(masks, checkpoint)).transpose()?;
-    let reasons = choose(&prune.selection, names.as_ref(), &checkpoint.parameters)?;
-    let chosen = || checkpoint.parameters.iter().zip(&reasons).filter(|(_, reason)| reason.is_none());
-    let parameters: Vec<&Parameter> = chosen().map(|(parameter, _)| parameter).collect();
-
+    let reasons = pruner.selection.resolve(names.as_ref(), &checkpoint.parameters)?;
     let selected: Vec<bool> = reasons.iter().map(Option::is_none).collect();
-    let plan = Plan::new(checkpoint, &selected, prune.format)?;
+    let layout = Layout::new(checkpoint, &selected, pruner.format)?;
+
+    let plans = checkpoint.parameters.iter().zip(reasons);
+    let mut plans: Vec<_> = plans.map(|(parameter, skip)| ParameterPlan::new(parameter, skip)).collect();
     let pool = Pool::default();
-    let rules = Reading { checkpoint, pool: &pool, observer }.rules(prune, &parameters, masks.as_ref());
-    let Rules { tasks, asked, threshold } = rules?;
-    let mut tasks = tasks.into_iter();
-    let tasks: Vec<_> = selected.iter().map(|&selected| if selected { tasks.next() } else { None }).collect();
+    let planner = Planner { checkpoint, pool: &pool, observer };
+    let Totals { requested, threshold } = planner.plan(&origin, pruner.scope, &mut plans)?;
 
-    let options = format!("{prune:?}");
-    let job = Job { checkpoint, plan: &plan, tasks: &tasks, pool: &pool, observer };
-    let Done { after, resumed } = job.run(output, &options, masks.as_ref().map(|masks| &masks.file))?;
+    let run = PlannedRun { checkpoint, layout: &layout, plans, mask_file, pool: &pool, observer };
+    let RunResult { plans, resumed } = run.execute(output.map(|output| (output, pruner.identity())))?;
+    let tensors = plans.into_iter().map(|plan| report(checkpoint, plan)).collect();
+    Ok(PruneReport { tensors, unit: unit(&origin), asked: requested, threshold, resumed })
+}
 
-    let outcomes = reasons.into_iter().zip(&tasks).zip(after).map(|((reason, task), after)| match (reason, task) {
-        (Some(reason), _) => Outcome::Skipped(reason),
-        (None, task) => Outcome::Pruned {
-            asked: task.as_ref().and_then(|task| task.asked),
-            before: task.as_ref().map_or(0, |task| task.before),
-            after: after.unwrap_or_default(),
-        },
-    });
-    let tensors = checkpoint.parameters.iter().zip(outcomes).map(|(parameter, outcome)| TensorReport {
+fn report(checkpoint: &Checkpoint, plan: ParameterPlan<'_>) -> TensorReport {
+    let ParameterPlan { parameter, skip, requested, before, after, mask: _ } = plan;
+    TensorReport {
         name: parameter.name.clone(),
         dtype: parameter.dtype,
         shape: parameter.shape.clone(),
         shard: checkpoint.tensors[parameter.weights].shard,
         entries: parameter.entries,
-        outcome,
-    });
-    let unit = if prune.by.kind().channels().is_some() { Unit::Channels } else { Unit::Entries };
-    Ok(PruneReport { tensors: tensors.collect(), unit, asked, threshold, resumed })
+        outcome: match skip {
+            Some(reason) => Outcome::Skipped(reason),
+            // Every plan that is not skipped was executed, or its number was known.
+            None => Outcome::Pruned { asked: requested, before, after: after.unwrap_or_default() },
+        },
+    }
 }
 
-/// The names of the masks, each of which must fit a tensor.
+fn unit(origin: &MaskOrigin<'_>) -> Unit {
+    match origin {
+        MaskOrigin::File(_) => Unit::Entries,
+        MaskOrigin::Method(method) => match method.pruning_type() {
+            PruningType::Structured { .. } => Unit::Channels,
+            PruningType::Unstructured | PruningType::Groups | PruningType::Global => Unit::Entries,
+        },
+    }
+}
+
+/// Returns the names of the masks, each of which must fit a tensor.
 fn check_masks<'m>(masks: &'m MaskFile, checkpoint: &Checkpoint) -> Result<HashSet<&'m str>, CheckpointError> {
-    let mut left: HashSet<&str> = masks.masks.keys().map(String::as_str).collect();
+    let names: HashSet<&str> = masks.masks.keys().map(String::as_str).collect();
+    let mut unmatched = names.clone();
     for parameter in checkpoint.parameters.iter().filter(|parameter| parameter.dtype.can_be_pruned()) {
         let Some(mask) = masks.masks.get(&parameter.name) else { continue };
         if mask.shape != parameter.shape {
             let (expected, found) = (parameter.shape.clone(), mask.shape.clone());
             return Err(CheckpointError::ShapeMismatch { tensor: parameter.name.clone(), expected, found });
         }
-        left.remove(parameter.name.as_str());
+        unmatched.remove(parameter.name.as_str());
     }
-    match left.into_iter().min() {
+    match unmatched.into_iter().min() {
         Some(tensor) => Err(CheckpointError::MaskWithoutTensor { tensor: tensor.to_owned() }),
-        None => Ok(masks.masks.keys().map(String::as_str).collect()),
+        None => Ok(names),
     }
 }
 
-/// A plan to be carried out.
-pub(crate) struct Job<'j> {
-    pub checkpoint: &'j Checkpoint,
-    pub plan: &'j Plan,
-    /// One for each parameter that is pruned.
-    pub tasks: &'j [Option<Task>],
-    pub pool: &'j Pool,
-    pub observer: &'j dyn Observer,
+/// A run with a plan for each parameter.
+pub(crate) struct PlannedRun<'r> {
+    pub checkpoint: &'r Checkpoint,
+    pub layout: &'r Layout,
+    /// One plan for each parameter of the checkpoint, in the same order.
+    pub plans: Vec<ParameterPlan<'r>>,
+    pub mask_file: Option<&'r Shard>,
+    pub pool: &'r Pool,
+    pub observer: &'r dyn Observer,
 }
 
-/// What came of it.
-pub(crate) struct Done {
-    /// How many entries of each parameter are pruned.
-    pub after: Vec<Option<usize>>,
-    pub resumed: Vec<std::path::PathBuf>,
+/// The result of a run.
+pub(crate) struct RunResult<'r> {
+    /// The plans, with the number of pruned entries filled in for each that is not skipped.
+    pub plans: Vec<ParameterPlan<'r>>,
+    /// The shards that an earlier run finished.
+    pub resumed: Vec<PathBuf>,
 }
 
-impl Job<'_> {
-    /// Writes the files of the plan; without an output, only looks as far as is needed to know what is pruned.
-    pub fn run(&self, output: Option<&Output>, options: &str, masks: Option<&Shard>) -> Result<Done, CheckpointError> {
-        let Self { checkpoint, plan, tasks, pool, observer } = *self;
-        let prepare = |output| Destination::prepare(checkpoint, plan, output, options, masks);
-        let mut destination = output.map(prepare).transpose()?;
-        let to_write: Vec<bool> = plan
-            .files
-            .iter()
-            .map(|file| destination.as_ref().is_some_and(|there| !there.is_finished(file.name.as_deref())))
-            .collect();
+impl<'r> PlannedRun<'r> {
+    /// Writes the files of the layout. Without an output, it only counts pruned entries where their number is not known.
+    pub fn execute(self, output: Option<(&Output, RunIdentity)>) -> Result<RunResult<'r>, CheckpointError> {
+        let Self { checkpoint, layout, mut plans, mask_file, pool, observer } = self;
+        let durable = output.as_ref().is_some_and(|(output, _)| output.durable);
+        let prepare = |(output, identity)| OutputFiles::prepare(checkpoint, layout, output, identity, mask_file);
+        let mut output = output.map(prepare).transpose()?;
+        let is_written = layout.files.iter().map(|file| {
+            let name = file.name.as_deref();
+            output.as_ref().is_some_and(|output| !output.is_finished(name))
+        });
+        let is_written: Vec<bool> = is_written.collect();
 
-        let meter = ProgressCounter::new(observer, Phase::Processing, 0);
-        let durable = output.is_some_and(|output| output.durable);
-        let making = Making { checkpoint, masks, tasks, pool, meter: &meter, durable };
-        let total = plan.files.iter().zip(&to_write).map(|(file, &writes)| making.work(file, writes)).sum();
-        let meter = ProgressCounter::new(observer, Phase::Processing, total);
-        let making = Making { meter: &meter, ..making };
+        let work = layout.files.iter().zip(&is_written).map(|(file, &is_written)| {
+            file.work(is_written, |slots| plans[slots.parameter].work(checkpoint, is_written))
+        });
+        let progress = ProgressCounter::new(observer, Phase::Processing, work.sum());
+        let writer = Writer { checkpoint, mask_file, pool, progress: &progress, durable };
+        let mut make = |slots: &OutputSlots, sink: Option<Sink<'_>>| {
+            let plan = &mut plans[slots.parameter];
+            if sink.is_some() || plan.after.is_none() {
+                let execute = Execute { checkpoint, pool, progress: &progress, plan: &*plan, slots, sink };
+                plan.after = Some(execute.run()?);
+            }
+            Ok(())
+        };
 
-        let mut after = vec![None; tasks.len()];
         let mut resumed = Vec::new();
-        for (number, (file, writes)) in plan.files.iter().zip(to_write).enumerate() {
-            match &mut destination {
-                Some(there) if writes => {
-                    making.write(file, &there.paths[number], &mut after)?;
-                    there.finished(file.name.as_deref())?;
+        for (number, (file, is_written)) in layout.files.iter().zip(is_written).enumerate() {
+            match &mut output {
+                Some(output) if is_written => {
+                    writer.write(file, &output.paths[number], &mut make)?;
+                    output.finish(file.name.as_deref())?;
                 }
-                Some(there) => {
-                    making.look(file, &mut after)?;
-                    resumed.push(there.paths[number].clone());
+                Some(output) => {
+                    writer.count(file, &mut make)?;
+                    resumed.push(output.paths[number].clone());
                 }
-                None => making.look(file, &mut after)?,
+                None => writer.count(file, &mut make)?,
             }
         }
-        making.check_unchanged()?;
-        // Of an output that is one file, the end was told before it appeared.
-        if destination.is_none() || plan.files.iter().all(|file| file.name.is_some()) {
-            meter.finish()?;
+        writer.check_unchanged()?;
+        // If the output is a single file, the observer was told of the end before the file appeared.
+        if output.is_none() || layout.files.iter().all(|file| file.name.is_some()) {
+            progress.finish()?;
         }
-        if let Some(there) = destination {
-            there.close(plan.index.as_ref().map(|(_, bytes)| bytes.as_slice()))?;
+        if let Some(output) = output {
+            output.close(layout.index.as_ref().map(|(_, bytes)| bytes.as_slice()))?;
         }
-        Ok(Done { after, resumed })
+        Ok(RunResult { plans, resumed })
     }
 }

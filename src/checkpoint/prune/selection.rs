@@ -1,15 +1,18 @@
+//! The selection of tensors by name, dtype and number of dimensions.
+
 use std::collections::HashSet;
 
 use globset::{GlobBuilder, GlobMatcher};
 
-use crate::checkpoint::read::parameter::ParameterEntry as Parameter;
-use crate::checkpoint::{CheckpointError, SkipReason};
+use crate::checkpoint::error::CheckpointError;
+use crate::checkpoint::read::parameter::ParameterEntry;
+use crate::checkpoint::report::SkipReason;
 
-/// Keystream that mark a tensor as one that is not pruned by default: an embedding, a norm or a bias.
+/// The words in names of tensors that are not pruned by default: embeddings, norms and biases.
 ///
-/// A name is taken apart at everything that is not a letter, and its words are compared without regard to case: the `embed`
-/// of `model.embed_tokens.weight`, the `LayerNorm` of `bert.LayerNorm.weight`, the `ln` of `h.0.ln_1.weight`. Names are all
-/// that there is to go by: an embedding that is called `shared.weight` has to be excluded by a pattern.
+/// A name is split at every character that is not a letter, and its words are compared without regard to case: `embed` in
+/// `model.embed_tokens.weight`, `LayerNorm` in `bert.LayerNorm.weight`, `ln` in `h.0.ln_1.weight`. Only names are compared: an
+/// embedding with the name `shared.weight` must be excluded by a pattern.
 pub const NOT_PRUNED_BY_DEFAULT: &[&str] = &[
     "embed",
     "embedding",
@@ -33,14 +36,14 @@ pub const NOT_PRUNED_BY_DEFAULT: &[&str] = &[
     "biases",
 ];
 
-/// Which tensors are pruned.
+/// A selection of the tensors to prune.
 ///
-/// Patterns are globs that match whole names: `?` is any character, `*` any number of them, dots included, `[ab]` one of
-/// several, `{a,b}` either. A tensor that is pruned already (`w_orig` and `w_mask`) goes by its plain name, `w`.
+/// By default, floating-point tensors (F32, F64, F16, BF16) with two or more dimensions are selected, except those with a
+/// word of [`NOT_PRUNED_BY_DEFAULT`] in their names. With patterns to include, every floating-point tensor that matches one
+/// of them is selected, whatever its shape and name: `*` selects all. Excluded tensors are skipped in both cases.
 ///
-/// Without a pattern to include, floating-point tensors (F32, F64, F16, BF16) of two and more dimensions are selected whose
-/// name holds none of the words in [`NOT_PRUNED_BY_DEFAULT`]. With one, those floating-point tensors are selected that match
-/// any of them, whatever their shape and name: `*` selects all. What a pattern to exclude matches is left out of either.
+/// Patterns are globs that match whole names: `?` is any character, `*` any number of characters, dots included, `[ab]` one
+/// of several characters, `{a,b}` one of several patterns. A tensor that is stored as `w_orig` and `w_mask` has the name `w`.
 ///
 /// ```
 /// use prune::checkpoint::Selection;
@@ -54,67 +57,70 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// The default selection.
+    /// Returns the default selection.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a pattern of names to be pruned.
+    /// Adds a pattern for names of tensors to prune.
     pub fn include(mut self, pattern: impl Into<String>) -> Self {
         self.include.push(pattern.into());
         self
     }
 
-    /// Adds a pattern of names not to be pruned.
+    /// Adds a pattern for names of tensors to skip.
     pub fn exclude(mut self, pattern: impl Into<String>) -> Self {
         self.exclude.push(pattern.into());
         self
     }
-}
 
-/// For each parameter, why it is not pruned, if it is not. `masks` are the names in the mask file, if there is one.
-pub(crate) fn choose(
-    selection: &Selection,
-    masks: Option<&HashSet<&str>>,
-    parameters: &[Parameter],
-) -> Result<Vec<Option<SkipReason>>, CheckpointError> {
-    let include = patterns(&selection.include)?;
-    let exclude = patterns(&selection.exclude)?;
-    let can_be_pruned = |parameter: &&Parameter| parameter.dtype.can_be_pruned();
-    check_matched(&include, parameters.iter().filter(can_be_pruned))?;
-    check_matched(&exclude, parameters.iter())?;
+    /// Returns, for each parameter, the reason why it is skipped, or `None` if it is selected. `masks` are the names in the
+    /// mask file, if there is one.
+    pub(crate) fn resolve(
+        &self,
+        masks: Option<&HashSet<&str>>,
+        parameters: &[ParameterEntry],
+    ) -> Result<Vec<Option<SkipReason>>, CheckpointError> {
+        let include = patterns(&self.include)?;
+        let exclude = patterns(&self.exclude)?;
+        let can_be_pruned = |parameter: &&ParameterEntry| parameter.dtype.can_be_pruned();
+        check_matched(&include, false, parameters.iter().filter(can_be_pruned))?;
+        check_matched(&exclude, true, parameters.iter())?;
 
-    let reason = |parameter: &Parameter| {
-        let matched = |patterns: &[(String, GlobMatcher)]| {
-            patterns.iter().find(|(_, matcher)| matcher.is_match(&parameter.name)).map(|(pattern, _)| pattern.clone())
+        let reason = |parameter: &ParameterEntry| {
+            let matched = |patterns: &[(String, GlobMatcher)]| {
+                let matched = patterns.iter().find(|(_, matcher)| matcher.is_match(&parameter.name));
+                matched.map(|(pattern, _)| pattern.clone())
+            };
+            if !parameter.dtype.can_be_pruned() {
+                return Some(SkipReason::Dtype);
+            }
+            if let Some(pattern) = matched(&exclude) {
+                return Some(SkipReason::Excluded { pattern });
+            }
+            if !include.is_empty() && matched(&include).is_none() {
+                return Some(SkipReason::NotIncluded);
+            }
+            if let Some(masks) = masks {
+                return (!masks.contains(parameter.name.as_str())).then_some(SkipReason::NoMask);
+            }
+            if !include.is_empty() {
+                return None;
+            }
+            match excluded_word(&parameter.name) {
+                Some(mark) => Some(SkipReason::Name { mark }),
+                None => (parameter.shape.len() < 2).then_some(SkipReason::Rank),
+            }
         };
-        if !parameter.dtype.can_be_pruned() {
-            return Some(SkipReason::Dtype);
+        let reasons: Vec<_> = parameters.iter().map(reason).collect();
+        if reasons.iter().all(Option::is_some) {
+            return Err(CheckpointError::NothingSelected { tensors: parameters.len() });
         }
-        if let Some(pattern) = matched(&exclude) {
-            return Some(SkipReason::Excluded { pattern });
-        }
-        if !include.is_empty() && matched(&include).is_none() {
-            return Some(SkipReason::NotIncluded);
-        }
-        if let Some(masks) = masks {
-            return (!masks.contains(parameter.name.as_str())).then_some(SkipReason::NoMask);
-        }
-        if !include.is_empty() {
-            return None;
-        }
-        match mark(&parameter.name) {
-            Some(mark) => Some(SkipReason::Name { mark }),
-            None => (parameter.shape.len() < 2).then_some(SkipReason::Rank),
-        }
-    };
-    let reasons: Vec<_> = parameters.iter().map(reason).collect();
-    if reasons.iter().all(Option::is_some) {
-        return Err(CheckpointError::NothingSelected { tensors: parameters.len() });
+        Ok(reasons)
     }
-    Ok(reasons)
 }
 
+/// Each pattern with its matcher.
 fn patterns(globs: &[String]) -> Result<Vec<(String, GlobMatcher)>, CheckpointError> {
     let compile = |glob: &String| match GlobBuilder::new(glob).build() {
         Ok(compiled) => Ok((glob.clone(), compiled.compile_matcher())),
@@ -123,27 +129,29 @@ fn patterns(globs: &[String]) -> Result<Vec<(String, GlobMatcher)>, CheckpointEr
     globs.iter().map(compile).collect()
 }
 
+/// Returns an error for the first pattern that matches none of the parameters.
 fn check_matched<'p>(
     patterns: &[(String, GlobMatcher)],
-    parameters: impl Iterator<Item = &'p Parameter> + Clone,
+    excludes: bool,
+    parameters: impl Iterator<Item = &'p ParameterEntry> + Clone,
 ) -> Result<(), CheckpointError> {
     let unmatched =
         |(_, matcher): &&(String, GlobMatcher)| !parameters.clone().any(|parameter| matcher.is_match(&parameter.name));
     match patterns.iter().find(unmatched) {
-        Some((pattern, _)) => Err(CheckpointError::UnmatchedPattern { pattern: pattern.clone() }),
+        Some((pattern, _)) => Err(CheckpointError::UnmatchedPattern { pattern: pattern.clone(), excludes }),
         None => Ok(()),
     }
 }
 
-/// The word in a name that marks it.
-fn mark(name: &str) -> Option<&'static str> {
+/// The first word in a name that excludes it by default.
+fn excluded_word(name: &str) -> Option<&'static str> {
     let mut words = name.split(|c: char| !c.is_ascii_alphabetic());
-    words.find_map(|word| NOT_PRUNED_BY_DEFAULT.iter().copied().find(|mark| word.eq_ignore_ascii_case(mark)))
+    words.find_map(|word| NOT_PRUNED_BY_DEFAULT.iter().copied().find(|excluded| word.eq_ignore_ascii_case(excluded)))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::mark;
+    use super::excluded_word;
 
     #[test]
     fn names_of_well_known_models() {
@@ -161,7 +169,7 @@ mod tests {
             ("lm_head.weight", None),
             ("normal.weight", None),
         ] {
-            assert_eq!(mark(name), expected, "{name}");
+            assert_eq!(excluded_word(name), expected, "{name}");
         }
     }
 }

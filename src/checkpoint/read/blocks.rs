@@ -10,7 +10,7 @@ use crate::checkpoint::CheckpointError;
 use crate::checkpoint::read::parameter::ParameterEntry;
 use crate::checkpoint::read::{Checkpoint, Tensor};
 use crate::element::Element;
-use crate::file::dtype::{Dtype, with_dtype};
+use crate::file::dtype::with_dtype;
 use crate::file::tensors::index_of;
 use crate::tensor::chunk::CHUNK;
 use crate::tensor::parallel::lock;
@@ -184,20 +184,4 @@ pub(crate) fn to_file<T: Pod>(elements: &mut [T]) -> &[u8] {
     let bytes = bytemuck::cast_slice_mut(elements);
     to_native::<T>(bytes);
     bytes
-}
-
-/// A computation for any element type. [`with_dtype!`] is the simpler way to write one.
-pub(crate) trait Generic {
-    type Output;
-    fn run<A: Element>(self) -> Self::Output;
-}
-
-/// Runs a computation for the element type of a dtype that can be pruned.
-pub(crate) fn dispatch<G: Generic>(dtype: Dtype, generic: G) -> G::Output {
-    with_dtype!(
-        dtype,
-        A: Element => generic.run::<A>(),
-        // Callers have checked `Dtype::can_be_pruned`.
-        else => unreachable!("dtype {dtype} cannot be pruned"),
-    )
 }

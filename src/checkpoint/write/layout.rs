@@ -1,64 +1,62 @@
-//! What the output consists of: every byte of every file has its origin and its place before anything is written.
+//! The layout of an output: the origin and the offset of every byte of every file, before anything is written.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 
-use crate::checkpoint::CheckpointError;
-use crate::checkpoint::read::parameter::ParameterEntry as Parameter;
+use crate::checkpoint::error::CheckpointError;
 use crate::checkpoint::read::{Checkpoint, Dtype};
-use crate::checkpoint::write::Format;
-use crate::file::bits::packed_len;
+use crate::checkpoint::write::output::Format;
+use crate::file::error::StateDictError;
 use crate::file::header::Header;
+use crate::file::mask_file::EncodedMasks;
 use crate::file::names;
 
-/// A file to be written.
+/// The files of an output.
 #[derive(Debug)]
-pub(crate) struct OutFile {
-    /// Its name below the output folder; `None` where the output is this file.
+pub(crate) struct Layout {
+    /// The files in the order in which they are written.
+    pub files: Vec<FileLayout>,
+    /// The name and the bytes of the index, which is written last.
+    pub index: Option<(PathBuf, Vec<u8>)>,
+}
+
+/// The layout of one file.
+#[derive(Debug)]
+pub(crate) struct FileLayout {
+    /// The path below the output directory; `None` if the output is this file.
     pub name: Option<PathBuf>,
     pub header: Vec<u8>,
-    pub items: Vec<Item>,
+    pub pieces: Vec<Piece>,
     /// The length of the file.
     pub bytes: u64,
 }
 
-/// A part of the data, or several parts that are made together.
+/// A piece of the data of a file. Offsets count from the beginning of a file, header included.
 #[derive(Debug)]
-pub(crate) enum Item {
-    /// Bytes of the input as they are.
+pub(crate) enum Piece {
+    /// Bytes of an input file, copied as they are.
     Copy { shard: usize, from: u64, to: u64, bytes: u64 },
-    /// Bytes that were made with the plan.
-    Bytes { bytes: Vec<u8>, to: u64 },
-    /// What comes of a parameter.
-    Parameter(Made),
+    /// The tensors of a pruned parameter.
+    Parameter(OutputSlots),
 }
 
-/// The tensors that are made of a parameter, and where they go.
+/// The offsets of the tensors that are made from one parameter; `None` for those that are not part of the output.
 #[derive(Debug, Default)]
-pub(crate) struct Made {
+pub(crate) struct OutputSlots {
     /// An index into the parameters of the checkpoint.
     pub parameter: usize,
     /// The pruned values.
     pub value: Option<u64>,
-    /// The values as they are.
+    /// The original values.
     pub orig: Option<u64>,
-    /// The mask, as numbers of a dtype.
+    /// The mask as numbers of a dtype.
     pub mask: Option<(u64, Dtype)>,
-    /// The mask in bits.
+    /// The mask with one bit per entry.
     pub bits: Option<u64>,
 }
 
-/// All files of an output.
-#[derive(Debug)]
-pub(crate) struct Plan {
-    /// In the order in which they are written.
-    pub files: Vec<OutFile>,
-    /// The index, which comes last.
-    pub index: Option<(PathBuf, Vec<u8>)>,
-}
-
-/// A tensor of the output, and what it is made of.
-struct Slot<'c> {
+/// A tensor of the output.
+struct OutputTensor<'c> {
     name: String,
     dtype: Dtype,
     shape: &'c [usize],
@@ -66,6 +64,7 @@ struct Slot<'c> {
     origin: Origin,
 }
 
+/// The origin of a tensor: a tensor of the input, by number, or a part of a parameter, by number.
 enum Origin {
     Tensor(usize),
     Value(usize),
@@ -73,68 +72,60 @@ enum Origin {
     Mask(usize),
 }
 
-impl Plan {
-    /// The output of a checkpoint of which some parameters are pruned.
+impl Layout {
+    /// Returns the layout of the output if the selected parameters are pruned.
     pub fn new(checkpoint: &Checkpoint, selected: &[bool], format: Format) -> Result<Self, CheckpointError> {
-        if format == Format::Masks {
-            return Self::masks(checkpoint, selected);
+        match format {
+            Format::Weights => Self::of_tensors(checkpoint, selected, false),
+            Format::PyTorch => Self::of_tensors(checkpoint, selected, true),
+            Format::Masks => Self::of_masks(checkpoint, selected),
         }
-        let mut slots: Vec<Vec<Slot<'_>>> = checkpoint.shards.iter().map(|_| Vec::new()).collect();
+    }
+
+    /// A checkpoint. With `pairs`, selected parameters are stored as `_orig` and `_mask`, otherwise as pruned values.
+    fn of_tensors(checkpoint: &Checkpoint, selected: &[bool], pairs: bool) -> Result<Self, CheckpointError> {
+        let mut shards: Vec<Vec<OutputTensor<'_>>> = checkpoint.shards.iter().map(|_| Vec::new()).collect();
         for (number, parameter) in owners(checkpoint).into_iter().enumerate() {
-            let shard = checkpoint.tensors[number].shard;
-            if selected[parameter] {
-                slots_of(checkpoint, parameter, number, format, &mut slots[shard]);
+            let shard = &mut shards[checkpoint.tensors[number].shard];
+            if !selected[parameter] {
+                shard.push(OutputTensor::of(checkpoint, number, Origin::Tensor(number)));
+            } else if pairs {
+                push_pair(checkpoint, parameter, number, shard);
             } else {
-                slots[shard].push(Slot::of(checkpoint, number, Origin::Tensor(number)));
+                push_value(checkpoint, parameter, number, shard);
             }
         }
         let mut seen = HashSet::new();
-        if let Some(clash) = slots.iter().flatten().find(|slot| !seen.insert(slot.name.as_str())) {
+        if let Some(clash) = shards.iter().flatten().find(|tensor| !seen.insert(tensor.name.as_str())) {
             return Err(CheckpointError::NameClash { tensor: clash.name.clone() });
         }
-        let files = slots.iter().enumerate().map(|(shard, slots)| file(checkpoint, shard, slots));
-        Ok(Self { files: files.collect::<Result<_, _>>()?, index: index(checkpoint, &slots) })
+        let files = shards.iter().enumerate().map(|(shard, tensors)| FileLayout::of_shard(checkpoint, shard, tensors));
+        Ok(Self { files: files.collect::<Result<_, _>>()?, index: index(checkpoint, &shards) })
     }
 
-    /// A mask file: all shapes come first, so that every tensor is aligned.
-    fn masks(checkpoint: &Checkpoint, selected: &[bool]) -> Result<Self, CheckpointError> {
+    /// A mask file. All shapes come first, so that every tensor is aligned.
+    fn of_masks(checkpoint: &Checkpoint, selected: &[bool]) -> Result<Self, CheckpointError> {
         let parameters = checkpoint.parameters.iter().enumerate().filter(|&(number, _)| selected[number]);
         let parameters: Vec<_> = parameters.collect();
-        let shapes = parameters.iter().map(|(_, Parameter { name, shape, .. })| {
-            (format!("{name}{}", names::SHAPE), ::safetensors::Dtype::I64, shape.len())
+        let shapes = parameters.iter().map(|(_, parameter)| (parameter.name.as_str(), parameter.shape.as_slice()));
+        let EncodedMasks { beginning, bits, len } = EncodedMasks::new(shapes).map_err(|source| match source {
+            // The sizes of a tensor without entries are not limited by the length of the file.
+            StateDictError::ImpossibleShape { tensor, .. } => {
+                let shape = parameters.iter().find(|(_, parameter)| parameter.name == tensor);
+                let found = shape.map(|(_, parameter)| parameter.shape.clone()).unwrap_or_default();
+                CheckpointError::ImpossibleShape { tensor, found }
+            }
+            source => CheckpointError::OutputHeader { source },
+        })?;
+        let pieces = parameters.iter().zip(bits).map(|(&(parameter, _), to)| {
+            Piece::Parameter(OutputSlots { parameter, bits: Some(to), ..OutputSlots::default() })
         });
-        let bits = parameters.iter().map(|(_, Parameter { name, entries, .. })| {
-            (format!("{name}{}", names::BITS), ::safetensors::Dtype::U8, packed_len(*entries))
-        });
-        // Parameters have names of their own, and no name ends in both suffixes.
-        let tensors: Vec<_> = shapes.chain(bits).collect();
-        let header = Header::encode(tensors.iter().map(|(name, dtype, len)| (name.as_str(), *dtype, [*len])));
-        let header = header.map_err(|source| CheckpointError::OutputHeader { source })?;
-
-        let mut place = header.len() as u64;
-        let mut items = Vec::with_capacity(tensors.len());
-        for (_, parameter) in &parameters {
-            let sizes = parameter.shape.iter().map(|&size| i64::try_from(size)).collect::<Result<Vec<_>, _>>();
-            // A tensor without entries can have sizes of any kind.
-            let sizes = sizes.map_err(|_| CheckpointError::ImpossibleShape {
-                tensor: parameter.name.clone(),
-                found: parameter.shape.clone(),
-            })?;
-            let bytes: Vec<u8> = sizes.into_iter().flat_map(i64::to_le_bytes).collect();
-            let to = place;
-            place += bytes.len() as u64;
-            items.push(Item::Bytes { bytes, to });
-        }
-        for &(number, parameter) in &parameters {
-            let bits = Some(place);
-            place += packed_len(parameter.entries) as u64;
-            items.push(Item::Parameter(Made { parameter: number, bits, ..Made::default() }));
-        }
-        Ok(Self { files: vec![OutFile { name: None, header, items, bytes: place }], index: None })
+        let pieces = pieces.collect();
+        Ok(Self { files: vec![FileLayout { name: None, header: beginning, pieces, bytes: len }], index: None })
     }
 }
 
-/// For each tensor, the parameter that it belongs to.
+/// For each tensor of the input, the number of its parameter.
 fn owners(checkpoint: &Checkpoint) -> Vec<usize> {
     let mut owners = vec![0; checkpoint.tensors.len()];
     for (number, parameter) in checkpoint.parameters.iter().enumerate() {
@@ -146,81 +137,90 @@ fn owners(checkpoint: &Checkpoint) -> Vec<usize> {
     owners
 }
 
-/// What stands in the output for a tensor of a pruned parameter.
-fn slots_of<'c>(checkpoint: &'c Checkpoint, number: usize, tensor: usize, format: Format, slots: &mut Vec<Slot<'c>>) {
+/// Adds `w_orig` or `w_mask` in the place of a tensor of a pruned parameter, and both in the place of a plain `w`.
+fn push_pair<'c>(checkpoint: &'c Checkpoint, number: usize, tensor: usize, shard: &mut Vec<OutputTensor<'c>>) {
     let parameter = &checkpoint.parameters[number];
-    let is_mask = parameter.mask == Some(tensor);
-    let slot = |name, origin| Slot { name, ..Slot::of(checkpoint, tensor, origin) };
-    match format {
-        Format::PyTorch if is_mask => slots.push(slot(names::mask(&parameter.name), Origin::Mask(number))),
-        Format::PyTorch => {
-            slots.push(slot(names::orig(&parameter.name), Origin::Orig(number)));
-            if parameter.mask.is_none() {
-                slots.push(slot(names::mask(&parameter.name), Origin::Mask(number)));
-            }
-        }
-        // The mask goes into the values.
-        _ if is_mask => {}
-        _ => slots.push(slot(parameter.name.clone(), Origin::Value(number))),
+    let mut push = |name, origin| shard.push(OutputTensor { name, ..OutputTensor::of(checkpoint, tensor, origin) });
+    if parameter.mask != Some(tensor) {
+        push(names::orig(&parameter.name), Origin::Orig(number));
+    }
+    if parameter.mask.is_none_or(|mask| mask == tensor) {
+        push(names::mask(&parameter.name), Origin::Mask(number));
     }
 }
 
-impl<'c> Slot<'c> {
-    /// A tensor of the dtype and shape of one of the input.
+/// Adds `w` in the place of the weights of a pruned parameter, and nothing in the place of the mask: it goes into the values.
+fn push_value<'c>(checkpoint: &'c Checkpoint, number: usize, tensor: usize, shard: &mut Vec<OutputTensor<'c>>) {
+    let parameter = &checkpoint.parameters[number];
+    if parameter.mask != Some(tensor) {
+        let name = parameter.name.clone();
+        shard.push(OutputTensor { name, ..OutputTensor::of(checkpoint, tensor, Origin::Value(number)) });
+    }
+}
+
+impl<'c> OutputTensor<'c> {
+    /// A tensor with the name, dtype and shape of a tensor of the input.
     fn of(checkpoint: &'c Checkpoint, tensor: usize, origin: Origin) -> Self {
         let tensor = &checkpoint.tensors[tensor];
         Self { name: tensor.name.clone(), dtype: tensor.dtype, shape: &tensor.shape, bytes: tensor.bytes, origin }
     }
 }
 
-/// A shard of the output.
-fn file(checkpoint: &Checkpoint, number: usize, slots: &[Slot<'_>]) -> Result<OutFile, CheckpointError> {
-    let shard = &checkpoint.shards[number];
-    let before = checkpoint.tensors.iter().filter(|tensor| tensor.shard == number).map(|tensor| &tensor.name);
-    let header = if before.eq(slots.iter().map(|slot| &slot.name)) {
-        // Nothing changes but values: the header stays as it is, byte for byte.
-        shard.header()?
-    } else {
-        let tensors = slots.iter().map(|slot| (slot.name.as_str(), slot.dtype.0, slot.shape));
-        Header::encode_with(shard.metadata.as_ref(), tensors)
-            .map_err(|source| CheckpointError::OutputHeader { source })?
-    };
-    let mut items = Vec::new();
-    let mut made = BTreeMap::<usize, Made>::new();
-    let mut place = header.len() as u64;
-    for slot in slots {
-        let to = place;
-        place += slot.bytes;
-        let (parameter, part): (_, fn(&mut Made, u64, Dtype)) = match slot.origin {
-            Origin::Tensor(tensor) => {
-                copy(checkpoint, tensor, to, &mut items);
-                continue;
-            }
-            Origin::Orig(parameter) if has_mask_elsewhere(checkpoint, parameter, number) => {
-                copy(checkpoint, checkpoint.parameters[parameter].weights, to, &mut items);
-                continue;
-            }
-            Origin::Value(parameter) => (parameter, |made, to, _| made.value = Some(to)),
-            Origin::Orig(parameter) => (parameter, |made, to, _| made.orig = Some(to)),
-            Origin::Mask(parameter) => (parameter, |made, to, dtype| made.mask = Some((to, dtype))),
+impl FileLayout {
+    /// The layout of a shard of the output.
+    fn of_shard(checkpoint: &Checkpoint, number: usize, tensors: &[OutputTensor<'_>]) -> Result<Self, CheckpointError> {
+        let shard = &checkpoint.shards[number];
+        let before = checkpoint.tensors.iter().filter(|tensor| tensor.shard == number).map(|tensor| &tensor.name);
+        let header = if before.eq(tensors.iter().map(|tensor| &tensor.name)) {
+            // Only values change, so the header is kept, byte for byte.
+            shard.header()?
+        } else {
+            let tensors = tensors.iter().map(|tensor| (tensor.name.as_str(), tensor.dtype.0, tensor.shape));
+            Header::encode_with(shard.metadata.as_ref(), tensors)
+                .map_err(|source| CheckpointError::OutputHeader { source })?
         };
-        part(made.entry(parameter).or_insert(Made { parameter, ..Made::default() }), to, slot.dtype);
+        let mut pieces = Vec::new();
+        let mut slots = BTreeMap::<usize, OutputSlots>::new();
+        let mut offset = header.len() as u64;
+        for tensor in tensors {
+            let to = offset;
+            offset += tensor.bytes;
+            match tensor.origin {
+                Origin::Tensor(tensor) => push_copy(checkpoint, tensor, to, &mut pieces),
+                Origin::Orig(parameter) if has_mask_elsewhere(checkpoint, parameter, number) => {
+                    push_copy(checkpoint, checkpoint.parameters[parameter].weights, to, &mut pieces);
+                }
+                Origin::Orig(parameter) => slots.entry(parameter).or_default().orig = Some(to),
+                Origin::Value(parameter) => slots.entry(parameter).or_default().value = Some(to),
+                Origin::Mask(parameter) => slots.entry(parameter).or_default().mask = Some((to, tensor.dtype)),
+            }
+        }
+        let slots = slots.into_iter().map(|(parameter, slots)| OutputSlots { parameter, ..slots });
+        pieces.extend(slots.map(Piece::Parameter));
+        pieces.sort_by_key(Piece::offset);
+        let name = checkpoint.is_sharded().then(|| shard.name().to_owned());
+        Ok(Self { name, header, pieces, bytes: offset })
     }
-    items.extend(made.into_values().map(Item::Parameter));
-    items.sort_by_key(Item::place);
-    let name = checkpoint.is_sharded().then(|| shard.name().to_owned());
-    Ok(OutFile { name, header, items, bytes: place })
+
+    /// Returns the number of bytes that are read for the file. `parameter` returns that number for a pruned parameter.
+    pub fn work(&self, is_written: bool, parameter: impl Fn(&OutputSlots) -> u64) -> u64 {
+        let work = |piece: &Piece| match piece {
+            Piece::Copy { bytes, .. } => u64::from(is_written) * bytes,
+            Piece::Parameter(slots) => parameter(slots),
+        };
+        self.pieces.iter().map(work).sum()
+    }
 }
 
-/// Whether the mask of a pruned parameter is in another shard, so that nothing is made here together with it.
+/// Returns `true` if the mask of a pruned parameter is in another shard, so that the original is copied here.
 fn has_mask_elsewhere(checkpoint: &Checkpoint, parameter: usize, shard: usize) -> bool {
     checkpoint.parameters[parameter].mask.is_some_and(|mask| checkpoint.tensors[mask].shard != shard)
 }
 
-/// Adds a tensor that stays as it is, to the last one if it follows it in both files.
-fn copy(checkpoint: &Checkpoint, tensor: usize, to: u64, items: &mut Vec<Item>) {
+/// Adds a tensor that is copied. It extends the last piece if it follows that piece in both files.
+fn push_copy(checkpoint: &Checkpoint, tensor: usize, to: u64, pieces: &mut Vec<Piece>) {
     let tensor = &checkpoint.tensors[tensor];
-    if let Some(Item::Copy { shard, from, to: last, bytes }) = items.last_mut()
+    if let Some(Piece::Copy { shard, from, to: last, bytes }) = pieces.last_mut()
         && *shard == tensor.shard
         && *from + *bytes == tensor.start
         && *last + *bytes == to
@@ -228,33 +228,33 @@ fn copy(checkpoint: &Checkpoint, tensor: usize, to: u64, items: &mut Vec<Item>) 
         *bytes += tensor.bytes;
         return;
     }
-    items.push(Item::Copy { shard: tensor.shard, from: tensor.start, to, bytes: tensor.bytes });
+    pieces.push(Piece::Copy { shard: tensor.shard, from: tensor.start, to, bytes: tensor.bytes });
 }
 
-impl Item {
-    /// Where its first part goes.
-    fn place(&self) -> u64 {
+impl Piece {
+    /// The offset of the first byte.
+    fn offset(&self) -> u64 {
         match self {
-            Self::Copy { to, .. } | Self::Bytes { to, .. } => *to,
-            Self::Parameter(Made { value, orig, mask, bits, .. }) => {
+            Self::Copy { to, .. } => *to,
+            Self::Parameter(OutputSlots { value, orig, mask, bits, parameter: _ }) => {
                 [*value, *orig, mask.map(|(to, _)| to), *bits].into_iter().flatten().min().unwrap_or_default()
             }
         }
     }
 }
 
-/// The index of the output: the one of the input, byte for byte, if names and places are the same.
-fn index(checkpoint: &Checkpoint, slots: &[Vec<Slot<'_>>]) -> Option<(PathBuf, Vec<u8>)> {
+/// The index of the output: that of the input, byte for byte, if no tensor was renamed, added or removed.
+fn index(checkpoint: &Checkpoint, shards: &[Vec<OutputTensor<'_>>]) -> Option<(PathBuf, Vec<u8>)> {
     let index = checkpoint.index.as_ref()?;
-    let shards = checkpoint.shards.iter().map(|shard| shard.name().to_string_lossy().into_owned());
-    let weight_map: BTreeMap<String, String> = shards
-        .zip(slots)
-        .flat_map(|(shard, slots)| slots.iter().map(move |slot| (slot.name.clone(), shard.clone())))
+    let names = checkpoint.shards.iter().map(|shard| shard.name().to_string_lossy().into_owned());
+    let weight_map: BTreeMap<String, String> = names
+        .zip(shards)
+        .flat_map(|(shard, tensors)| tensors.iter().map(move |tensor| (tensor.name.clone(), shard.clone())))
         .collect();
     let name = PathBuf::from(index.path.file_name()?);
     if weight_map == index.weight_map {
         return Some((name, index.bytes.clone()));
     }
-    let total_size = slots.iter().flatten().map(|slot| slot.bytes).sum();
+    let total_size = shards.iter().flatten().map(|tensor| tensor.bytes).sum();
     Some((name, index.rewritten(weight_map, total_size)))
 }

@@ -1,7 +1,8 @@
-//! Writing checkpoints: the layout of the output, its place, and resumed runs.
+//! Writing checkpoints: the layout of an output, its files, resumed runs, and the bytes.
 
 pub(crate) mod layout;
 pub(crate) mod output;
+pub(crate) mod resume;
 pub(crate) mod writer;
 
 pub use output::{Format, Output};

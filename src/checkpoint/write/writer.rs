@@ -1,106 +1,93 @@
-//! Writing the files of a plan.
+//! Writing the files of a layout.
 
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::path::Path;
 
-use crate::checkpoint::CheckpointError;
+use crate::checkpoint::error::CheckpointError;
 use crate::checkpoint::progress::ProgressCounter;
-use crate::checkpoint::prune::execute::{Process, Sink, work};
-use crate::checkpoint::prune::plan::Task;
 use crate::checkpoint::read::blocks::{Pool, blocks};
 use crate::checkpoint::read::{Checkpoint, Shard};
-use crate::checkpoint::write::layout::{Item, OutFile};
+use crate::checkpoint::write::layout::{FileLayout, OutputSlots, Piece};
 use crate::file::atomic::AtomicFile;
+use crate::file::positional::write_at;
 use crate::tensor::parallel;
 
-/// Bytes copied at a time.
-const COPY: usize = 1 << 20;
+/// The number of bytes that are copied at a time.
+const COPY_BYTES: usize = 1 << 20;
 
-/// What is needed to make the files of a plan.
-pub(crate) struct Making<'m, 'o> {
-    pub checkpoint: &'m Checkpoint,
-    /// The mask file, which is input too.
-    pub masks: Option<&'m Shard>,
-    /// One for each parameter that is pruned.
-    pub tasks: &'m [Option<Task>],
-    pub pool: &'m Pool,
-    pub meter: &'m ProgressCounter<'o>,
-    /// Whether files are to be on the disk before they appear.
+/// Makes the tensors of a pruned parameter and writes them to the sink. Without a sink, it only counts pruned entries.
+pub(crate) type MakeParameter<'m> = dyn FnMut(&OutputSlots, Option<Sink<'_>>) -> Result<(), CheckpointError> + 'm;
+
+/// A file that bytes are written to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sink<'f> {
+    pub file: &'f File,
+    pub path: &'f Path,
+}
+
+impl Sink<'_> {
+    /// Writes bytes at an offset.
+    pub fn write(&self, bytes: &[u8], offset: u64) -> Result<(), CheckpointError> {
+        write_at(self.file, bytes, offset)
+            .map_err(|source| CheckpointError::Write { path: self.path.to_owned(), source })
+    }
+}
+
+/// Writes the files of a layout.
+pub(crate) struct Writer<'w, 'o> {
+    pub checkpoint: &'w Checkpoint,
+    /// The mask file, which is an input too.
+    pub mask_file: Option<&'w Shard>,
+    pub pool: &'w Pool,
+    pub progress: &'w ProgressCounter<'o>,
+    /// Flushes each file to disk before it is renamed.
     pub durable: bool,
 }
 
-impl Making<'_, '_> {
-    /// Writes a file. It appears at its path when it is complete and the input has not changed; where it is the whole output,
-    /// not before the observer was told of the end.
-    pub fn write(&self, out: &OutFile, path: &Path, after: &mut [Option<usize>]) -> Result<(), CheckpointError> {
+impl Writer<'_, '_> {
+    /// Writes a file. It appears at its path when it is complete and the input has not changed; if it is the whole output,
+    /// only after the observer was told of the end.
+    pub fn write(&self, layout: &FileLayout, path: &Path, make: &mut MakeParameter<'_>) -> Result<(), CheckpointError> {
         let failed = |source| CheckpointError::Write { path: path.to_owned(), source };
         let file = AtomicFile::create(path).map_err(failed)?;
         let sink = Sink { file: file.file(), path };
-        file.file().set_len(out.bytes).map_err(failed)?;
-        sink.write(&out.header, 0)?;
-        for item in &out.items {
-            self.item(item, Some(sink), after)?;
+        file.file().set_len(layout.bytes).map_err(failed)?;
+        sink.write(&layout.header, 0)?;
+        for piece in &layout.pieces {
+            match piece {
+                Piece::Copy { shard, from, to, bytes } => self.copy(*shard, *from, *to, *bytes, sink)?,
+                Piece::Parameter(slots) => make(slots, Some(sink))?,
+            }
         }
         self.check_unchanged()?;
-        if out.name.is_none() {
-            // A run that is stopped even now leaves nothing, since nothing could be resumed.
-            self.meter.finish()?;
+        if layout.name.is_none() {
+            // If the observer stops the run even now, nothing may be left: a single file cannot be resumed.
+            self.progress.finish()?;
         }
         if self.durable { file.commit() } else { file.commit_unsynced() }.map_err(failed)
     }
 
-    /// `Ok` when no file of the input has changed since it was opened.
+    /// Counts the pruned entries of the parameters of a file that is not written.
+    pub fn count(&self, layout: &FileLayout, make: &mut MakeParameter<'_>) -> Result<(), CheckpointError> {
+        layout.pieces.iter().try_for_each(|piece| match piece {
+            Piece::Copy { .. } => Ok(()),
+            Piece::Parameter(slots) => make(slots, None),
+        })
+    }
+
+    /// Returns `Ok` if no input file has changed since it was opened.
     pub fn check_unchanged(&self) -> Result<(), CheckpointError> {
         self.checkpoint.check_unchanged()?;
-        self.masks.map_or(Ok(()), Shard::check_unchanged)
-    }
-
-    /// Looks at what would be written, as far as it is not known how much is pruned.
-    pub fn look(&self, out: &OutFile, after: &mut [Option<usize>]) -> Result<(), CheckpointError> {
-        out.items.iter().try_for_each(|item| self.item(item, None, after))
-    }
-
-    /// The bytes that are read for a file.
-    pub fn work(&self, out: &OutFile, writes: bool) -> u64 {
-        let work = |item: &Item| match item {
-            Item::Copy { bytes, .. } if writes => *bytes,
-            Item::Parameter(made) => match &self.tasks[made.parameter] {
-                Some(task) if writes || task.after.is_none() => {
-                    work(self.checkpoint, &self.checkpoint.parameters[made.parameter], &task.rule)
-                }
-                _ => 0,
-            },
-            Item::Copy { .. } | Item::Bytes { .. } => 0,
-        };
-        out.items.iter().map(work).sum()
-    }
-
-    fn item(&self, item: &Item, sink: Option<Sink<'_>>, after: &mut [Option<usize>]) -> Result<(), CheckpointError> {
-        match (item, sink) {
-            (Item::Parameter(made), sink) => {
-                let Some(task) = &self.tasks[made.parameter] else { return Ok(()) };
-                let after = &mut after[made.parameter];
-                *after = after.or(task.after);
-                if sink.is_some() || after.is_none() {
-                    let Self { checkpoint, pool, meter, .. } = *self;
-                    let parameter = &checkpoint.parameters[made.parameter];
-                    let process = Process { checkpoint, pool, meter, parameter, rule: &task.rule, made, sink };
-                    *after = Some(process.run()?);
-                }
-                Ok(())
-            }
-            (Item::Bytes { bytes, to }, Some(sink)) => sink.write(bytes, *to),
-            (Item::Copy { shard, from, to, bytes }, Some(sink)) => self.copy(*shard, *from, *to, *bytes, sink),
-            (_, None) => Ok(()),
-        }
+        self.mask_file.map_or(Ok(()), Shard::check_unchanged)
     }
 
     fn copy(&self, shard: usize, from: u64, to: u64, bytes: u64, sink: Sink<'_>) -> Result<(), CheckpointError> {
         let shard = &self.checkpoint.shards[shard];
-        // The data was found to lie in the file.
-        let ranges: Vec<_> = blocks(bytes as usize, COPY).collect();
+        // The cast cannot truncate: the data lies in the file, as was checked, and offsets of the header are `usize`.
+        let ranges: Vec<_> = blocks(bytes as usize, COPY_BYTES).collect();
         parallel::try_each(ranges.len(), bytes as usize, |number| {
             let range = ranges[number].clone();
-            self.meter.add(range.len() as u64)?;
+            self.progress.add(range.len() as u64)?;
             self.pool.with(|scratch| {
                 let buffer = scratch.out.take::<u8>(range.len());
                 shard.read(buffer, from + range.start as u64)?;
@@ -110,7 +97,7 @@ impl Making<'_, '_> {
     }
 }
 
-/// Writes a small file at once.
+/// Writes a small file as a whole.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), CheckpointError> {
     use std::io::Write;
     let write = || {
@@ -118,5 +105,5 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), CheckpointErr
         file.write_all(bytes)?;
         file.commit()
     };
-    write().map_err(|source| CheckpointError::Write { path: PathBuf::from(path), source })
+    write().map_err(|source| CheckpointError::Write { path: path.to_owned(), source })
 }

@@ -31,8 +31,8 @@ fn files_that_are_not_checkpoints() {
         ("missing.safetensors", false),
     ] {
         let message = match fault {
-            true => format!("error: file: expected `{input}` to be a safetensors file, found a fault\n  caused by: "),
-            false => format!("error: file: cannot read `{input}`\n  caused by: "),
+            true => format!("error: `{input}` is not a valid safetensors file\n  caused by: "),
+            false => format!("error: cannot read `{input}`\n  caused by: "),
         };
         refuses(&folder, &format!("{input} -o out {L1}"), &message);
         for command in ["inspect", "remove -o out", "masks -o out"] {
@@ -55,17 +55,20 @@ fn indices_that_are_wrong() {
         index.to_string()
     };
     for (contents, message) in [
-        ("{".to_owned(), "error: index: expected `in/model.safetensors.index.json` to be JSON"),
-        ("{}".to_owned(), "error: index: expected `in/model.safetensors.index.json` to be JSON"),
+        ("{".to_owned(), "error: `in/model.safetensors.index.json` is not a valid index: it must be JSON"),
+        ("{}".to_owned(), "error: `in/model.safetensors.index.json` is not a valid index: it must be JSON"),
         (
             changed(|map| map["x"] = json!("other.safetensors")),
-            "error: index: expected the shard `in/other.safetensors`",
+            "error: shard `in/other.safetensors` does not exist (named in `in/model.safetensors.index.json`)\n",
         ),
-        (changed(|map| map["x"] = json!("../x.safetensors")), "error: index: expected shards in the folder of"),
-        (changed(|map| map["x"] = json!(SHARDS[0])), "error: index: expected `x` in `in/model-00001"),
+        (
+            changed(|map| map["x"] = json!("../x.safetensors")),
+            "error: index `in/model.safetensors.index.json` names shard",
+        ),
+        (changed(|map| map["x"] = json!(SHARDS[0])), "error: tensor `x` is not in `in/model-00001"),
         (
             changed(|map| drop(map.as_object_mut().unwrap().remove("encoder.1.weight"))),
-            "error: index: expected an entry for `encoder.1.weight`",
+            "error: tensor `encoder.1.weight` is in `in/model-0000",
         ),
     ] {
         folder.write(&format!("in/{INDEX}"), contents);
@@ -86,10 +89,13 @@ fn tensors_that_are_wrong() {
     folder.write("shape.safetensors", file_of(&[orig, ("w_mask", "F32", &[2], &two)]));
     folder.write("mask.safetensors", file_of(&[orig, ("w_mask", "F32", &[2, 2], &four)]));
     for (input, message) in [
-        ("a.safetensors three.safetensors", "error: shards: expected `w` once, found it in"),
-        ("three.safetensors", "error: checkpoint: expected `w` or its two halves"),
-        ("shape.safetensors", "error: `w_mask`: expected shape [2, 2], found [2]"),
-        ("mask.safetensors", "error: `w_mask`: expected only 0 and 1, found -2 at [0, 1]"),
+        (
+            "a.safetensors three.safetensors",
+            "error: tensor `w` is in two shards, `a.safetensors` and `three.safetensors`\n",
+        ),
+        ("three.safetensors", "error: tensor `w` is stored both plain and as `_orig` and `_mask`\n"),
+        ("shape.safetensors", "error: mask `w_mask` has shape [2], but its tensor has shape [2, 2]\n"),
+        ("mask.safetensors", "error: mask `w_mask` holds -2 at [0, 1]; only 0 and 1 are allowed\n"),
     ] {
         refuses(&folder, &format!("{input} -o out {L1}"), message);
     }
@@ -100,24 +106,33 @@ fn what_cannot_be_asked_of_the_tensors() {
     let folder = folder_with_model();
     folder.write("bias.safetensors", file_of(&[("bias", "F32", &[2], &bytes_of(&[1.0, 2.0]))]));
     for (rest, message) in [
-        ("bias.safetensors --method l1 --amount 0.5", "error: selection: expected at least one tensor to prune"),
+        ("bias.safetensors --method l1 --amount 0.5", "error: nothing to prune: 0 of 1 tensors selected\n"),
         (
             "model.safetensors --method l1 --amount 0.5 --include decoder.*",
-            "error: selection: expected `decoder.*` to match a tensor, found none that it does",
+            "error: pattern `decoder.*` matches no tensor that can be pruned\n",
         ),
-        ("model.safetensors --method l1 --amount 0.5 --exclude decoder.*", "error: selection: expected `decoder.*`"),
-        ("model.safetensors --method l1 --amount 61", "error: `encoder.0.conv.weight`: expected a tensor that the"),
-        ("model.safetensors --method l1 --amount 1000 --scope global", "error: method: expected one that applies"),
-        ("model.safetensors --method ln --amount 1 --dim 2", "error: `encoder.0.attention.weight`: expected a tensor"),
-        ("model.safetensors --method mask --mask none", "error: file: cannot read `none`"),
-        ("model.safetensors --method mask --mask model.safetensors", "error: masks: expected `model.safetensors` to"),
+        (
+            "model.safetensors --method l1 --amount 0.5 --exclude decoder.*",
+            "error: pattern `decoder.*` matches no tensor\n",
+        ),
+        ("model.safetensors --method l1 --amount 61", "error: cannot prune tensor `encoder.0.conv.weight`\n"),
+        ("model.safetensors --method l1 --amount 1000 --scope global", "error: cannot prune with these arguments\n"),
+        (
+            "model.safetensors --method ln --amount 1 --dim 2",
+            "error: cannot prune tensor `encoder.0.attention.weight`\n",
+        ),
+        ("model.safetensors --method mask --mask none", "error: cannot read `none`"),
+        (
+            "model.safetensors --method mask --mask model.safetensors",
+            "error: `model.safetensors` is not a valid mask file\n",
+        ),
     ] {
         refuses(&folder, &format!("{rest} -o out"), message);
         // A dry run gives the same error.
         refuses(&folder, &format!("{rest} --dry-run"), message);
     }
     for command in ["remove", "masks"] {
-        let message = "error: checkpoint: expected a tensor with its halves `_orig` and `_mask`, found none\n";
+        let message = "error: the checkpoint has no masks: no tensor is stored as `_orig` and `_mask`\n";
         folder.run(&format!("{command} model.safetensors -o out")).fails(1, message);
     }
 }
@@ -132,9 +147,9 @@ fn mask_files_of_other_models() {
     };
     folder.write("name", masks("decoder", &[7, 9]));
     folder.write("shape", masks("encoder.1.weight", &[9, 7]));
-    let message = "error: masks: expected a floating-point tensor for each mask, found none for `decoder`\n";
+    let message = "error: mask for `decoder` has no floating-point tensor in the checkpoint\n";
     refuses(&folder, "model.safetensors -o out --method mask --mask name", message);
-    let message = "error: `encoder.1.weight`: expected shape [7, 9], found [9, 7]\n";
+    let message = "error: mask `encoder.1.weight` has shape [9, 7], but its tensor has shape [7, 9]\n";
     refuses(&folder, "model.safetensors -o out --method mask --mask shape", message);
 }
 
@@ -146,16 +161,16 @@ fn outputs_that_are_in_the_way() {
     folder.write("folder/file", "something");
     let model = folder.read("model.safetensors");
     for (rest, message) in [
+        ("model.safetensors -o taken", "error: output `taken` already exists\n  hint: --force replaces it\n"),
+        ("model.safetensors -o model.safetensors", "error: output `model.safetensors` would overwrite the input\n"),
         (
-            "model.safetensors -o taken",
-            "error: output: expected nothing to be there, found `taken`\n  hint: --force replaces it\n",
+            "model.safetensors -o model.safetensors --force",
+            "error: output `model.safetensors` would overwrite the input\n",
         ),
-        ("model.safetensors -o model.safetensors", "error: output: expected a path that is not part of the input"),
-        ("model.safetensors -o model.safetensors --force", "error: output: expected a path that is not part of"),
-        ("model.safetensors -o none/out", "error: file: cannot write `none/out`\n  caused by: "),
-        ("model.safetensors -o folder --force", "error: output: expected a file, found something else at `folder`"),
-        ("in -o taken --force", "error: output: expected a folder for shards, found something else at `taken`"),
-        ("in -o in --force", "error: output: expected a path that is not part of the input, found "),
+        ("model.safetensors -o none/out", "error: cannot write `none/out`\n  caused by: "),
+        ("model.safetensors -o folder --force", "error: output `folder` is not a file\n"),
+        ("in -o taken --force", "error: output `taken` is not a directory\n"),
+        ("in -o in --force", "error: output `in/"),
     ] {
         refuses(&folder, &format!("{rest} {L1}"), message);
     }

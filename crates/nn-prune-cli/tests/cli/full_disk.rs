@@ -16,7 +16,7 @@ const SMALL: usize = 100_000;
 /// The entries of a tensor above the limit, for either size of a block.
 const LARGE: usize = 600_000;
 
-const WRITE: &str = "error: file: cannot write `";
+const WRITE: &str = "error: cannot write `";
 
 /// Runs the program with the limit on the length of files.
 fn limited(folder: &Folder, arguments: &str) -> crate::Run {

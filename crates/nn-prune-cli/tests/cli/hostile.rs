@@ -189,12 +189,12 @@ fn pipes_are_neither_read_nor_replaced() {
     pipe("pipe.safetensors.index.json");
     pipe("folder/pipe.safetensors");
     for input in ["pipe.safetensors", "pipe.safetensors.index.json", "folder", "/dev/zero"] {
-        let message = "error: file: cannot read `";
+        let message = "error: cannot read `";
         folder.run(&format!("inspect {input}")).fails(1, message);
         folder.run(&format!("prune good -o out --method mask --mask {input}")).fails(1, message);
     }
     let prune = "prune good --method l1 --amount 0.5 --force -o";
-    folder.run(&format!("{prune} pipe.safetensors")).fails(1, "error: file: cannot write `pipe.safetensors`");
+    folder.run(&format!("{prune} pipe.safetensors")).fails(1, "error: cannot write `pipe.safetensors`");
     let message = "error: plot `pipe.safetensors` is not a regular file\n";
     folder.run("inspect good --force --plot pipe.safetensors").fails(1, message);
     assert!(is_pipe(&folder.path("pipe.safetensors")));

@@ -49,7 +49,7 @@ fn a_large_checkpoint_takes_little_memory_and_can_be_interrupted() {
     }
     kill(Pid::from_raw(child.id().try_into().unwrap()), Signal::SIGINT).unwrap();
     let interrupted = child.wait_with_output().unwrap();
-    assert_eq!(String::from_utf8_lossy(&interrupted.stderr), "error: run: stopped before it was finished\n");
+    assert_eq!(String::from_utf8_lossy(&interrupted.stderr), "error: stopped before it was finished\n");
     assert_eq!(interrupted.status.code(), Some(130));
     let inputs = SHARDS.map(|shard| format!("in/{shard}"));
     let left = ["out/.nn-prune-run.json".to_owned(), format!("out/{}", SHARDS[0])];
@@ -57,7 +57,7 @@ fn a_large_checkpoint_takes_little_memory_and_can_be_interrupted() {
 
     let modified = || folder.path(&format!("out/{}", SHARDS[0])).metadata().unwrap().modified().unwrap();
     let first = modified();
-    let message = "error: output: expected no unfinished run, found one in `out`\n  hint: --resume continues the run, ";
+    let message = "error: output directory `out` contains an unfinished run\n  hint: --resume continues the run, ";
     folder.run_with(options).fails(1, message);
     let report = folder.run_with(options.iter().chain(&["--resume", "--json"])).json();
     assert_eq!(report["resumed"].as_array().unwrap().len(), 1);

@@ -46,9 +46,15 @@ fn options_that_are_missing_or_wrong() {
         ("prune model.safetensors -o out --method l1 --amount 50%", "error: invalid value '50%' for '--amount"),
         ("prune model.safetensors -o out --method ln --amount 1 --norm l2", "error: invalid value 'l2' for '--norm"),
         ("prune model.safetensors -o out --method random --amount 1 --seed -1", "error: "),
-        ("prune model.safetensors -o out --method l1 --amount 1 --include [", "error: selection: expected a glob"),
-        ("prune model.safetensors model.safetensors -o out --method l1 --amount 1", "error: paths: expected shards of"),
-        ("prune a.json b.json -o out --method l1 --amount 1", "error: paths: expected an index to be the only path"),
+        (
+            "prune model.safetensors -o out --method l1 --amount 1 --include [",
+            "error: `[` is not a valid glob pattern\n",
+        ),
+        (
+            "prune model.safetensors model.safetensors -o out --method l1 --amount 1",
+            "error: shards `model.safetensors` and `model.safetensors` have the same file name\n",
+        ),
+        ("prune a.json b.json -o out --method l1 --amount 1", "error: index `a.json` must be the only input path\n"),
         ("inspect model.safetensors --force", "error: the following required arguments"),
         ("masks model.safetensors -o out --include *", "error: --include and --exclude need --zeros"),
         ("diff model.safetensors", "error: the following required arguments"),
