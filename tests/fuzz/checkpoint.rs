@@ -14,7 +14,7 @@ use prune::{Element, L1Unstructured, LnStructured, Parameter, PruneError, Random
 
 use crate::file;
 
-/// What is pruned how, by the first three bytes.
+/// The options of a pruning, taken from the first three bytes.
 struct Options {
     method: u8,
     amount: f64,
@@ -59,7 +59,7 @@ impl Options {
     }
 }
 
-/// A file after the other, each behind its length: an index if the options say so, then up to three shards.
+/// Writes one file after another, each preceded by its length: an index if the options ask for one, then up to three shards.
 fn write_files(folder: &Path, options: &Options, mut rest: &[u8]) -> Vec<PathBuf> {
     let mut next = || {
         let (length, bytes) = rest.split_first_chunk()?;
@@ -82,8 +82,8 @@ fn write_files(folder: &Path, options: &Options, mut rest: &[u8]) -> Vec<PathBuf
     paths
 }
 
-/// A checkpoint is refused, or what is written is what the report says, what the methods do in memory, the same bytes every
-/// time, and a checkpoint again.
+/// A checkpoint is refused, or its output is a checkpoint again, agrees with the report and with the methods in memory, and has
+/// the same bytes every time.
 pub fn check(bytes: &[u8]) {
     let Some((options, files)) = bytes.split_first_chunk::<3>() else { return };
     let options = Options::of(*options);
@@ -110,7 +110,7 @@ pub fn check(bytes: &[u8]) {
             return check_message(&error);
         }
     };
-    // As text, in which a threshold that is NaN equals itself.
+    // Reports are compared as text, because a threshold may be NaN.
     let shown = format!("{report:?}");
     assert_eq!(format!("{:?}", tried.expect("it can be done")), shown);
     let again = folder.path().join("again");
@@ -138,7 +138,7 @@ fn check_message(error: &CheckpointError) {
     }
 }
 
-/// The files in a folder and below, or the only file.
+/// The contents of a file, or of the files in a directory.
 fn contents(path: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     if path.is_file() {
         return BTreeMap::from([(PathBuf::new(), fs::read(path).expect("a file"))]);
@@ -148,7 +148,7 @@ fn contents(path: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     files.map(|file| (file.strip_prefix(path).expect("below").to_owned(), fs::read(&file).expect("a file"))).collect()
 }
 
-/// Names, and how many entries were pruned before and are now.
+/// The name of each pruned tensor, with the numbers of entries that are pruned before and after the run.
 fn pruned(report: &PruneReport) -> BTreeMap<&str, (usize, usize)> {
     let pruned = |outcome: &Outcome| match *outcome {
         Outcome::Pruned { before, after, .. } => Some((before, after)),
