@@ -1,4 +1,4 @@
-//! One test per way to be wrong, hostile files among them: a message, no panic, nothing written.
+//! One test per error, with its exact message. No error is a panic, and nothing is written.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! What each format writes, for tensors that are pruned already and for others.
+//! The content of each format, for tensors that are pruned already and for others.
 
 use half::bf16;
 use ndarray::array;
@@ -58,7 +58,7 @@ fn weights() {
     assert_eq!(map, serde_json::json!({"fc.weight": first, "fc.bias": first, "head.weight": second}));
     assert_eq!(total, 16 + 8 + 4);
     assert!(header(&output.join(first)).starts_with("{\"__metadata__\":{\"format\":\"pt\"},\"fc.weight\""));
-    // Nothing of shard two is renamed but a mask is gone; the header is valid, as reading has shown.
+    // In shard two no tensor is renamed, but a mask is absent, so the header is a new one.
     assert!(Checkpoint::open([output.join("model.safetensors.index.json")]).is_ok());
 }
 
@@ -76,13 +76,13 @@ fn pytorch() {
     assert_eq!(two[2].array::<bf16>(), array![[bf16::ONE, bf16::ZERO]].into_dyn());
     assert_eq!(weight_map(&output).1, 16 + 8 + 16 + 4 + 4);
 
-    // And once more: the result is the input of the next run.
+    // The output is the input of a second run.
     let (next, last) = (output.join("model.safetensors.index.json"), folder.path().join("last"));
     let report = run(&l1(1, Format::PyTorch), [&next], &last).unwrap();
     assert_eq!((report.pruned_before(), report.pruned_after()), (3, 5));
     assert!(std::fs::read(&next).unwrap() == std::fs::read(last.join("model.safetensors.index.json")).unwrap());
 
-    // Baked.
+    // Made permanent.
     let baked = folder.path().join("baked");
     let checkpoint = Checkpoint::open([last.join("model.safetensors.index.json")]).unwrap();
     assert_eq!(remove(&checkpoint, &Output::new(&baked), &()).unwrap(), ["fc.weight", "head.weight"]);
@@ -120,7 +120,7 @@ fn masks() {
     assert_eq!((&found[0], found[1].1.iter().all(|&kept| kept)), (&before, true));
 }
 
-/// Masks of PyTorch have the dtype of what was ranked; it stays.
+/// Masks of PyTorch have the dtype of the importance scores, and keep it.
 #[test]
 fn a_mask_keeps_its_dtype() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Masks are those of the methods in memory, bit for bit.
+//! Masks of files equal those of the same methods in memory, bit for bit.
 
 use half::{bf16, f16};
 use ndarray::ArrayD;
@@ -10,7 +10,7 @@ use prune::{
 
 use crate::support::*;
 
-/// Shapes with one chunk and a bit, with several blocks of a file, with more than is kept in memory, and with nothing.
+/// Shapes with one chunk and a rest, with several blocks of a file, with more than is held in memory, and without entries.
 const SHAPES: &[&[usize]] = &[&[3, 5], &[129, 128], &[540, 1024], &[0, 4]];
 
 fn all() -> Selection {
@@ -212,7 +212,7 @@ fn channels_that_are_left() {
     let alive = ndarray::Array3::from_shape_fn((4, 300, 500), |(i, j, _)| is_kept(i, j)).into_dyn();
     let tensors = [Raw::of("t_orig", &weight), Raw::mask::<f32>("t_mask", &alive)];
     let checkpoint = Checkpoint::open([write(&folder.path().join("in.safetensors"), &[], &tensors)]).unwrap();
-    // Whoever reads first waits for the others, so that several threads take part if there are any.
+    // The first reader waits, so that other threads take part if there are any.
     let slow = |_: Progress| {
         std::thread::sleep(std::time::Duration::from_millis(5));
         std::ops::ControlFlow::Continue(())
@@ -233,7 +233,7 @@ fn channels_that_are_left() {
     }
 }
 
-/// A tensor that is too large to be kept, so that it is read twice and sampled.
+/// A tensor that is too large to be held in memory is read twice and sampled.
 #[test]
 fn a_tensor_of_many_blocks() {
     let folder = tempfile::tempdir().unwrap();
@@ -375,7 +375,7 @@ fn masks_from_a_file_of_some_blocks() {
     assert!(read(&output)[0].data == bits(store["t"].value()));
 }
 
-/// Ranked in the type of either, two of these would be one.
+/// In the narrower dtype, two of these magnitudes would be equal.
 #[test]
 fn magnitudes_that_only_the_wider_dtype_tells_apart() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Where output goes: never over the input, complete or not at all, and resumed only by the same run.
+//! Outputs never overwrite the input, are complete or absent, and are resumed only by the same run.
 
 use std::fs;
 use std::ops::ControlFlow;
@@ -36,7 +36,7 @@ fn contents(folder: &Path) -> Vec<(String, Vec<u8>)> {
     names(folder).into_iter().map(|name| (name.clone(), fs::read(folder.join(name)).unwrap())).collect()
 }
 
-/// Runs until so many bytes are processed.
+/// Runs until more than `bytes` bytes are processed.
 fn interrupted(prune: &Pruner, index: &Path, output: &Output, bytes: u64) -> CheckpointError {
     let stop = |progress: Progress| match progress {
         Progress { phase: Phase::Processing, done, .. } if done > bytes => ControlFlow::Break(()),
@@ -60,7 +60,7 @@ fn an_interrupted_run_is_resumed() {
         for bytes in [0, 600_000, 1_300_000, 3_000_000] {
             let error = interrupted(&prune, &index, &Output::new(&part), bytes);
             assert!(matches!(error, CheckpointError::Stopped));
-            // Whole shards and the description of the run, nothing else.
+            // Complete shards and the run file, nothing else.
             let finished = names(&part);
             assert_eq!(finished[0], RUN_FILE);
             assert!(
@@ -68,7 +68,7 @@ fn an_interrupted_run_is_resumed() {
                     .iter()
                     .all(|name| fs::read(part.join(name)).unwrap() == fs::read(whole.join(name)).unwrap())
             );
-            // What a killed process leaves.
+            // A temporary file, as a killed process leaves it.
             fs::write(part.join(".nn-prune-x.tmp"), "half-written").unwrap();
 
             let times = |name: &String| fs::metadata(part.join(name)).unwrap().modified().unwrap();
@@ -124,7 +124,7 @@ fn only_the_same_run_is_resumed() {
     assert!(report.resumed.is_empty());
     assert!(!output.join(RUN_FILE).exists());
 
-    // A shard that is not whole is written again, whatever the description says.
+    // An incomplete shard is written again, even if the run file lists it as finished.
     interrupted(&l1(0.5), &index, &Output::new(&output).force(true), 1_300_000);
     let first = output.join("model-00001-of-00003.safetensors");
     let before = fs::read(&first).unwrap();
@@ -205,10 +205,10 @@ fn a_file_for_a_file_and_a_folder_for_shards() {
     assert_eq!(error.to_string(), expected);
     let error = run(&l1(0.5), [&single], &sub).unwrap_err();
     assert!(matches!(error, CheckpointError::OutputKind { expected: "a file", .. }));
-    // Masks are one file, also of shards.
+    // Masks of a sharded checkpoint are one file.
     let report = run(&l1(0.5).format(Format::Masks), [&index], &folder.path().join("masks.safetensors")).unwrap();
     assert_eq!(report.tensors.len(), 6);
-    // Shards without an index go to a folder too.
+    // Shards without an index are written to a directory too.
     let shards: Vec<_> = (1..=3).map(|i| folder.path().join(format!("model-0000{i}-of-00003.safetensors"))).collect();
     let report = run(&l1(0.5), &shards, &sub).unwrap();
     assert_eq!((report.tensors.len(), names(&sub).len()), (6, 3));
@@ -241,7 +241,7 @@ fn an_input_that_changes_is_noticed() {
     }
 }
 
-/// A power failure cannot be had in a test: what can be seen is that it is another output, with the same files.
+/// A test cannot cause a power failure. It checks that the option is part of the output, and that the files are the same.
 #[test]
 fn durable_files_are_the_same() {
     let folder = tempfile::tempdir().unwrap();
@@ -279,7 +279,7 @@ fn progress_reaches_its_total() {
     }
 }
 
-/// Two names that differ in what is not text are two shards, of which one is finished.
+/// Two names that differ only in bytes that are not UTF-8 are two shards, of which one is finished.
 #[cfg(target_os = "linux")]
 #[test]
 fn names_that_are_not_text_are_told_apart() {

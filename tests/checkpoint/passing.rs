@@ -1,4 +1,4 @@
-//! What is not selected passes through byte for byte, and the report says why.
+//! Skipped tensors are copied byte for byte, and the report gives the reason.
 
 use half::f16;
 use ndarray::{Array, array};
@@ -85,7 +85,7 @@ fn patterns() {
     assert!(skipped.clone().count() == 4 && skipped.clone().all(|tensor| !tensor.dtype.can_be_pruned()));
 }
 
-/// An unselected pair stays a pair, and an index whose names stay keeps its bytes.
+/// A skipped pair is copied as a pair, and an index with the same names keeps its bytes.
 #[test]
 fn pairs_and_the_index() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! What observers are told: steps of at most some megabytes, which add up to the total, no more and no less.
+//! Observers receive steps of at most a few megabytes, which add up to the total exactly.
 
 use std::ops::ControlFlow;
 use std::sync::Mutex;
@@ -15,7 +15,7 @@ use crate::support::*;
 /// A phase, and the bytes of its steps, the largest first: threads take them in any order.
 type Steps = (Phase, Vec<u64>);
 
-/// The steps of a run, of which each phase is to end exactly where it was said to, and to say so once more.
+/// The steps of a run. Each phase must end exactly at its total, and report the total once more.
 #[track_caller]
 fn steps<T>(run: impl FnOnce(&dyn Observer) -> Result<T, CheckpointError>) -> Vec<Steps> {
     let told = Mutex::new(Vec::<Progress>::new());
@@ -39,14 +39,14 @@ fn steps<T>(run: impl FnOnce(&dyn Observer) -> Result<T, CheckpointError>) -> Ve
     phases.collect()
 }
 
-/// The steps in which so many bytes are read.
+/// The steps in which the bytes of a tensor are read.
 fn megabytes(bytes: u64) -> Vec<u64> {
     const MIB: u64 = 1 << 20;
     let whole = (bytes / MIB) as usize;
     [vec![MIB; whole], vec![bytes % MIB]].concat()
 }
 
-/// Those of several tensors.
+/// The steps in which the bytes of several tensors are read.
 fn each(bytes: &[u64]) -> Vec<u64> {
     let mut steps: Vec<_> = bytes.iter().copied().flat_map(megabytes).collect();
     steps.sort_unstable_by_key(|&step| std::cmp::Reverse(step));
@@ -99,7 +99,7 @@ fn every_byte_is_counted_when_it_is_read() {
         ),
         (random.clone(), vec![once.clone()], vec![]),
         (random.scope(Scope::Global), vec![once.clone()], vec![(Processing, each(&[WEIGHT]))]),
-        // Norms of rows are taken of many rows at a time, before they are read once more.
+        // For norms, many rows are read at a time, and then once more for writing.
         (ln(0), vec![(Processing, [vec![WEIGHT], each(&[WEIGHT, OTHER])].concat())], vec![]),
         (ln(1), vec![once.clone()], vec![]),
         (channels, vec![once.clone()], vec![]),
@@ -133,7 +133,7 @@ fn masks_are_counted_before_anything_else() {
     let processed = (Processing, each(&[WEIGHT, WEIGHT]));
     let found = steps(|observer| l1().run(&checkpoint, &output, observer));
     assert_eq!(found, [counted.clone(), processed.clone()]);
-    // Masks tell of the entries that are left and, once more, of the channels.
+    // Masks are read for the remaining entries and, once more, for the remaining channels.
     let twice = (Counting, each(&[WEIGHT, bytes, WEIGHT, bytes]));
     let rows = (Processing, [vec![WEIGHT, WEIGHT], each(&[WEIGHT, WEIGHT])].concat());
     for (dim, processed) in [(0, rows), (1, processed.clone())] {
@@ -145,7 +145,7 @@ fn masks_are_counted_before_anything_else() {
     assert_eq!(steps(|observer| inspect(&checkpoint, false, observer)), processed);
 }
 
-/// An original whose mask is elsewhere is copied; it is looked at for the mask only.
+/// An original whose mask is in another shard is copied, and read once more for the mask.
 #[test]
 fn halves_in_two_shards() {
     let folder = tempfile::tempdir().unwrap();
@@ -168,7 +168,7 @@ fn halves_in_two_shards() {
     assert_eq!(processed(&[&halves[..1], &halves[1..]]), [(Phase::Processing, pruned)]);
 }
 
-/// Norms of rows are taken of some megabytes at a time.
+/// For norms of rows, a few megabytes are read at a time.
 #[test]
 fn rows_are_read_in_groups() {
     const ROW: usize = 300_000;
@@ -185,7 +185,7 @@ fn rows_are_read_in_groups() {
     assert_eq!(mask.iter().step_by(ROW).copied().collect::<Vec<_>>(), [true, false, true, false, false]);
 }
 
-/// Up to 16 MiB, a tensor is kept in memory between looking for what is to go and writing it.
+/// Tensors up to 16 MiB stay in memory between selection and writing.
 #[test]
 fn a_tensor_that_is_too_large_to_be_kept_is_read_twice() {
     let folder = tempfile::tempdir().unwrap();
@@ -200,7 +200,7 @@ fn a_tensor_that_is_too_large_to_be_kept_is_read_twice() {
     }
 }
 
-/// What lies together and stays as it is is copied together, however many tensors it is.
+/// Contiguous tensors that are copied are copied together, however many there are.
 #[test]
 fn small_tensors_are_not_told_one_by_one() {
     let folder = tempfile::tempdir().unwrap();
@@ -212,7 +212,7 @@ fn small_tensors_are_not_told_one_by_one() {
     let output = Output::new(folder.path().join("out.safetensors"));
     let found = steps(|observer| remove(&checkpoint, &output, observer));
     assert_eq!(found, [(Phase::Processing, vec![600, 300, 16])]);
-    // The mask between them is gone, and nothing else.
+    // Only the mask between them is absent.
     let expected = [&tensors[..100], &[Raw::new("w", "F32", &[2, 2], pair[0].data.clone())], &tensors[102..]];
     assert!(read(output.path()) == expected.concat());
 }
@@ -252,7 +252,7 @@ fn phases_without_work_are_left_out() {
     assert_eq!(steps(|observer| diff(&checkpoint, &checkpoint, observer)), []);
 }
 
-/// Also when a thread that had less to tell takes longer to do it.
+/// The end comes last even if a thread with an earlier step takes longer to report it.
 #[test]
 fn the_end_is_told_last() {
     let folder = tempfile::tempdir().unwrap();
@@ -274,7 +274,7 @@ fn the_end_is_told_last() {
     assert_eq!(told.into_inner().unwrap().last(), Some(&WEIGHT));
 }
 
-/// Whenever it is, at the very end too.
+/// The observer may stop the run at any call, even the last one.
 #[test]
 fn a_run_that_is_stopped_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Small real files, and what is in them.
+//! Small files, their contents, and pruners.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -183,7 +183,7 @@ pub fn run<P: AsRef<Path>>(
     prune.run(&Checkpoint::open(inputs)?, &Output::new(output), &())
 }
 
-/// How many entries of a tensor are pruned now.
+/// The number of entries of a tensor that are pruned after the run.
 pub fn after(report: &PruneReport, name: &str) -> usize {
     match report.tensors.iter().find(|tensor| tensor.name == name).unwrap().outcome {
         Outcome::Pruned { after, .. } => after,

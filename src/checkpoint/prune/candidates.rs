@@ -191,9 +191,10 @@ impl<'c, 'o, W: Element> Candidates<W> for FileCandidates<'c, 'o, '_, W> {
         let FileScores { checkpoint, progress, .. } = self.scores;
         let parameter = self.remaining[0].parameter;
         let row = channels.size();
-        let group = match channels.axis {
-            0 => (ROW_GROUP_BYTES / (row * size_of::<W>()).max(1)).clamp(1, channels.len.max(1)),
-            _ => channels.len,
+        let group = if channels.axis == 0 {
+            (ROW_GROUP_BYTES / (row * size_of::<W>()).max(1)).clamp(1, channels.len.max(1))
+        } else {
+            channels.len
         };
         let mut norms = Vec::with_capacity(channels.len);
         let mut scratch = Scratch::default();
