@@ -1,11 +1,11 @@
-//! How much to prune: the only rounding in the crate.
+//! Amounts: how many units one call prunes. This is the only place where a count is rounded.
 
 use crate::error::PruneError;
 
-/// How much to prune: a share of what is left, or a number of units.
+/// How much one call prunes: a fraction or a count of the remaining units.
 ///
-/// A unit is an entry for the unstructured methods and a channel for the structured ones. What is already pruned does not
-/// count: a half of a tensor that is half pruned is a quarter of it.
+/// A unit is an entry for unstructured methods and a channel for structured ones. Pruned units do not count: a fraction of
+/// 0.5 prunes half of a new tensor, and a quarter of the whole if applied again.
 ///
 /// ```
 /// use prune::Amount;
@@ -14,10 +14,11 @@ use crate::error::PruneError;
 /// assert_eq!(Amount::from(3), Amount::Count(3));
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub enum Amount {
-    /// A share, from 0 to 1.
+    /// A fraction of the remaining units, from 0.0 to 1.0.
     Fraction(f64),
-    /// An absolute number.
+    /// A number of units.
     Count(usize),
 }
 
@@ -34,9 +35,9 @@ impl From<usize> for Amount {
 }
 
 impl Amount {
-    /// How many of `available` entries this comes to. A fraction is one `f64` product, rounded half to even.
+    /// Returns how many of `available` units to prune. A fraction is multiplied in `f64` and rounded half to even.
     ///
-    /// Methods of one's own call this, so that an amount means the same everywhere.
+    /// Custom methods call this function, so that an amount has the same meaning for every method.
     ///
     /// ```
     /// use prune::Amount;
@@ -49,15 +50,15 @@ impl Amount {
     ///
     /// # Errors
     ///
-    /// [`PruneError::InvalidFraction`] for a fraction outside 0 to 1, [`PruneError::AmountTooLarge`] for a count above
-    /// `available`.
+    /// [`PruneError::InvalidFraction`] if a fraction is NaN or outside `0.0..=1.0`; [`PruneError::AmountTooLarge`] if a count
+    /// exceeds `available`.
     pub fn count(self, available: usize) -> Result<usize, PruneError> {
         self.count_of(available, "entries")
     }
 
-    /// [`count`](Self::count), with the name of what is counted for the message.
+    /// [`count`](Self::count), with the name of the unit for the message.
     pub(crate) fn count_of(self, available: usize, unit: &'static str) -> Result<usize, PruneError> {
-        let count = match PruneError::check_amount(self)? {
+        let count = match self.validated()? {
             Self::Count(count) => count,
             Self::Fraction(fraction) => (fraction * available as f64).round_ties_even() as usize,
         };
@@ -65,6 +66,15 @@ impl Amount {
             return Err(PruneError::AmountTooLarge { count, available, unit });
         }
         Ok(count)
+    }
+
+    /// Rejects a fraction that is NaN or outside `0.0..=1.0`.
+    pub(crate) fn validated(self) -> Result<Self, PruneError> {
+        match self {
+            // NaN is in no range, so that it is rejected too.
+            Self::Fraction(found) if !(0.0..=1.0).contains(&found) => Err(PruneError::InvalidFraction { found }),
+            Self::Fraction(_) | Self::Count(_) => Ok(self),
+        }
     }
 }
 

@@ -16,7 +16,7 @@ pub type Mask = ndarray::ArrayD<bool>;
 /// use prune::IntoMask;
 ///
 /// assert_eq!(arr1(&[1_u8, 0]).into_mask()?, arr1(&[true, false]).into_dyn());
-/// assert_eq!(arr1(&[1.0, 0.5]).into_mask().unwrap_err().to_string(), "mask: expected only 0 and 1, found 0.5 at [1]");
+/// assert_eq!(arr1(&[1.0, 0.5]).into_mask().unwrap_err().to_string(), "mask holds 0.5 at [1]; only 0 and 1 are allowed");
 /// # Ok::<(), prune::PruneError>(())
 /// ```
 pub trait IntoMask {

@@ -31,7 +31,7 @@ impl L1Unstructured {
     ///
     /// [`PruneError::InvalidFraction`].
     pub fn new(amount: impl Into<Amount>) -> Result<Self, PruneError> {
-        Ok(Self { amount: PruneError::check_amount(amount.into())?, tie_break: TieBreak::default() })
+        Ok(Self { amount: amount.into().validated()?, tie_break: TieBreak::default() })
     }
 
     /// Sets which of several equal magnitudes goes first.

@@ -37,7 +37,7 @@ impl LnStructured {
     ///
     /// [`PruneError::InvalidFraction`], [`PruneError::InvalidNorm`].
     pub fn new(amount: impl Into<Amount>, norm: impl Into<Norm>, dim: isize) -> Result<Self, PruneError> {
-        let amount = PruneError::check_amount(amount.into())?;
+        let amount = amount.into().validated()?;
         Ok(Self { amount, norm: norm.into().validated()?, dim, tie_break: TieBreak::default() })
     }
 

@@ -34,7 +34,7 @@ impl RandomStructured {
     ///
     /// [`PruneError::InvalidFraction`].
     pub fn new(amount: impl Into<Amount>, dim: isize, source: impl Into<RandomSource>) -> Result<Self, PruneError> {
-        Ok(Self { amount: PruneError::check_amount(amount.into())?, dim, source: source.into() })
+        Ok(Self { amount: amount.into().validated()?, dim, source: source.into() })
     }
 }
 

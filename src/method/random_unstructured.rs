@@ -34,11 +34,7 @@ impl RandomUnstructured {
     ///
     /// [`PruneError::InvalidFraction`].
     pub fn new(amount: impl Into<Amount>, source: impl Into<RandomSource>) -> Result<Self, PruneError> {
-        Ok(Self {
-            amount: PruneError::check_amount(amount.into())?,
-            source: source.into(),
-            tie_break: TieBreak::PyTorch,
-        })
+        Ok(Self { amount: amount.into().validated()?, source: source.into(), tie_break: TieBreak::PyTorch })
     }
 
     /// Sets which of several equal numbers of PyTorch's generator goes first. Without it, PyTorch's order decides.
