@@ -96,7 +96,7 @@ impl<'a, A: Element> MemoryCandidates<'a, A> {
     pub fn channels(&self, dim: isize) -> Result<(Channels, Vec<usize>), PruneError> {
         let Tensor { scores, remaining } = self.tensor();
         let channels = Channels::of(scores.shape(), dim)?;
-        let living = channels.living(remaining.as_ref().map(flat));
+        let living = channels.remaining(remaining.as_ref().map(flat));
         Ok((channels, living))
     }
 
