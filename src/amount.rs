@@ -1,4 +1,4 @@
-//! How much to prune: the only rounding in the crate.
+//! Amounts: how many units one call prunes. This is the only place where a count is rounded.
 
 use std::fmt;
 

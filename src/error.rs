@@ -1,13 +1,14 @@
-//! Everything that can go wrong, as one enum with named data.
+//! The error of everything that prunes: one enum whose variants hold the offending values.
 
 use std::fmt;
 
 use crate::method_option::MethodOption;
 use crate::pruning_type::PruningType;
 
-/// Why a tensor was not pruned.
+/// The reason why a call did not prune.
 ///
-/// Whenever a function of this crate returns an error, every parameter it was given is bitwise as it was before the call.
+/// A function that returns an error has changed none of the parameters that it was given: each is bitwise as it was before
+/// the call. Match on a variant for the data, or print the error for a sentence.
 ///
 /// ```
 /// use ndarray::arr2;
@@ -16,47 +17,48 @@ use crate::pruning_type::PruningType;
 /// let mut weight = Parameter::new(arr2(&[[1.0_f32, -2.0], [3.0, -4.0]]));
 /// let error = weight.prune(L1Unstructured::new(5)?).unwrap_err();
 /// assert_eq!(error, PruneError::AmountTooLarge { count: 5, available: 4, unit: "entries" });
-/// assert_eq!(error.to_string(), "amount: expected at most the 4 entries that are not pruned yet, found 5");
+/// assert_eq!(error.to_string(), "amount 5 exceeds the number of remaining entries (4)");
 /// # Ok::<(), PruneError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PruneError {
-    /// A fraction that is not between 0 and 1, or NaN.
-    #[error("amount: expected a fraction from 0 to 1, found {found}")]
+    /// A fraction that is NaN or outside `0.0..=1.0`.
+    // Debug prints 5.0 where Display prints 5, which reads like the count 5.
+    #[error("amount {found:?} is not a fraction from 0.0 to 1.0")]
     InvalidFraction {
         /// The fraction that was given.
         found: f64,
     },
-    /// More units were to be pruned than are left.
-    #[error("amount: expected at most the {available} {unit} that are not pruned yet, found {count}")]
+    /// An amount above the number of remaining units.
+    #[error("amount {count} exceeds the number of remaining {unit} ({available})")]
     AmountTooLarge {
-        /// How many units the amount comes to.
+        /// The number of units that the amount comes to.
         count: usize,
-        /// How many are there to choose from.
+        /// The number of remaining units.
         available: usize,
-        /// What is counted: `entries` or `channels`.
+        /// The unit: `entries` or `channels`.
         unit: &'static str,
     },
-    /// The order of a norm is NaN.
-    #[error("n: expected the order of a norm, found {found}")]
+    /// A norm whose order is NaN.
+    #[error("norm order must be a number, not {found}")]
     InvalidNorm {
         /// The order that was given.
         found: f64,
     },
-    /// The norm has no value for channels without entries.
-    #[error("n: expected a norm that is defined for empty channels, found {found} for shape {shape:?}")]
+    /// A norm that is undefined for channels without entries.
+    #[error("norm of order {found} is undefined for channels without entries (shape {shape:?})")]
     EmptyChannels {
         /// The order of the norm.
         found: f64,
         /// The shape of the tensor.
         shape: Vec<usize>,
     },
-    /// A tensor without entries that has more channels along the axis than are looked at.
+    /// A tensor without entries that has more channels than the limit.
     ///
-    /// Of any other tensor the channels take no more memory than its entries do. A shape such as `[0, 1 << 60]` costs
-    /// nothing to make up, and a file may have one.
-    #[error("dim: expected at most {limit} channels where they have no entries, found shape {shape:?}")]
+    /// For any other tensor, the per-channel data takes no more memory than the entries. A shape such as `[0, 1 << 60]`
+    /// takes no memory itself, and a file may contain one.
+    #[error("more than {limit} channels without entries (shape {shape:?})")]
     TooManyChannels {
         /// The largest number of channels without entries.
         limit: usize,
@@ -64,90 +66,90 @@ pub enum PruneError {
         shape: Vec<usize>,
     },
     /// The nuclear norm of channels that are not matrices, or of a half-precision tensor.
-    #[error("n: the nuclear norm expects a 3-dimensional tensor of f32 or f64, found {dtype} of shape {shape:?}")]
+    #[error("nuclear norm needs a 3-dimensional f32 or f64 tensor, not {dtype} of shape {shape:?}")]
     NuclearNorm {
         /// The element type of the tensor.
         dtype: &'static str,
         /// The shape of the tensor.
         shape: Vec<usize>,
     },
-    /// The crate was built without the cargo feature that this needs.
-    #[error("{needed_by}: expected the cargo feature `{feature}`, which this build leaves out")]
+    /// A cargo feature that this build lacks.
+    #[error("{needed_by} needs the cargo feature `{feature}`, which this build lacks")]
     FeatureDisabled {
-        /// What asked for it.
+        /// The operation that needs the feature, for example `the nuclear norm`.
         needed_by: &'static str,
         /// The cargo feature to enable.
         feature: &'static str,
     },
     /// An axis that the tensor does not have.
-    #[error("dim: expected an axis from -{ndim} to {}, found {found}", ndim.saturating_sub(1))]
+    #[error("axis {found} is out of range for {ndim} dimensions (-{ndim} to {})", ndim.saturating_sub(1))]
     AxisOutOfRange {
         /// The axis that was given.
         found: isize,
         /// The number of dimensions of the tensor.
         ndim: usize,
     },
-    /// Structured pruning of a vector or of a single number.
-    #[error("structured pruning: expected a tensor of at least 2 dimensions, found shape {shape:?}")]
+    /// Structured pruning of a tensor with fewer than two dimensions.
+    #[error("structured pruning needs at least 2 dimensions, not shape {shape:?}")]
     TooFewDimensions {
         /// The shape of the tensor.
         shape: Vec<usize>,
     },
-    /// A mask, gradient or array of scores of another shape than the tensor.
-    #[error("{argument}: expected shape {expected:?}, found {found:?}")]
+    /// A mask, a gradient or scores whose shape differs from that of the tensor.
+    #[error("{argument} has shape {found:?}, but the tensor has shape {expected:?}")]
     ShapeMismatch {
-        /// Which argument: `mask`, `gradient`, `importance_scores`, ...
+        /// The argument: `mask`, `gradient`, `importance_scores`, ...
         argument: String,
         /// The shape of the tensor.
         expected: Vec<usize>,
-        /// The shape that was given.
+        /// The shape of the argument.
         found: Vec<usize>,
     },
-    /// A mask of numbers that holds something else than 0 and 1.
-    #[error("mask: expected only 0 and 1, found {found} at {index:?}")]
+    /// A numeric mask with an entry that is neither 0 nor 1.
+    #[error("mask holds {found} at {index:?}; only 0 and 1 are allowed")]
     MaskValue {
-        /// Where it stands.
+        /// The index of the entry.
         index: Vec<usize>,
-        /// The value.
+        /// The value of the entry.
         found: f64,
     },
-    /// No parameter of that name.
-    #[error("name: expected one of {}, found `{found}`", List(known))]
+    /// A name that no parameter of the module has.
+    #[error("no parameter named `{found}`; the module has {}", List(known))]
     UnknownParameter {
         /// The name that was given.
         found: String,
-        /// The names that there are.
+        /// The names of all parameters of the module.
         known: Vec<String>,
     },
-    /// One parameter named twice in a single call.
-    #[error("names: expected each parameter once, found `{found}` twice")]
+    /// A parameter that is listed twice in one call.
+    #[error("parameter `{found}` is listed twice")]
     RepeatedParameter {
-        /// The name that was repeated.
+        /// The repeated name.
         found: String,
     },
-    /// Another parameter already has a name under which a state dict would store the pruned one.
-    #[error("name: expected `{clash}` to be free for pruning `{parameter}`, found a parameter of that name")]
+    /// Another parameter has a name that the state dict of the pruned parameter needs.
+    #[error("cannot prune `{parameter}`: the module has another parameter named `{clash}`")]
     NameClash {
         /// The parameter to be pruned.
         parameter: String,
-        /// The name that is taken.
+        /// The name of the other parameter.
         clash: String,
     },
-    /// `remove` of a parameter that is not pruned.
-    #[error("name: expected a pruned parameter, found {}, which is not pruned", Named(parameter))]
+    /// A call of `remove` for a parameter that has no mask.
+    #[error("parameter {}is not pruned", Named(parameter))]
     NotPruned {
-        /// Its name, where it was looked up by name.
+        /// The name of the parameter, if it was given by name.
         parameter: Option<String>,
     },
-    /// A global call without any parameter.
-    #[error("targets: expected at least one parameter, found none")]
+    /// A global call without parameters.
+    #[error("global pruning needs at least one parameter")]
     NoTargets,
-    /// A global call with a method that does not choose single entries.
-    #[error("method: expected an unstructured method for global pruning, found {method}, which is {found}")]
+    /// A global call with a method that does not select single entries.
+    #[error("global pruning needs an unstructured method, but {method} is {found}")]
     NotUnstructured {
         /// The name of the method.
         method: String,
-        /// Its type.
+        /// The pruning type of the method.
         found: PruningType,
     },
     /// No built-in method has this name.
@@ -177,39 +179,41 @@ pub enum PruneError {
     /// The last entry of a history is a mask, which cannot be computed again.
     #[error("the last entry of the history is a mask that came from elsewhere, not a method")]
     NotAMethod,
-    /// A container without methods was asked for a mask.
-    #[error("container: expected at least one method, found none")]
+    /// A mask was requested from a container without methods.
+    #[error("pruning container has no methods")]
     EmptyContainer,
-    /// A method returned a mask of another shape than the scores it was given.
-    #[error("{method}: expected it to return a mask of shape {expected:?}, found {found:?}")]
+    /// A method returned a mask whose shape differs from that of its scores.
+    #[error("{method} returned a mask of shape {found:?} for scores of shape {expected:?}")]
     MethodShape {
         /// The name of the method.
         method: String,
-        /// The shape of the scores that it was given.
+        /// The shape of the scores that the method was given.
         expected: Vec<usize>,
-        /// The shape that it returned.
+        /// The shape of the mask that it returned.
         found: Vec<usize>,
     },
-    /// A method returned a mask that keeps an entry which was pruned before.
-    #[error("{method}: expected pruned entries to stay pruned, found the one at {index:?} revived")]
+    /// A method returned a mask that keeps an entry that was already pruned.
+    #[error("{method} revived the pruned entry at {index:?}")]
     MethodRevived {
         /// The name of the method.
         method: String,
-        /// Where, in the scores that the method was given.
+        /// The index of the entry in the scores that the method was given.
         index: Vec<usize>,
     },
-    /// A method has a reason of its own; see [`PruneError::method`].
+    /// Any other error of a method, made with [`PruneError::method`].
     #[error("{method}: {reason}")]
     Method {
         /// The name of the method.
         method: String,
-        /// What it said.
+        /// The reason that the method gave.
         reason: String,
     },
 }
 
 impl PruneError {
-    /// The error of a method that is not one of this crate's.
+    /// Creates the error of a custom method.
+    ///
+    /// The message is the name of the method, a colon and the reason.
     ///
     /// ```
     /// let error = prune::PruneError::method("EveryNth", "n must not be 0");
@@ -219,7 +223,7 @@ impl PruneError {
         Self::Method { method: method.into(), reason: reason.into() }
     }
 
-    /// `Ok` when the two shapes are one.
+    /// Returns `ShapeMismatch` if the two shapes differ.
     pub(crate) fn check_shape(argument: &str, expected: &[usize], found: &[usize]) -> Result<(), Self> {
         if expected == found {
             return Ok(());
@@ -228,13 +232,13 @@ impl PruneError {
     }
 }
 
-/// `` `a`, `b` `` or `no names at all`.
+/// `` `a`, `b` `` or `none`.
 struct List<'a>(&'a [String]);
 
 impl fmt::Display for List<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.is_empty() {
-            return f.write_str("no names at all");
+            return f.write_str("none");
         }
         for (i, name) in self.0.iter().enumerate() {
             write!(f, "{}`{name}`", if i == 0 { "" } else { ", " })?;
@@ -243,14 +247,14 @@ impl fmt::Display for List<'_> {
     }
 }
 
-/// `` `weight` ``, or `one` where no name is known.
+/// `` `weight` `` and a space, or nothing if no name is known.
 struct Named<'a>(&'a Option<String>);
 
 impl fmt::Display for Named<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Some(name) => write!(f, "`{name}`"),
-            None => f.write_str("one"),
+            Some(name) => write!(f, "`{name}` "),
+            None => Ok(()),
         }
     }
 }

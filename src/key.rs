@@ -1,23 +1,23 @@
-//! Integers that rank: the bits of a magnitude are in the order of its value.
+//! Integer keys that rank entries: the bits of a magnitude are ordered like its value.
 
 use std::fmt::Debug;
 use std::ops::{Add, BitOr, Shl, Shr, Sub};
 
 use half::{bf16, f16};
 
-/// Something with a rank: a number ranks by its magnitude, a key by itself.
+/// A type whose values have a rank: a number ranks by its magnitude, a key by itself.
 pub trait Ranked: Copy + Send + Sync + 'static {
-    /// The integer that ranks.
+    /// The integer type of the ranks.
     type Key: Key;
 
-    /// The rank of `|self|`; lower is pruned first. NaNs are all equal and the highest; 0.0 and -0.0 are equal.
+    /// Returns the rank of `|self|`; lower is pruned first. All NaNs are equal and the highest; 0.0 and -0.0 are equal.
     fn key(self) -> Self::Key;
 }
 
 /// An unsigned integer that ranks entries: u16, u32 or u64.
 ///
-/// [`Key::MAX`] is the rank of an entry that is pruned already. No living entry may have it, so that pruned ones come
-/// behind all living ones and need no other treatment.
+/// [`Key::MAX`] is the rank of a pruned entry. No remaining entry has it, so that pruned entries come behind all remaining ones
+/// and need no other treatment.
 pub trait Key:
     Ranked<Key = Self>
     + Ord
@@ -32,21 +32,21 @@ pub trait Key:
 {
     /// The lowest rank.
     const ZERO: Self;
-    /// The distance of two neighbouring ranks.
+    /// The distance between two neighbouring ranks.
     const ONE: Self;
     /// The rank of a pruned entry.
     const MAX: Self;
 
-    /// The difference, modulo the range of the type.
+    /// Returns the difference, modulo the range of the type.
     fn wrapping_sub(self, other: Self) -> Self;
-    /// How many bits are needed to write it.
+    /// Returns the number of bits that the key needs.
     fn bits(self) -> u32;
-    /// As an index or a count, of which it is known that it fits.
+    /// Converts the key to an index or a count. The caller knows that it fits.
     fn to_usize(self) -> usize;
 
-    /// Turns the order of magnitudes around: the lowest of the reversed keys are the highest.
+    /// Reverses the order of magnitudes: the lowest of the reversed keys are the highest keys.
     fn reversed(self) -> Self {
-        // A magnitude has no sign bit, so this is neither negative nor the rank of a pruned entry.
+        // A magnitude has no sign bit, so the difference is neither negative nor the rank of a pruned entry.
         (Self::MAX >> 1) - self
     }
 }

@@ -98,7 +98,7 @@ impl Mask {
     /// [`PruneError::TooFewDimensions`] if the mask has fewer than two axes, [`PruneError::AxisOutOfRange`] if it has no
     /// axis `dim`, and [`PruneError::TooManyChannels`] if it has no entries but more than a million channels.
     pub fn kept_channels(&self, dim: isize) -> Result<Vec<usize>, PruneError> {
-        Ok(Channels::of(self.shape(), dim)?.living(Some(self.as_slice())))
+        Ok(Channels::of(self.shape(), dim)?.remaining(Some(self.as_slice())))
     }
 
     /// Returns a copy as an array of `bool`, in standard layout.
@@ -211,7 +211,7 @@ impl fmt::Debug for Mask {
 /// use prune::IntoMask;
 ///
 /// assert_eq!(arr1(&[1_u8, 0]).into_mask()?, arr1(&[true, false]));
-/// assert_eq!(arr1(&[1.0, 0.5]).into_mask().unwrap_err().to_string(), "mask: expected only 0 and 1, found 0.5 at [1]");
+/// assert_eq!(arr1(&[1.0, 0.5]).into_mask().unwrap_err().to_string(), "mask holds 0.5 at [1]; only 0 and 1 are allowed");
 /// # Ok::<(), prune::PruneError>(())
 /// ```
 pub trait IntoMask {

@@ -1,23 +1,24 @@
-//! What a method chooses among.
+//! The unit that a method prunes.
 
 use std::fmt;
 
-/// What a method chooses among, and so what a second pruning of the same parameter hands to it.
+/// The unit that a method selects. It decides what [`PruningMethod::compute_mask`](crate::PruningMethod::compute_mask) is given.
 ///
 /// PyTorch calls it
 /// [`PRUNING_TYPE`](https://pytorch.org/docs/stable/generated/torch.nn.utils.prune.BasePruningMethod.html).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum PruningType {
-    /// Single entries. The method sees the entries that are not pruned yet, as a vector.
+    /// Single entries. A later pruning gives the method the remaining entries, as a vector.
     Unstructured,
-    /// Channels along an axis. The method sees the channels that have an entry left.
+    /// Channels along an axis. A later pruning gives the method the channels with a remaining entry.
     Structured {
-        /// The axis; negative numbers count from the last one.
+        /// The axis; negative numbers count from the last axis.
         dim: isize,
     },
-    /// Entries within groups, such as rows. The method sees the whole tensor.
+    /// Entries within groups, such as rows. Every pruning gives the method the whole tensor.
     Groups,
-    /// The tensor as a whole. The method sees all of it.
+    /// The whole tensor, which every pruning gives to the method.
     Global,
 }
 

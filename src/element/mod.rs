@@ -1,4 +1,4 @@
-//! The four element types, and what pruning needs to know of each.
+//! The four element types, with the arithmetic that pruning needs of each.
 
 mod uniform;
 
@@ -29,30 +29,30 @@ impl Element for bf16 {}
 
 /// The part of [`Element`] that is not for users; it also seals the trait.
 pub trait ElementInternals: Ranked + bytemuck::Pod + Uniform {
-    /// What norms are accumulated in.
+    /// The type in which norms are accumulated.
     type Accumulator: Float + Send + Sync;
-    /// The name in messages.
+    /// The name of the type in messages.
     const DTYPE: &'static str;
-    /// The name in files.
+    /// The name of the type in files.
     #[cfg(feature = "safetensors")]
     const STORED: safetensors::Dtype;
-    /// How PyTorch sums squares over contiguous memory; `None` where it does so one by one.
+    /// PyTorch's way to sum squares over contiguous memory; `None` if it adds them one by one.
     const SQUARES: Option<SquareSum>;
 
-    /// `self * 1` or `self * 0`, by the rules of IEEE multiplication: a pruned -2 is -0, a pruned infinity is NaN.
+    /// Multiplies by 1 or 0 as IEEE arithmetic does: a pruned -2 is -0, a pruned infinity is NaN.
     fn masked(self, kept: bool) -> Self;
-    /// `|self|`, exact.
+    /// Returns `|self|`, exactly.
     fn widen_abs(self) -> Self::Accumulator;
-    /// Rounded half to even.
+    /// Rounds half to even.
     fn narrow(accumulator: Self::Accumulator) -> Self;
 }
 
-/// How a vector unit sums squares: in lanes over the full blocks, then the rest one by one.
+/// A vector sum of squares: in lanes over the full blocks, then the rest one by one.
 #[derive(Debug, Clone, Copy)]
 pub struct SquareSum {
-    /// How many sums run side by side: 4 or 8.
+    /// The number of sums that run side by side: 4 or 8.
     pub lanes: usize,
-    /// How many elements are taken at a time, a multiple of the lanes.
+    /// The number of entries in a block, a multiple of the lanes.
     pub block: usize,
 }
 
@@ -118,7 +118,7 @@ half_precision!(bf16, BF16, Some(SquareSum { lanes: 8, block: 16 }), |x: bf16| {
     f32::from_bits(u32::from(x.to_bits() & 0x7fff) << 16)
 });
 
-/// |x| in a form that vectorises: the bits moved into place are |x| / 2^112, unless x is infinite or NaN.
+/// Returns |x| in a form that vectorises: the bits moved into place are |x| / 2^112, unless x is infinite or NaN.
 #[inline(always)]
 fn f16_widen_abs(x: f16) -> f32 {
     const SCALE: f32 = f32::from_bits((127 + 112) << 23);

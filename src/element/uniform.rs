@@ -1,4 +1,4 @@
-//! How PyTorch turns random words into numbers, dtype by dtype.
+//! PyTorch's conversion of random words to uniform numbers, for each dtype.
 
 use half::{bf16, f16};
 use rand_mt::Mt;
@@ -6,12 +6,12 @@ use rand_mt::Mt;
 /// A dtype that PyTorch can draw uniformly; part of what makes a type an [`Element`](crate::Element).
 #[doc(hidden)]
 pub trait Uniform: Copy {
-    /// The next value of `[0, 1)`: `rand`.
+    /// Draws the next value of `[0, 1)`, like `torch.rand`.
     fn unit(words: &mut Mt) -> Self;
 
-    /// A closure for the next value of `[low, high)`: `uniform_(low, high)`.
+    /// Returns a closure that draws the next value of `[low, high)`, like `uniform_(low, high)`.
     ///
-    /// With bounds of 0 and 1 it is `unit`, but slower: most builds have to call a function for a fused multiply-add.
+    /// With bounds of 0 and 1 the values are those of `unit`, but slower: most builds call a function for a fused multiply-add.
     fn between(low: f64, high: f64) -> impl Fn(&mut Mt) -> Self;
 }
 
@@ -45,7 +45,7 @@ impl Uniform for f64 {
     }
 }
 
-/// The halves are `f32` draws, with `f32` bounds, that are rounded at the end.
+/// Half-precision draws are `f32` draws with `f32` bounds, rounded at the end.
 macro_rules! rounded {
     ($($half:ident),*) => {$(
         impl Uniform for $half {
@@ -65,9 +65,9 @@ macro_rules! rounded {
 }
 rounded!(f16, bf16);
 
-/// Rounding can carry a value up to `high`, which `[low, high)` excludes: PyTorch then takes `low`.
+/// Replaces `high`, which `[low, high)` excludes, by `low`, as PyTorch does. Rounding can carry a value up to `high`.
 ///
-/// So a half drawn from `[0, 1)` is 0 more often than chance would have it. For `bf16` that is one draw in 512.
+/// A half-precision draw from `[0, 1)` is therefore 0 more often than it should be: for `bf16`, in one draw of 512.
 #[inline]
 fn half_open<A: PartialEq>(value: A, low: A, high: A) -> A {
     if value == high { low } else { value }

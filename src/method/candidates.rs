@@ -91,7 +91,7 @@ impl<'a, A: Element> MemoryCandidates<'a, A> {
 
     /// The channels of the only tensor with a remaining entry.
     pub fn remaining_channels(&self, channels: &Channels) -> Vec<usize> {
-        channels.living(self.tensor().remaining.as_ref().map(flat))
+        channels.remaining(self.tensor().remaining.as_ref().map(flat))
     }
 
     /// The scores of the remaining entries, in order.

@@ -1,4 +1,4 @@
-//! What ranks channels.
+//! The scores of channels: their norms.
 
 pub(crate) mod norm;
 mod reduce;

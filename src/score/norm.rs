@@ -11,7 +11,7 @@ use crate::score::reduce::ChannelReduction;
 use crate::tensor::channels::Channels;
 use crate::tensor::flat;
 
-/// The order of the norm that ranks channels, as in
+/// The norm that ranks channels, as in
 /// [`torch.linalg.vector_norm`](https://pytorch.org/docs/stable/generated/torch.linalg.vector_norm.html).
 ///
 /// ```
@@ -21,13 +21,15 @@ use crate::tensor::flat;
 /// assert_eq!(Norm::from(f64::NEG_INFINITY), Norm::L(f64::NEG_INFINITY));
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub enum Norm {
-    /// `(sum |x|^n)^(1/n)`; the largest and the smallest magnitude for n = ±infinity, the number of nonzeros for n = 0.
+    /// The norm of order n, `(sum |x|^n)^(1/n)`. For n = ±infinity it is the largest or smallest magnitude, for n = 0 the number
+    /// of nonzero entries.
     L(f64),
-    /// The same as `L(2.0)` in every shape.
+    /// The Frobenius norm, which equals `L(2.0)` for every shape.
     Frobenius,
-    /// The sum of the singular values, where every channel is a matrix: 3-dimensional tensors of `f32` and `f64`. Needs
-    /// the cargo feature `nuclear`.
+    /// The nuclear norm: the sum of the singular values of a channel, which must be a matrix. It applies to 3-dimensional
+    /// tensors of `f32` or `f64`, and needs the cargo feature `nuclear`.
     Nuclear,
 }
 
@@ -54,10 +56,10 @@ impl From<i32> for Norm {
     }
 }
 
-/// The norm of every channel of a tensor along `dim`, as [`LnStructured`](crate::LnStructured) ranks them.
+/// Returns the norm of every channel of a tensor along `dim`, as [`LnStructured`](crate::LnStructured) ranks them.
 ///
-/// Sums run in `f32` for the half precisions, in the element type otherwise, in PyTorch's order of operations; the result
-/// is rounded to the element type. Channels without entries have norm 0.
+/// Half-precision tensors are summed in `f32`, others in their element type, in PyTorch's order of operations. The result is
+/// rounded to the element type. Channels without entries have norm 0.
 ///
 /// ```
 /// use ndarray::arr2;
@@ -69,10 +71,13 @@ impl From<i32> for Norm {
 ///
 /// # Errors
 ///
-/// [`PruneError::TooFewDimensions`] and [`PruneError::AxisOutOfRange`] where there are no such channels,
-/// [`PruneError::TooManyChannels`] where they are many and empty, [`PruneError::InvalidNorm`] for n = NaN,
-/// [`PruneError::EmptyChannels`] for n = ±infinity or n < 0 of channels without entries, [`PruneError::NuclearNorm`] and
-/// [`PruneError::FeatureDisabled`] as at [`Norm::Nuclear`].
+/// - [`PruneError::InvalidNorm`] if n is NaN.
+/// - [`PruneError::TooFewDimensions`] if the tensor has fewer than two dimensions; [`PruneError::AxisOutOfRange`] if it has no
+///   axis `dim`.
+/// - [`PruneError::TooManyChannels`] if it has more than 2^20 channels without entries.
+/// - [`PruneError::EmptyChannels`] if its channels have no entries and n is negative or ±infinity.
+/// - [`PruneError::NuclearNorm`] if the norm is [`Norm::Nuclear`] and the tensor is not a 3-dimensional one of `f32` or `f64`;
+///   [`PruneError::FeatureDisabled`] if it is and the feature `nuclear` is off.
 pub fn channel_norms<A: Element>(
     tensor: ArrayViewD<'_, A>,
     norm: impl Into<Norm>,
@@ -87,7 +92,7 @@ pub fn channel_norms<A: Element>(
 }
 
 impl Norm {
-    /// Rejects n = NaN.
+    /// Rejects an order that is NaN.
     pub(crate) fn validated(self) -> Result<Self, PruneError> {
         match self {
             Self::L(found) if found.is_nan() => Err(PruneError::InvalidNorm { found }),
@@ -95,7 +100,7 @@ impl Norm {
         }
     }
 
-    /// Rejects channels for which the norm is not defined; of the element type come the name and the size.
+    /// Rejects channels for which the norm is undefined. `dtype` is the name and the size of the element type.
     pub(crate) fn check(
         self,
         dtype: (&'static str, usize),
@@ -104,7 +109,7 @@ impl Norm {
     ) -> Result<(), PruneError> {
         match self {
             Self::Nuclear if cfg!(not(feature = "nuclear")) => {
-                Err(PruneError::FeatureDisabled { needed_by: "n", feature: "nuclear" })
+                Err(PruneError::FeatureDisabled { needed_by: "the nuclear norm", feature: "nuclear" })
             }
             Self::Nuclear if shape.len() != 3 || dtype.1 < size_of::<f32>() => {
                 Err(PruneError::NuclearNorm { dtype: dtype.0, shape: shape.to_vec() })
@@ -117,15 +122,15 @@ impl Norm {
     }
 }
 
-/// The norms of the `living` channels of a tensor in standard layout. The norm was [checked](Norm::check).
+/// Returns the norms of the `remaining` channels of a tensor in standard layout. The norm has been [checked](Norm::check).
 pub(crate) fn norms<A: Element>(
     tensor: ArrayViewD<'_, A>,
     channels: &Channels,
-    living: &[usize],
+    remaining: &[usize],
     norm: Norm,
 ) -> Vec<A> {
     let n = match norm {
-        Norm::Nuclear => return nuclear(tensor, channels, living),
+        Norm::Nuclear => return nuclear(tensor, channels, remaining),
         Norm::Frobenius => 2.0,
         Norm::L(n) => n,
     };
@@ -152,17 +157,18 @@ pub(crate) fn norms<A: Element>(
         let sums = reduction.fold(zero, |sum, x| sum + x.powf(power));
         sums.into_iter().map(|sum| sum.powf(root)).collect()
     };
-    living.iter().map(|&channel| A::narrow(norms[channel])).collect()
+    remaining.iter().map(|&channel| A::narrow(norms[channel])).collect()
 }
 
+/// Converts the order of a norm to the accumulator.
 fn cast<A: Element>(n: f64) -> A::Accumulator {
-    // Every f64 has a nearest f32 or f64: the cast of floats cannot fail.
+    // Every f64 has a nearest f32 or f64, so the cast cannot fail.
     num_traits::cast(n).unwrap_or_else(A::Accumulator::nan)
 }
 
-/// The sums of the singular values of channels that are matrices.
+/// Returns the sums of the singular values of channels that are matrices.
 #[cfg(feature = "nuclear")]
-fn nuclear<A: Element>(tensor: ArrayViewD<'_, A>, channels: &Channels, living: &[usize]) -> Vec<A> {
+fn nuclear<A: Element>(tensor: ArrayViewD<'_, A>, channels: &Channels, remaining: &[usize]) -> Vec<A> {
     let sum_of_singular_values = |&channel: &usize| {
         let matrix = tensor.index_axis(ndarray::Axis(channels.axis), channel);
         let (rows, columns) = (matrix.shape()[0], matrix.shape()[1]);
@@ -170,18 +176,18 @@ fn nuclear<A: Element>(tensor: ArrayViewD<'_, A>, channels: &Channels, living: &
         if values.is_empty() {
             return A::zero();
         }
-        // The decomposition is an iteration, which need not end where an entry is not finite.
+        // The decomposition iterates, and may not terminate if an entry is not finite.
         if values.iter().any(|x| !x.is_finite()) {
             return A::nan();
         }
         let sum: f64 = nalgebra::DMatrix::from_row_slice(rows, columns, &values).singular_values().iter().sum();
         A::from(sum).unwrap_or_else(A::nan)
     };
-    living.iter().map(sum_of_singular_values).collect()
+    remaining.iter().map(sum_of_singular_values).collect()
 }
 
 #[cfg(not(feature = "nuclear"))]
-fn nuclear<A: Element>(_: ArrayViewD<'_, A>, _: &Channels, living: &[usize]) -> Vec<A> {
-    // Never reached: Norm::check has rejected the norm.
-    vec![A::nan(); living.len()]
+fn nuclear<A: Element>(_: ArrayViewD<'_, A>, _: &Channels, remaining: &[usize]) -> Vec<A> {
+    // Never called: `Norm::check` has rejected the norm.
+    vec![A::nan(); remaining.len()]
 }

@@ -1,8 +1,8 @@
-//! One walk over all channels of a tensor, in PyTorch's order of operations.
+//! Reductions of all channels of a tensor in one walk, in PyTorch's order of operations.
 //!
-//! That order is one operation after the other over a channel's entries, as they lie in memory. Each waits for the one
-//! before it, so the speed comes from elsewhere: several channels are walked side by side. Only the squares of a contiguous
-//! channel are summed in lanes, for most types ([`ElementInternals::SQUARES`](crate::element::ElementInternals::SQUARES)).
+//! PyTorch takes the entries of a channel one after the other, as they lie in memory. Each operation waits for the one before
+//! it, so several channels are walked side by side for speed. Only the squares of a contiguous channel are summed in lanes, for
+//! most types ([`ElementInternals::SQUARES`](crate::element::ElementInternals::SQUARES)).
 
 use num_traits::{Float, Zero};
 
@@ -10,22 +10,23 @@ use crate::element::{Element, SquareSum};
 use crate::tensor::channels::Channels;
 use crate::tensor::parallel;
 
-/// Channels that lie next to each other in memory, walked side by side.
+/// The number of neighbouring channels that are walked side by side.
 const ABREAST: usize = 8;
-/// At most so many columns are walked together. Their accumulators fit in the first-level cache; the more columns there are,
-/// the less often the pages that the rows of a wide matrix lie in change.
+/// The largest number of columns that are walked together. Their accumulators fit in the first-level cache. With more columns,
+/// the walk changes less often between the pages of a wide matrix.
 const COLUMNS: usize = 2048;
-/// Entries below which it does not pay to split the work further.
-const JOB: usize = 1 << 16;
+/// The smallest number of entries for a job. Smaller jobs would not repay their hand-over.
+const MIN_JOB: usize = 1 << 16;
 
+/// The channels of a tensor, to be reduced to one number each.
 pub(crate) struct ChannelReduction<'a, A> {
-    /// In row-major order.
+    /// The entries in row-major order.
     pub tensor: &'a [A],
     pub channels: &'a Channels,
 }
 
 impl<A: Element> ChannelReduction<'_, A> {
-    /// Folds the magnitudes of each channel, one after the other, into an accumulator.
+    /// Folds the magnitudes of each channel into an accumulator, one after the other.
     pub fn fold(
         &self,
         start: A::Accumulator,
@@ -35,11 +36,11 @@ impl<A: Element> ChannelReduction<'_, A> {
         if tensor.is_empty() {
             return vec![start; len];
         }
-        // A job is some neighbouring channels: whole columns, if channels are columns, else as many as make enough work.
+        // A job consists of neighbouring channels: a number of columns, or as many other channels as make enough work.
         let group = if inner == 1 {
             (len / 8).clamp(64, COLUMNS)
         } else {
-            (JOB * len / tensor.len()).max(1).next_multiple_of(ABREAST)
+            (MIN_JOB * len / tensor.len()).max(1).next_multiple_of(ABREAST)
         };
         let groups: Vec<_> = (0..len).step_by(group).map(|first| first..(first + group).min(len)).collect();
         let sums = parallel::map(&groups, tensor.len(), |group| {
@@ -59,20 +60,20 @@ impl<A: Element> ChannelReduction<'_, A> {
         sums.concat()
     }
 
-    /// The sums of squares of [contiguous](Channels::are_contiguous) channels.
+    /// Returns the sums of squares of [contiguous](Channels::are_contiguous) channels.
     pub fn square_sums(&self, blocks: SquareSum) -> Vec<A::Accumulator> {
         let &Self { tensor, channels } = self;
         if tensor.is_empty() {
             return vec![A::Accumulator::zero(); channels.len];
         }
         let size = channels.size();
-        let groups: Vec<_> = tensor.chunks(size * (JOB / size).max(1)).collect();
+        let groups: Vec<_> = tensor.chunks(size * (MIN_JOB / size).max(1)).collect();
         let sums = |group: &&[A]| group.chunks(size).map(|channel| square_sum(channel, blocks)).collect::<Vec<_>>();
         parallel::map(&groups, tensor.len(), sums).concat()
     }
 }
 
-/// Folds runs of `inner` entries each into as many accumulators, in step.
+/// Folds runs of `inner` entries into one accumulator per run, in step.
 fn abreast<A: Element>(
     sums: &mut [A::Accumulator],
     runs: &[A],
@@ -93,6 +94,7 @@ fn abreast<A: Element>(
     }
 }
 
+/// Returns the sum of squares of a contiguous channel.
 fn square_sum<A: Element>(run: &[A], blocks: SquareSum) -> A::Accumulator {
     match blocks.lanes {
         4 => in_lanes::<A, 4>(run, blocks.block),
@@ -100,8 +102,10 @@ fn square_sum<A: Element>(run: &[A], blocks: SquareSum) -> A::Accumulator {
     }
 }
 
-/// Lane j takes entries j, j + lanes, ... of the full blocks, and the lanes are added from the left. Of the rest, groups of
-/// four are added with two roundings each, and the last ones with a fused multiplication and addition.
+/// Sums squares in lanes: lane j takes entries j, j + lanes, ... of the full blocks, and the lanes are added from the left.
+///
+/// The rest follows in order: groups of four with two roundings per entry, then the last entries with a fused multiplication
+/// and addition.
 fn in_lanes<A: Element, const LANES: usize>(run: &[A], block: usize) -> A::Accumulator {
     let (head, tail) = run.split_at(run.len() - run.len() % block);
     let mut lanes = [A::Accumulator::zero(); LANES];

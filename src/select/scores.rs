@@ -1,4 +1,4 @@
-//! Where a selection gets its scores from: memory, a keystream, or a file that may fail to be read.
+//! The scores of a selection: in memory, in a keystream, or in a file that may fail to be read.
 
 use std::convert::Infallible;
 
@@ -8,13 +8,13 @@ use crate::tensor::parallel;
 
 /// Scores in pieces, which are looked at one by one or all at once.
 ///
-/// A piece is some neighbouring entries of one tensor, as many as it takes to make it worthwhile to fetch them. All pieces
-/// but the last of a tensor are of a multiple of [`CHUNK`] entries, and none is empty.
+/// A piece consists of neighbouring entries of one tensor, enough to make fetching them worthwhile. The length of a piece is a
+/// multiple of [`CHUNK`], except for the last piece of each tensor. No piece is empty.
 pub(crate) trait Scores: Sync {
     type Score: Ranked;
     type Error: Send;
 
-    /// How many neighbours one look of a sample takes in: more than one where a look is expensive.
+    /// The number of neighbours that one look of a sample takes in; more than one if a look is expensive.
     const RUN: usize;
 
     /// The number of entries of all pieces.
@@ -26,27 +26,27 @@ pub(crate) trait Scores: Sync {
     /// The number of entries of a piece.
     fn len(&self, piece: usize) -> usize;
 
-    /// The first entry of a piece.
+    /// Returns the first entry of a piece.
     fn start(&self, piece: usize) -> Position;
 
-    /// Looks at a piece.
+    /// Calls `look` with a piece and returns its result.
     fn with<R>(&self, piece: usize, look: impl FnOnce(&Chunk<'_, Self::Score>) -> R) -> Result<R, Self::Error>;
 
-    /// Appends the keys of up to [`RUN`](Self::RUN) entries of a piece, from an entry on.
+    /// Appends the keys of up to [`RUN`](Self::RUN) entries of a piece, starting with `entry`.
     fn peek(&self, piece: usize, entry: usize, keys: &mut Vec<<Self::Score as Ranked>::Key>)
     -> Result<(), Self::Error>;
 
-    /// How many keys may be held in memory.
+    /// The number of keys that may be held in memory.
     fn room(&self) -> usize {
         self.entries() / 64 + 4 * CHUNK
     }
 
-    /// Looks at all pieces; what was seen comes in their order.
+    /// Calls `look` with every piece and returns the results in the order of the pieces.
     fn map<R: Send>(&self, look: impl Fn(&Chunk<'_, Self::Score>) -> R + Send + Sync) -> Result<Vec<R>, Self::Error> {
         parallel::try_map(self.pieces(), self.entries(), |piece| self.with(piece, &look))
     }
 
-    /// Adds what is seen in all pieces, in no particular order.
+    /// Adds all pieces to accumulators in no particular order, and merges these.
     fn fold<R: Send>(
         &self,
         zero: impl Fn() -> R + Send + Sync,
@@ -58,7 +58,7 @@ pub(crate) trait Scores: Sync {
     }
 }
 
-/// Scores in memory: a piece is a chunk.
+/// Scores in memory. Each piece is a chunk.
 impl<A: Ranked> Scores for [Chunk<'_, A>] {
     type Score = A;
     type Error = Infallible;
@@ -96,7 +96,7 @@ impl<A: Ranked> Scores for [Chunk<'_, A>] {
     }
 }
 
-/// What came of something that cannot fail.
+/// Returns the value of a result that cannot be an error.
 pub(crate) fn infallible<T>(result: Result<T, Infallible>) -> T {
     match result {
         Ok(value) => value,

@@ -1,20 +1,21 @@
-//! What only the inside can set up or see: inputs that defeat the sample, the radix search by itself, and how much is looked
-//! at on the way, which no result tells.
+//! Tests that need the inside: inputs that defeat the sample, the radix search alone, and the number of looks at the data,
+//! which no result shows.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::key::Ranked;
+use crate::select::radix::radix;
+use crate::select::sample::{DEVIATIONS, bracket, deviation_of_runs, sample_offsets, stride};
+use crate::select::scan::{BLOCK, Scan};
 use crate::select::scores::{Scores, infallible};
-use crate::select::{
-    BLOCK, DEVIATIONS, FEW, Scan, Threshold, bracket, deviation_of_runs, lowest, lowest_of, places, radix, stride,
-};
+use crate::select::{SORT_LIMIT, Threshold, lowest, lowest_of};
 use crate::tensor::chunk::{CHUNK, Chunk, Position, Segment, chunks};
 
 /// Big where the sample looks, small elsewhere; or the other way round.
 fn adversary(len: usize, seen: f32, unseen: f32) -> Vec<f32> {
     let mut data: Vec<f32> = (0..len).map(|i| unseen + (i * 7919 % 1009) as f32 / 2048.0).collect();
-    for place in places(len, stride(len, 1)) {
-        data[place] = seen + (place % 13) as f32 / 64.0;
+    for offset in sample_offsets(len, stride(len, 1)) {
+        data[offset] = seen + (offset % 13) as f32 / 64.0;
     }
     data
 }
@@ -22,21 +23,23 @@ fn adversary(len: usize, seen: f32, unseen: f32) -> Vec<f32> {
 fn assert_exact(data: &[f32], k: usize) {
     let mut keys: Vec<_> = data.iter().map(|x| x.key()).collect();
     keys.sort_unstable();
-    let cut = lowest(&[Segment { scores: data, remaining: None }], k);
-    assert_eq!(cut.key, keys[k - 1], "key {k} of {}", data.len());
-    let pruned =
-        data.iter().enumerate().filter(|&(i, x)| x.key() < cut.key || (x.key() == cut.key && i < cut.end.offset));
+    let threshold = lowest(&[Segment { scores: data, remaining: None }], k);
+    assert_eq!(threshold.key, keys[k - 1], "key {k} of {}", data.len());
+    let pruned = data
+        .iter()
+        .enumerate()
+        .filter(|&(i, x)| x.key() < threshold.key || (x.key() == threshold.key && i < threshold.end.offset));
     assert_eq!(
         pruned.count(),
-        if cut.end.segment == 0 || keys.get(k).is_none_or(|&next| next > cut.key) { k } else { usize::MAX }
+        if threshold.end.segment == 0 || keys.get(k).is_none_or(|&next| next > threshold.key) { k } else { usize::MAX }
     );
-    assert_eq!(cut.tie, keys.get(k) == Some(&cut.key));
+    assert_eq!(threshold.tie, keys.get(k) == Some(&threshold.key));
 }
 
 #[test]
 fn a_sample_that_sees_nothing_typical_is_recovered_from() {
     for (seen, unseen) in [(1000.0, 1.0), (1.0, 1000.0)] {
-        for len in [FEW + 1, 5 * CHUNK + 3, 1 << 18] {
+        for len in [SORT_LIMIT + 1, 5 * CHUNK + 3, 1 << 18] {
             let data = adversary(len, seen, unseen);
             for k in [1, len / 100, len / 2, len - len / 100, len] {
                 assert_exact(&data, k);
@@ -50,8 +53,8 @@ fn a_bracket_that_holds_nearly_all_is_recovered_from() {
     // The sample sees the extremes only, everything else lies between.
     let len = 1 << 18;
     let mut data = adversary(len, 0.0, 5.0);
-    for (i, place) in places(len, stride(len, 1)).enumerate() {
-        data[place] = if i % 2 == 0 { 0.0 } else { 9.0 };
+    for (i, offset) in sample_offsets(len, stride(len, 1)).enumerate() {
+        data[offset] = if i % 2 == 0 { 0.0 } else { 9.0 };
     }
     let whole = [Segment { scores: &data[..], remaining: None }];
     let (lo, hi) = infallible(bracket(&chunks(&whole)[..], len, len / 2));
@@ -134,16 +137,16 @@ impl Scores for Slow<'_> {
 }
 
 #[test]
-fn a_slow_source_gives_the_same_cut() {
+fn slow_scores_give_the_same_threshold() {
     let len = 20 * CHUNK + 77;
     let typical: Vec<f32> = (0..len).map(|i| (i * 7919 % 100_003) as f32 / 64.0).collect();
     // Sorted, so that runs of neighbours are as alike as can be.
     let sorted: Vec<f32> = (0..len).map(|i| (i / 3) as f32).collect();
     // What the runs see is not what there is.
     let mut unseen: Vec<f32> = (0..len).map(|i| 2.0 + (i * 7919 % 1009) as f32 / 2048.0).collect();
-    for place in places(len, stride(len, Slow::RUN)) {
-        let end = (place + Slow::RUN).min(len);
-        unseen[place..end].iter_mut().enumerate().for_each(|(i, x)| *x = 900.0 + i as f32);
+    for offset in sample_offsets(len, stride(len, Slow::RUN)) {
+        let end = (offset + Slow::RUN).min(len);
+        unseen[offset..end].iter_mut().enumerate().for_each(|(i, x)| *x = 900.0 + i as f32);
     }
     let constant = vec![5.0; len];
     for data in [&typical, &sorted, &unseen, &constant] {
@@ -161,8 +164,8 @@ fn what_cannot_be_read_is_an_error() {
     let data: Vec<f32> = (0..10 * PIECE).map(|i| (i * 7919 % 100_003) as f32).collect();
     for broken in [0, 3, 9] {
         // Of several pieces that are broken, the first is told of, on any number of threads.
-        let source = Slow { broken: Some(broken), ..Slow::new(&data, data.len()) };
-        assert_eq!(lowest_of(&source, data.len() / 2), Err(broken));
+        let scores = Slow { broken: Some(broken), ..Slow::new(&data, data.len()) };
+        assert_eq!(lowest_of(&scores, data.len() / 2), Err(broken));
     }
     let few = Slow { broken: Some(0), ..Slow::new(&data[..100], 0) };
     assert_eq!(lowest_of(&few, 50), Err(0));
@@ -171,9 +174,9 @@ fn what_cannot_be_read_is_an_error() {
 
 /// How often each piece is looked at, on the average, until the k-th lowest is found; and what is found.
 fn looks(data: &[f32], room: usize, k: usize) -> (f64, Threshold<u32>) {
-    let source = Slow::new(data, room);
-    let cut = lowest_of(&source, k).expect("nothing is broken");
-    (source.looks.load(Ordering::Relaxed) as f64 / source.pieces() as f64, cut)
+    let scores = Slow::new(data, room);
+    let threshold = lowest_of(&scores, k).expect("nothing is broken");
+    (scores.looks.load(Ordering::Relaxed) as f64 / scores.pieces() as f64, threshold)
 }
 
 const PRIME: usize = 999_983;
@@ -215,8 +218,8 @@ fn a_tie_takes_one_more_look_at_one_piece() {
     let most = |high: f32, low: f32| shuffled().iter().map(|&x| if x < 600_000.0 { low } else { high }).collect();
     let (upper, lower): (Vec<f32>, Vec<f32>) = (most(5.0, 1.0), most(1.0, 5.0));
     for (data, k) in [(&constant, PRIME / 3), (&pairs, PRIME / 2), (&upper, 400_000), (&lower, 450_000)] {
-        let (looks, cut) = looks(data, PRIME, k);
-        assert!(cut.tie);
+        let (looks, threshold) = looks(data, PRIME, k);
+        assert!(threshold.tie);
         assert_eq!(looks, 1.0 + 1.0 / data.len().div_ceil(PIECE) as f64);
     }
 }
@@ -225,9 +228,9 @@ fn a_tie_takes_one_more_look_at_one_piece() {
 fn a_bracket_of_most_entries_is_not_searched_like_a_new_source() {
     // Every look of the sample sees the extremes only. Collecting the rest, again and again, would not be linear.
     let mut data: Vec<f32> = shuffled().into_iter().map(|x| x + 10.0).collect();
-    for (i, place) in places(PRIME, stride(PRIME, Slow::RUN)).enumerate() {
-        let end = (place + Slow::RUN).min(PRIME);
-        data[place..end].fill(if i % 2 == 0 { 0.0 } else { 2e6 });
+    for (i, offset) in sample_offsets(PRIME, stride(PRIME, Slow::RUN)).enumerate() {
+        let end = (offset + Slow::RUN).min(PRIME);
+        data[offset..end].fill(if i % 2 == 0 { 0.0 } else { 2e6 });
     }
     assert!(looks(&data, PRIME, PRIME / 2).0 >= 2.0);
 }
@@ -237,7 +240,7 @@ fn strides_of_samples() {
     for (entries, run, expected) in [
         (1_000_001, 1, 50),
         (8_000_001, 1, 100),
-        (FEW + 1, 1, 6),
+        (SORT_LIMIT + 1, 1, 6),
         // Runs are sampled of a 32nd of the entries, and of less when that is too much.
         (1 << 20, 64, 32 * 64),
         (1 << 22, 64, 32 * 64),
@@ -261,14 +264,14 @@ fn a_64th_of_the_keys_may_be_held_and_those_of_four_chunks() {
 }
 
 #[test]
-fn the_places_of_a_sample_are_spread() {
+fn the_offsets_of_a_sample_are_spread() {
     let (stride, strata) = (100, 10_000);
-    let places: Vec<usize> = places(stride * strata + stride - 1, stride).collect();
-    assert_eq!(places.len(), strata);
+    let offsets: Vec<usize> = sample_offsets(stride * strata + stride - 1, stride).collect();
+    assert_eq!(offsets.len(), strata);
     let mut tenths = [0; 10];
-    for (stratum, place) in places.iter().enumerate() {
-        assert_eq!(place / stride, stratum);
-        tenths[place % stride / 10] += 1;
+    for (stratum, offset) in offsets.iter().enumerate() {
+        assert_eq!(offset / stride, stratum);
+        tenths[offset % stride / 10] += 1;
     }
     assert!(tenths.iter().all(|tenth| (900..1100).contains(tenth)), "{tenths:?}");
 }
@@ -280,16 +283,16 @@ fn brackets_are_as_wide_as_they_must_be() {
     let whole = [Segment { scores: &data[..], remaining: None }];
     let n = PRIME as f64;
     let size = (PRIME / stride(PRIME, 1)) as f64;
-    for share in [0.01, 0.1, 0.5, 0.9, 0.99] {
-        let k = (share * n) as usize;
+    for fraction in [0.01, 0.1, 0.5, 0.9, 0.99] {
+        let k = (fraction * n) as usize;
         let (lo, hi) = infallible(bracket(&chunks(&whole)[..], PRIME, k));
         let (lo, hi) = (f64::from(f32::from_bits(lo)), f64::from(f32::from_bits(hi)));
         // In entries of the sample, of which each stands for n / size of the data.
-        let deviation = (size * share * (1.0 - share)).sqrt();
+        let deviation = (size * fraction * (1.0 - fraction)).sqrt();
         for (found, expected) in [(lo, -1.0), (hi, 1.0)] {
             let found = (found - k as f64) * size / n;
             let expected = expected * DEVIATIONS * (deviation + 1.0);
-            assert!((found - expected).abs() < 1.5 * deviation, "{share}: {found} and not {expected}");
+            assert!((found - expected).abs() < 1.5 * deviation, "{fraction}: {found} and not {expected}");
         }
     }
     // Near the ends the bracket is open.
@@ -301,8 +304,8 @@ fn brackets_are_as_wide_as_they_must_be() {
 
 #[test]
 fn runs_that_differ_have_a_larger_deviation() {
-    // Of the half below the quantile, each run has its share: as many as expected, all of them, none.
-    for (runs, share, squares) in [
+    // Each run holds as many of the entries below the quantile as expected, or all of them, or none.
+    for (runs, fraction, squares) in [
         (&[&[0_u32, 3][..], &[1, 2]][..], 0.5, 0.0),
         (&[&[0, 1], &[2, 3]], 0.5, 1.0 + 1.0),
         (&[&[0, 1], &[2, 3]], 0.25, 0.25 + 0.25),
@@ -314,7 +317,7 @@ fn runs_that_differ_have_a_larger_deviation() {
             ends.push(start + run.len());
             start + run.len()
         });
-        let found = deviation_of_runs(&runs.concat(), &ends, share);
+        let found = deviation_of_runs(&runs.concat(), &ends, fraction);
         assert!((found - f64::sqrt(squares)).abs() < 1e-12, "{runs:?}: {found}");
     }
     assert_eq!(deviation_of_runs(&[1_u32, 2], &[], 0.5), 0.0);

@@ -1,18 +1,19 @@
-//! Which of several equal scores goes first.
+//! The choice among equal scores.
 
 use std::fmt;
 
-/// Which of several equal scores is pruned first, where a cut falls between them.
+/// The choice among equal scores, if the threshold falls between them.
 ///
-/// It matters more than it seems: half-precision tensors of some size nearly always have equal magnitudes at the cut.
+/// Half-precision tensors of some size nearly always have equal magnitudes at the threshold, so the choice matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
 pub enum TieBreak {
-    /// The one with the lowest row-major index, on every platform: a promise of this crate.
+    /// The lowest row-major index is pruned first, on every platform.
     #[default]
     LowestIndex,
-    /// The one that PyTorch takes, which depends on all scores and has no simple rule (x86-64 Linux, PyTorch 2.15).
+    /// PyTorch's choice, which depends on all scores and has no simple rule (x86-64 Linux, PyTorch 2.15).
     ///
-    /// It costs a pass over a copy of the scores, but only when a tie straddles the cut.
+    /// It costs a pass over a copy of the scores, but only if a tie straddles the threshold.
     PyTorch,
 }
 

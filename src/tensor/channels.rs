@@ -3,10 +3,10 @@
 use crate::error::PruneError;
 use crate::tensor::groups::axis;
 
-/// How many channels without entries are looked at, each of which takes some bytes.
-const MOST_EMPTY: usize = 1 << 20;
+/// The largest number of channels without entries. Each takes some bytes, though the tensor takes none.
+const MAX_EMPTY: usize = 1 << 20;
 
-/// A row-major tensor as `outer` x `len` x `inner`, where `len` is the size of the axis that is pruned.
+/// A row-major tensor as `outer` x `len` x `inner`, with `len` channels along one axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Channels {
     /// The product of the sizes before the axis.
@@ -20,7 +20,12 @@ pub struct Channels {
 }
 
 impl Channels {
-    /// The channels of a tensor of this shape along `dim`, which counts from the end when negative.
+    /// Returns the channels along `dim` of a tensor of this shape. A negative `dim` counts from the last axis.
+    ///
+    /// # Errors
+    ///
+    /// `TooFewDimensions` for fewer than two axes, `AxisOutOfRange` if there is no axis `dim`, `TooManyChannels` for a tensor
+    /// without entries that has more than [`MAX_EMPTY`] channels.
     pub fn of(shape: &[usize], dim: isize) -> Result<Self, PruneError> {
         let ndim = shape.len();
         if ndim < 2 {
@@ -30,24 +35,24 @@ impl Channels {
         let product = |sizes: &[usize]| sizes.iter().product();
         let channels =
             Self { outer: product(&shape[..axis]), len: shape[axis], inner: product(&shape[axis + 1..]), axis };
-        if channels.size() == 0 && channels.len > MOST_EMPTY {
-            return Err(PruneError::TooManyChannels { limit: MOST_EMPTY, shape: shape.to_vec() });
+        if channels.size() == 0 && channels.len > MAX_EMPTY {
+            return Err(PruneError::TooManyChannels { limit: MAX_EMPTY, shape: shape.to_vec() });
         }
         Ok(channels)
     }
 
-    /// The number of entries of one channel.
+    /// Returns the number of entries of one channel.
     pub fn size(&self) -> usize {
         self.outer * self.inner
     }
 
-    /// Whether the entries of each channel lie next to each other.
+    /// Returns whether the entries of each channel lie next to each other.
     pub fn are_contiguous(&self) -> bool {
         self.outer == 1 || self.len == 1
     }
 
-    /// The channels with an entry that is not pruned, or all of them where nothing is.
-    pub fn living(&self, remaining: Option<&[bool]>) -> Vec<usize> {
+    /// Returns the channels with a remaining entry. Without a mask, these are all channels.
+    pub fn remaining(&self, remaining: Option<&[bool]>) -> Vec<usize> {
         let Some(remaining) = remaining else { return (0..self.len).collect() };
         let mut any = vec![false; self.len];
         if self.inner == 1 {
@@ -70,7 +75,7 @@ impl Channels {
         all
     }
 
-    /// Makes the entries of pruned channels false, in the part of the mask that starts at `offset`.
+    /// Clears the entries of pruned channels in a part of the mask, which starts at `offset`.
     pub fn clear(&self, pruned: &[bool], offset: usize, mask: &mut [bool]) {
         let mut at = offset;
         let mut rest = mask;

@@ -1,35 +1,35 @@
-//! Tensors cut into chunks: the unit of work of a thread, small enough to stay in its cache between two looks at it.
+//! Chunks of tensors: the unit of work of a thread, small enough to stay in its cache between two passes.
 
 use crate::key::{Key, Ranked};
 
-/// Entries in a chunk. 16 K entries of f32 are 64 KiB: an eighth of a core's second-level cache, and 16 fresh pages.
+/// The number of entries in a chunk. 16 K entries of f32 are 64 KiB: an eighth of a core's second-level cache, and 16 fresh pages.
 pub(crate) const CHUNK: usize = 1 << 14;
 
 /// The scores of one tensor, row-major.
 #[derive(Clone, Copy, Debug)]
 pub struct Segment<'a, A> {
-    /// One score an entry.
+    /// One score per entry.
     pub scores: &'a [A],
-    /// False where an entry is pruned already and does not count; `None` means that all live.
+    /// True for every entry that remains; `None` if all do.
     pub remaining: Option<&'a [bool]>,
 }
 
-/// A place among all entries: tensors in the order given, row-major within each.
+/// The position of an entry among all tensors: in the order of the tensors, row-major within each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
-    /// Which tensor.
+    /// The index of the tensor.
     pub segment: usize,
-    /// Which entry of it.
+    /// The row-major index of the entry in its tensor.
     pub offset: usize,
 }
 
 impl Position {
-    /// Before every entry.
+    /// The position before all entries.
     pub const START: Self = Self { segment: 0, offset: 0 };
-    /// Behind every entry.
+    /// The position behind all entries.
     pub const END: Self = Self { segment: usize::MAX, offset: usize::MAX };
 
-    /// How many of the `len` entries from `self` on lie before `end`.
+    /// Returns how many of the `len` entries from `self` on lie before `end`.
     pub fn before(self, end: Self, len: usize) -> usize {
         match self.segment.cmp(&end.segment) {
             std::cmp::Ordering::Less => len,
@@ -39,15 +39,18 @@ impl Position {
     }
 }
 
-/// Neighbouring scores of one tensor: up to [`CHUNK`] in memory, more where they come from a file.
+/// Neighbouring scores of one tensor: up to [`CHUNK`] in memory, more if they come from a file.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Chunk<'a, A> {
+    /// The position of the first entry.
     pub start: Position,
+    /// One score per entry.
     pub scores: &'a [A],
+    /// True for every entry that remains; `None` if all do.
     pub remaining: Option<&'a [bool]>,
 }
 
-/// All chunks of all tensors, in order. None is empty.
+/// Cuts all tensors into chunks, in order. No chunk is empty.
 pub(crate) fn chunks<'a, A>(segments: &[Segment<'a, A>]) -> Vec<Chunk<'a, A>> {
     let count = segments.iter().map(|s| s.scores.len().div_ceil(CHUNK)).sum();
     let mut chunks = Vec::with_capacity(count);
@@ -63,7 +66,7 @@ pub(crate) fn chunks<'a, A>(segments: &[Segment<'a, A>]) -> Vec<Chunk<'a, A>> {
 }
 
 impl<'a, A> Chunk<'a, A> {
-    /// Itself, in parts of up to [`CHUNK`] entries.
+    /// Splits the chunk into parts of up to [`CHUNK`] entries.
     pub fn parts(&self) -> impl Iterator<Item = Chunk<'a, A>> {
         let Self { start, scores, remaining } = *self;
         scores.chunks(CHUNK).enumerate().map(move |(i, scores)| Chunk {
@@ -75,7 +78,7 @@ impl<'a, A> Chunk<'a, A> {
 }
 
 impl<A: Ranked> Chunk<'_, A> {
-    /// The rank of entry `i`; of a pruned one the largest.
+    /// Returns the rank of entry `i`. A pruned entry has the largest.
     pub fn key(&self, i: usize) -> A::Key {
         match self.remaining {
             Some(remaining) if !remaining[i] => A::Key::MAX,
@@ -83,27 +86,27 @@ impl<A: Ranked> Chunk<'_, A> {
         }
     }
 
-    /// All ranks in order. For a loop that need not be the fastest.
+    /// Returns all ranks in order, for loops that need not be the fastest.
     pub fn keys(&self) -> impl Iterator<Item = A::Key> {
         (0..self.scores.len()).map(|i| self.key(i))
     }
 }
 
-/// The rank of an entry of which it is known whether it lives.
+/// Returns the rank of `score` if its entry remains, otherwise the largest rank, without a branch.
 #[inline]
-pub(crate) fn living_key<A: Ranked>(score: A, remaining: bool) -> A::Key {
-    // 0 where it lives, all ones where not.
+pub(crate) fn remaining_key<A: Ranked>(score: A, remaining: bool) -> A::Key {
+    // The right operand is 0 if the entry remains, otherwise all ones.
     score.key() | A::Key::from(remaining).wrapping_sub(A::Key::ONE)
 }
 
-/// How many are true.
+/// Counts the entries that are true.
 pub(crate) fn count_true(mask: &[bool]) -> usize {
-    // Counts of so few entries fit in a byte, so that they share the vector lanes of what is counted.
+    // The count of so few entries fits in a byte, so that counts share the vector lanes of the entries.
     const SHORT: usize = 128;
     mask.chunks(SHORT).map(|part| usize::from(part.iter().map(|&remaining| u8::from(remaining)).sum::<u8>())).sum()
 }
 
-/// The sum of all that come before, for each.
+/// Returns, for each count, the sum of the counts before it.
 pub(crate) fn running_sum(counts: &[usize]) -> impl Iterator<Item = usize> {
     counts.iter().scan(0, |sum, count| Some(std::mem::replace(sum, *sum + count)))
 }
@@ -112,7 +115,7 @@ pub(crate) fn running_sum(counts: &[usize]) -> impl Iterator<Item = usize> {
 mod tests {
     use super::*;
 
-    /// Entry by entry, parts are where the whole has them.
+    /// Each part has the position, the scores and the mask of its entries in the whole.
     #[test]
     fn parts_are_in_place() {
         let scores: Vec<u32> = (0..2 * CHUNK as u32 + 5).collect();

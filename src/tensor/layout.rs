@@ -2,17 +2,17 @@
 
 use ndarray::{ArrayBase, ArrayD, Data, DataMut, Dimension, IxDyn};
 
-/// The elements of an array in row-major order.
+/// Returns the entries of an array in row-major order.
 pub(crate) fn flat<T, S: Data<Elem = T>>(array: &ArrayBase<S, IxDyn>) -> &[T] {
     array.as_slice().expect(STANDARD)
 }
 
-/// The elements of an array in row-major order, mutably.
+/// Returns the entries of an array in row-major order, mutably.
 pub(crate) fn flat_mut<T, S: DataMut<Elem = T>>(array: &mut ArrayBase<S, IxDyn>) -> &mut [T] {
     array.as_slice_mut().expect(STANDARD)
 }
 
-/// Parameters, masks and scores are brought into standard layout where they enter the crate.
+/// The reason why [`flat`] cannot fail: parameters, masks and scores are converted where they enter the crate.
 pub(crate) const STANDARD: &str = "arrays inside the crate are in standard layout";
 
 /// An array of memory that is not touched yet: its pages come in where it is first written to, on any thread.

@@ -1,31 +1,31 @@
-//! On all cores when it pays and the feature `rayon` is on, else in a plain loop. The results are the same.
+//! Loops that run on all cores, if they are long enough and the feature `rayon` is on. The results are the same without.
 
-/// From how many entries on other threads are woken: below, waking them takes longer than the work.
+/// The smallest number of entries for which other threads are woken. For fewer, waking them takes longer than the work.
 #[cfg(feature = "rayon")]
-const FROM: usize = 1 << 17;
+const MIN_PARALLEL: usize = 1 << 17;
 
-/// Whether other threads should help with so many entries. A pool of one thread would only add the handing over.
+/// Returns whether other threads should help with `entries`. A pool of one thread would only add a hand-over.
 #[cfg(feature = "rayon")]
-fn pays(entries: usize) -> bool {
-    entries >= FROM && rayon::current_num_threads() > 1
+fn is_worthwhile(entries: usize) -> bool {
+    entries >= MIN_PARALLEL && rayon::current_num_threads() > 1
 }
 
-/// Drops something that holds about so many bytes without waiting for it.
+/// Drops a value of about `bytes` bytes on another thread, if it is large.
 ///
-/// Giving the pages of a large array back to the operating system takes a seventh of the time that cloning it takes, and
-/// `remove` has nothing else to do.
+/// Returning the pages of a large array to the operating system takes a seventh of the time of cloning it, and `remove` has
+/// nothing else to do.
 pub(crate) fn drop_in_background<T: Send + 'static>(value: T, bytes: usize) {
     const LARGE: usize = 1 << 22;
     if bytes >= LARGE {
-        // Where no thread can be started, the closure is dropped here and now, and the value with it.
+        // If no thread can be started, the closure is dropped here, and the value with it.
         let _ = std::thread::Builder::new().spawn(move || drop(value));
     }
 }
 
-/// Calls `f` on every item, in no particular order. `entries` is the size of the work.
+/// Calls `f` with every item, in no particular order. `entries` is the size of the work.
 pub(crate) fn for_each<T: Send>(items: Vec<T>, entries: usize, f: impl Fn(T) + Send + Sync) {
     #[cfg(feature = "rayon")]
-    if pays(entries) {
+    if is_worthwhile(entries) {
         use rayon::prelude::*;
         return items.into_par_iter().for_each(f);
     }
@@ -33,27 +33,27 @@ pub(crate) fn for_each<T: Send>(items: Vec<T>, entries: usize, f: impl Fn(T) + S
     items.into_iter().for_each(f);
 }
 
-/// Calls `f` on stretches of `size` entries of two slices and on the offset of each, in no particular order.
+/// Calls `f` with the offset and the two parts of every stretch of `size` entries of two slices, in no particular order.
 pub(crate) fn for_each_chunk<T: Send, U: Sync>(
-    left: &mut [T],
-    right: &[U],
+    first: &mut [T],
+    second: &[U],
     size: usize,
     f: impl Fn(usize, &mut [T], &[U]) + Send + Sync,
 ) {
     #[cfg(feature = "rayon")]
-    if pays(left.len()) {
+    if is_worthwhile(first.len()) {
         use rayon::prelude::*;
-        let pairs = left.par_chunks_mut(size).zip(right.par_chunks(size)).enumerate();
-        return pairs.for_each(|(i, (left, right))| f(i * size, left, right));
+        let pairs = first.par_chunks_mut(size).zip(second.par_chunks(size)).enumerate();
+        return pairs.for_each(|(i, (first, second))| f(i * size, first, second));
     }
-    let pairs = left.chunks_mut(size).zip(right.chunks(size)).enumerate();
-    pairs.for_each(|(i, (left, right))| f(i * size, left, right));
+    let pairs = first.chunks_mut(size).zip(second.chunks(size)).enumerate();
+    pairs.for_each(|(i, (first, second))| f(i * size, first, second));
 }
 
-/// The results of `f`, in the order of the items.
+/// Returns the results of `f`, in the order of the items.
 pub(crate) fn map<T: Sync, R: Send>(items: &[T], entries: usize, f: impl Fn(&T) -> R + Send + Sync) -> Vec<R> {
     #[cfg(feature = "rayon")]
-    if pays(entries) {
+    if is_worthwhile(entries) {
         use rayon::prelude::*;
         return items.par_iter().map(f).collect();
     }
@@ -70,7 +70,7 @@ pub(crate) fn fold<T: Sync, R: Send>(
     merge: impl Fn(R, R) -> R + Send + Sync,
 ) -> R {
     #[cfg(feature = "rayon")]
-    if pays(entries) {
+    if is_worthwhile(entries) {
         use rayon::prelude::*;
         return items.par_iter().fold(&zero, add).reduce(&zero, merge);
     }
@@ -78,19 +78,21 @@ pub(crate) fn fold<T: Sync, R: Send>(
     items.iter().fold(zero(), add)
 }
 
-/// The most threads that read from a file at a time: more are no faster, and each needs memory for what it reads.
+/// The largest number of threads that read from a file. More are no faster, and each needs a buffer.
 #[cfg(feature = "rayon")]
-const READERS: usize = 16;
+const MAX_READERS: usize = 16;
 
-/// Calls `f` on the numbers below `count`: on many cores, but handed out in order, so that a file is read from its beginning
-/// to its end. Of several errors the one of the lowest number is returned, and nothing is begun after an error.
+/// Calls `f` with the numbers below `count`.
+///
+/// Cores take the numbers in order, so that a file is read from its beginning to its end. After an error no call begins. Of
+/// several errors, the one of the lowest number is returned.
 pub(crate) fn try_each<E: Send>(
     count: usize,
     entries: usize,
     f: impl Fn(usize) -> Result<(), E> + Send + Sync,
 ) -> Result<(), E> {
     #[cfg(feature = "rayon")]
-    if pays(entries) && count > 1 {
+    if is_worthwhile(entries) && count > 1 {
         use std::sync::Mutex;
         use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -109,7 +111,7 @@ pub(crate) fn try_each<E: Send>(
                 }
             }
         };
-        let workers = rayon::current_num_threads().min(count).min(READERS);
+        let workers = rayon::current_num_threads().min(count).min(MAX_READERS);
         rayon::scope(|scope| (0..workers).for_each(|_| scope.spawn(|_| worker())));
         let errors = errors.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         return match errors.into_iter().min_by_key(|&(number, _)| number) {
@@ -121,7 +123,7 @@ pub(crate) fn try_each<E: Send>(
     (0..count).try_for_each(f)
 }
 
-/// The results of `f` on the numbers below `count`, in their order; see [`try_each`].
+/// Returns the results of `f` for the numbers below `count`, in order; see [`try_each`].
 pub(crate) fn try_map<R: Send, E: Send>(
     count: usize,
     entries: usize,
@@ -138,7 +140,7 @@ pub(crate) fn try_map<R: Send, E: Send>(
     Ok(results.into_iter().map(|(_, result)| result).collect())
 }
 
-/// Adds the numbers below `count` to accumulators, of which there are as many as threads; see [`try_each`].
+/// Adds the numbers below `count` to one accumulator per thread and merges these; see [`try_each`].
 pub(crate) fn try_fold<R: Send, E: Send>(
     count: usize,
     entries: usize,
@@ -157,7 +159,7 @@ pub(crate) fn try_fold<R: Send, E: Send>(
     Ok(sums.into_iter().reduce(merge).unwrap_or_else(zero))
 }
 
-/// A panic elsewhere leaves nothing half-done behind these locks.
+/// Locks a mutex, also after a panic: the code under these locks leaves nothing half-done.
 pub(crate) fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
@@ -176,11 +178,11 @@ mod tests {
 
     #[test]
     fn other_threads_help_with_much_where_there_are_any() {
-        assert!(in_a_pool(2, || pays(FROM) && !pays(FROM - 1) && !pays(0)));
-        assert!(in_a_pool(1, || !pays(FROM) && !pays(usize::MAX)));
+        assert!(in_a_pool(2, || is_worthwhile(MIN_PARALLEL) && !is_worthwhile(MIN_PARALLEL - 1) && !is_worthwhile(0)));
+        assert!(in_a_pool(1, || !is_worthwhile(MIN_PARALLEL) && !is_worthwhile(usize::MAX)));
     }
 
-    /// Whether two jobs run at the same time: one waits for the other.
+    /// Returns whether two jobs run at the same time: one waits for the other.
     fn meet(count: usize, entries: usize) -> bool {
         let (sender, receiver) = std::sync::mpsc::channel();
         let receiver = Mutex::new(receiver);
@@ -193,7 +195,7 @@ mod tests {
 
     #[test]
     fn jobs_of_much_work_run_side_by_side() {
-        assert!(meet(2, FROM));
+        assert!(meet(2, MIN_PARALLEL));
         assert!(meet(9, usize::MAX));
     }
 
@@ -204,7 +206,7 @@ mod tests {
             lock(&order).push((number, std::thread::current().id()));
             Ok(())
         };
-        assert_eq!(try_each(100, FROM - 1, run), Ok(()));
+        assert_eq!(try_each(100, MIN_PARALLEL - 1, run), Ok(()));
         let here = std::thread::current().id();
         assert!(lock(&order).iter().copied().eq((0..100).map(|number| (number, here))));
     }

@@ -14,7 +14,7 @@ use crate::{Outcome, Store, assert_says, fails, picture, store};
 fn a_fraction_outside_0_to_1() {
     for found in [-0.1, 1.0 + f64::EPSILON, 5.0, f64::INFINITY, -5e-324] {
         let expected = PruneError::InvalidFraction { found };
-        let message = format!("amount: expected a fraction from 0 to 1, found {found}");
+        let message = format!("amount {found:?} is not a fraction from 0.0 to 1.0");
         fails(|m| prune::l1_unstructured(m, "weight", found), expected.clone(), &message);
         fails(|m| prune::random_unstructured(m, "weight", found, 1), expected.clone(), &message);
         fails(|m| prune::random_structured(m, "weight", found, 0, 1), expected.clone(), &message);
@@ -36,7 +36,7 @@ fn a_fraction_that_is_nan() {
         let mut store = store();
         let error = call(&mut store).unwrap_err();
         assert!(matches!(error, PruneError::InvalidFraction { found } if found.is_nan()));
-        assert_eq!(error.to_string(), "amount: expected a fraction from 0 to 1, found NaN");
+        assert_eq!(error.to_string(), "amount NaN is not a fraction from 0.0 to 1.0");
         assert_eq!(picture(&store), before);
     }
     assert!(Amount::Fraction(f64::NAN).count(9).is_err());
@@ -45,21 +45,21 @@ fn a_fraction_that_is_nan() {
 #[test]
 fn more_than_is_left() {
     let entries = |count| PruneError::AmountTooLarge { count, available: 4, unit: "entries" };
-    let message = "amount: expected at most the 4 entries that are not pruned yet, found 5";
+    let message = "amount 5 exceeds the number of remaining entries (4)";
     fails(|m| prune::l1_unstructured(m, "weight", 5), entries(5), message);
     fails(|m| prune::random_unstructured(m, "weight", 5, 1), entries(5), message);
-    let most = format!("amount: expected at most the 4 entries that are not pruned yet, found {}", usize::MAX);
+    let most = format!("amount {} exceeds the number of remaining entries (4)", usize::MAX);
     fails(|m| prune::l1_unstructured(m, "weight", usize::MAX), entries(usize::MAX), &most);
 
     // The middle one of the three columns is pruned.
     let channels = PruneError::AmountTooLarge { count: 3, available: 2, unit: "channels" };
-    let message = "amount: expected at most the 2 channels that are not pruned yet, found 3";
+    let message = "amount 3 exceeds the number of remaining channels (2)";
     fails(|m| prune::ln_structured(m, "weight", 3, 2, 1), channels.clone(), message);
     fails(|m| prune::random_structured(m, "weight", 3, -1, 1), channels, message);
 
     // Globally, what is left of all targets counts.
     let all = PruneError::AmountTooLarge { count: 8, available: 7, unit: "entries" };
-    let message = "amount: expected at most the 7 entries that are not pruned yet, found 8";
+    let message = "amount 8 exceeds the number of remaining entries (7)";
     let global =
         |m: &mut Store| prune::global_unstructured(parameters_mut(m, &["weight", "bias"])?, L1Unstructured::new(8)?);
     fails(global, all, message);
@@ -78,7 +78,7 @@ fn an_order_of_a_norm_that_is_nan() {
     ];
     for error in refused.map(Result::unwrap_err) {
         assert!(matches!(error, PruneError::InvalidNorm { found } if found.is_nan()));
-        assert_eq!(error.to_string(), "n: expected the order of a norm, found NaN");
+        assert_eq!(error.to_string(), "norm order must be a number, not NaN");
     }
     assert_eq!(picture(&store), before);
 }
@@ -87,7 +87,7 @@ fn an_order_of_a_norm_that_is_nan() {
 fn a_norm_of_nothing() {
     for (found, shown) in [(f64::INFINITY, "inf"), (f64::NEG_INFINITY, "-inf"), (-1.0, "-1"), (-2.5, "-2.5")] {
         let expected = PruneError::EmptyChannels { found, shape: vec![3, 0] };
-        let message = format!("n: expected a norm that is defined for empty channels, found {shown} for shape [3, 0]");
+        let message = format!("norm of order {shown} is undefined for channels without entries (shape [3, 0])");
         for amount in [0, 1] {
             let mut empty = Parameter::new(Array2::<f64>::zeros((3, 0)));
             let error = empty.prune(LnStructured::new(amount, found, 0).unwrap()).unwrap_err();
@@ -101,8 +101,7 @@ fn a_norm_of_nothing() {
 #[test]
 fn channels_of_nothing_without_number() {
     let expected = PruneError::TooManyChannels { limit: 1 << 20, shape: vec![0, 1 << 60] };
-    let message =
-        "dim: expected at most 1048576 channels where they have no entries, found shape [0, 1152921504606846976]";
+    let message = "more than 1048576 channels without entries (shape [0, 1152921504606846976])";
     let mut store = Store::from_iter([("weight", Array2::<f32>::zeros((0, 1 << 60)))]);
     let before = picture(&store);
     let refused = [
@@ -134,15 +133,12 @@ fn the_nuclear_norm_of_what_is_no_matrix() {
     let dtypes = [("f16", nuclear::<f16> as fn(&[usize]) -> PruneError), ("bf16", nuclear::<bf16>)];
     for (dtype, error) in dtypes {
         let expected = PruneError::NuclearNorm { dtype, shape: vec![2, 2, 2] };
-        let message = format!(
-            "n: the nuclear norm expects a 3-dimensional tensor of f32 or f64, found {dtype} of shape [2, 2, 2]"
-        );
+        let message = format!("nuclear norm needs a 3-dimensional f32 or f64 tensor, not {dtype} of shape [2, 2, 2]");
         assert_says(error(&[2, 2, 2]), expected, &message);
     }
     for shape in [&[2, 2][..], &[2, 2, 2, 2]] {
         let expected = PruneError::NuclearNorm { dtype: "f64", shape: shape.to_vec() };
-        let message =
-            format!("n: the nuclear norm expects a 3-dimensional tensor of f32 or f64, found f64 of shape {shape:?}");
+        let message = format!("nuclear norm needs a 3-dimensional f32 or f64 tensor, not f64 of shape {shape:?}");
         assert_says(nuclear::<f64>(shape), expected, &message);
     }
 }
@@ -150,8 +146,8 @@ fn the_nuclear_norm_of_what_is_no_matrix() {
 #[cfg(not(feature = "nuclear"))]
 #[test]
 fn the_nuclear_norm_without_its_feature() {
-    let expected = PruneError::FeatureDisabled { needed_by: "n", feature: "nuclear" };
-    let message = "n: expected the cargo feature `nuclear`, which this build leaves out";
+    let expected = PruneError::FeatureDisabled { needed_by: "the nuclear norm", feature: "nuclear" };
+    let message = "the nuclear norm needs the cargo feature `nuclear`, which this build lacks";
     assert_says(nuclear::<f64>(&[2, 2, 2]), expected, message);
 }
 
@@ -168,7 +164,7 @@ fn nuclear<A: Element>(shape: &[usize]) -> PruneError {
 fn an_axis_out_of_range() {
     for found in [2, -3, isize::MAX, isize::MIN] {
         let expected = PruneError::AxisOutOfRange { found, ndim: 2 };
-        let message = format!("dim: expected an axis from -2 to 1, found {found}");
+        let message = format!("axis {found} is out of range for 2 dimensions (-2 to 1)");
         fails(|m| prune::ln_structured(m, "weight", 1, 2, found), expected.clone(), &message);
         fails(|m| prune::random_structured(m, "weight", 1, found, 1), expected.clone(), &message);
         let third_party =
@@ -180,7 +176,7 @@ fn an_axis_out_of_range() {
 #[test]
 fn structured_pruning_of_a_vector() {
     let expected = PruneError::TooFewDimensions { shape: vec![3] };
-    let message = "structured pruning: expected a tensor of at least 2 dimensions, found shape [3]";
+    let message = "structured pruning needs at least 2 dimensions, not shape [3]";
     for dim in [0, -1, 5] {
         // Also as a second call, where PyTorch does something else.
         fails(|m| prune::ln_structured(m, "bias", 1, 2, dim), expected.clone(), message);
@@ -192,7 +188,7 @@ fn structured_pruning_of_a_vector() {
         fails(|m| prune::apply(m, "bias", third_party), expected.clone(), message);
     }
     let mut scalar = Parameter::new(arr0(1.0_f32));
-    let message = "structured pruning: expected a tensor of at least 2 dimensions, found shape []";
+    let message = "structured pruning needs at least 2 dimensions, not shape []";
     let error = scalar.prune(RandomStructured::new(1, 0, 1).unwrap()).unwrap_err();
     assert_says(error, PruneError::TooFewDimensions { shape: vec![] }, message);
 }
@@ -204,7 +200,7 @@ fn an_error_draws_nothing() {
     fails(
         |m| prune::random_unstructured(m, "weight", 5, &generator),
         PruneError::AmountTooLarge { count: 5, available: 4, unit: "entries" },
-        "amount: expected at most the 4 entries that are not pruned yet, found 5",
+        "amount 5 exceeds the number of remaining entries (4)",
     );
     let mut store = store();
     assert!(prune::random_structured(&mut store, "weight", 3, 0, &generator).is_err());

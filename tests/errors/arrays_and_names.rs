@@ -18,22 +18,22 @@ fn a_wrong_shape() {
     };
     let (square, flat) = (Array2::<f32>::zeros((3, 2)), Array1::<f32>::zeros(6));
 
-    let message = "mask: expected shape [2, 3], found [3, 2]";
+    let message = "mask has shape [3, 2], but the tensor has shape [2, 3]";
     fails(
         |m| prune::custom_from_mask(m, "weight", Array2::<u8>::ones((3, 2))),
         mismatch("mask", &[2, 3], &[3, 2]),
         message,
     );
     // Nothing is broadcast.
-    let message = "mask: expected shape [3], found [1]";
+    let message = "mask has shape [1], but the tensor has shape [3]";
     fails(|m| prune::custom_from_mask(m, "bias", arr1(&[true])), mismatch("mask", &[3], &[1]), message);
 
-    let message = "importance_scores: expected shape [2, 3], found [6]";
+    let message = "importance_scores has shape [6], but the tensor has shape [2, 3]";
     let expected = mismatch("importance_scores", &[2, 3], &[6]);
     let method = || L1Unstructured::new(1);
     fails(|m| prune::apply_with_scores(m, "weight", method()?, flat.view()), expected.clone(), message);
     fails(|m| m["weight"].prune_with_scores(method()?, flat.view()), expected.clone(), message);
-    let message_of_target = "importance_scores of target 1: expected shape [2, 3], found [3, 2]";
+    let message_of_target = "importance_scores of target 1 has shape [3, 2], but the tensor has shape [2, 3]";
     let of_target = mismatch("importance_scores of target 1", &[2, 3], &[3, 2]);
     let global = |m: &mut Store| {
         let [bias, weight]: [_; 2] = parameters_mut(m, &["bias", "weight"])?.try_into().expect("two");
@@ -42,14 +42,14 @@ fn a_wrong_shape() {
     fails(global, of_target, message_of_target);
 
     let mut gradient = square.clone() - 1.0;
-    let message_of_gradient = "gradient: expected shape [2, 3], found [3, 2]";
+    let message_of_gradient = "gradient has shape [3, 2], but the tensor has shape [2, 3]";
     let of_gradient = mismatch("gradient", &[2, 3], &[3, 2]);
     fails(|m| m["weight"].mask_gradient(gradient.view_mut()), of_gradient, message_of_gradient);
     assert_eq!(gradient, square.clone() - 1.0);
     assert!(store()["bias"].mask_gradient(gradient.view_mut()).is_err(), "also of an unpruned parameter");
 
     let (tensor, ones) = (Array2::<f32>::zeros((2, 3)).into_dyn(), Mask::from_elem(IxDyn(&[3, 2]), true));
-    let message_of_mask = "default_mask: expected shape [2, 3], found [3, 2]";
+    let message_of_mask = "default_mask has shape [3, 2], but the tensor has shape [2, 3]";
     let of_mask = mismatch("default_mask", &[2, 3], &[3, 2]);
     let mut container = PruningContainer::new();
     container.push(method().unwrap());
@@ -67,7 +67,7 @@ fn a_wrong_shape() {
 fn a_mask_of_other_numbers() {
     #[track_caller]
     fn refused(mask: impl IntoMask, found: f64) {
-        let message = format!("mask: expected only 0 and 1, found {found} at [1, 0]");
+        let message = format!("mask holds {found} at [1, 0]; only 0 and 1 are allowed");
         assert_says(mask.into_mask().unwrap_err(), PruneError::MaskValue { index: vec![1, 0], found }, &message);
     }
     refused(array![[0, 1], [2_u8, 3]], 2.0);
@@ -82,14 +82,14 @@ fn a_mask_of_other_numbers() {
     assert!(matches!(arr1(&[f64::NAN]).into_mask(), Err(PruneError::MaskValue { found, .. }) if found.is_nan()));
 
     let expected = PruneError::MaskValue { index: vec![2], found: 0.25 };
-    let message = "mask: expected only 0 and 1, found 0.25 at [2]";
+    let message = "mask holds 0.25 at [2]; only 0 and 1 are allowed";
     fails(|m| prune::custom_from_mask(m, "bias", arr1(&[1.0, 0.0, 0.25])), expected, message);
 }
 
 #[test]
 fn an_unknown_name() {
     let expected = PruneError::UnknownParameter { found: "wieght".into(), known: vec!["weight".into(), "bias".into()] };
-    let message = "name: expected one of `weight`, `bias`, found `wieght`";
+    let message = "no parameter named `wieght`; the module has `weight`, `bias`";
     let calls: [fn(&mut Store) -> Outcome; 9] = [
         |m| prune::identity(m, "wieght"),
         |m| prune::l1_unstructured(m, "wieght", 0.5),
@@ -105,13 +105,13 @@ fn an_unknown_name() {
 
     let expected = PruneError::UnknownParameter { found: String::new(), known: vec![] };
     let error = prune::identity(&mut Store::new(), "").unwrap_err();
-    assert_says(error, expected, "name: expected one of no names at all, found ``");
+    assert_says(error, expected, "no parameter named ``; the module has none");
 }
 
 #[test]
 fn a_name_given_twice() {
     let expected = PruneError::RepeatedParameter { found: "bias".into() };
-    let message = "names: expected each parameter once, found `bias` twice";
+    let message = "parameter `bias` is listed twice";
     let twice = |m: &mut Store| {
         prune::global_unstructured(parameters_mut(m, &["bias", "weight", "bias"])?, L1Unstructured::new(1)?)
     };
@@ -125,8 +125,7 @@ fn a_name_that_a_state_dict_needs() {
         store.insert(clash, arr1(&[1.0]));
         let before = picture(&store);
         let expected = PruneError::NameClash { parameter: "weight".into(), clash: clash.into() };
-        let message =
-            format!("name: expected `{clash}` to be free for pruning `weight`, found a parameter of that name");
+        let message = format!("cannot prune `weight`: the module has another parameter named `{clash}`");
         let scores = Array2::ones((2, 3));
         let calls: [&dyn Fn(&mut Store) -> Outcome; 3] = [
             &|m| prune::identity(m, "weight"),
@@ -148,14 +147,14 @@ fn a_name_that_a_state_dict_needs() {
 #[test]
 fn remove_of_what_is_not_pruned() {
     let named = PruneError::NotPruned { parameter: Some("bias".into()) };
-    fails(|m| prune::remove(m, "bias"), named, "name: expected a pruned parameter, found `bias`, which is not pruned");
+    fails(|m| prune::remove(m, "bias"), named, "parameter `bias` is not pruned");
     let unnamed = PruneError::NotPruned { parameter: None };
-    fails(|m| m["bias"].remove(), unnamed, "name: expected a pruned parameter, found one, which is not pruned");
+    fails(|m| m["bias"].remove(), unnamed, "parameter is not pruned");
 }
 
 #[test]
 fn a_global_call_without_targets() {
     let none: [&mut Parameter<f32>; 0] = [];
     let error = prune::global_unstructured(none, L1Unstructured::new(0.5).unwrap()).unwrap_err();
-    assert_says(error, PruneError::NoTargets, "targets: expected at least one parameter, found none");
+    assert_says(error, PruneError::NoTargets, "global pruning needs at least one parameter");
 }

@@ -13,8 +13,7 @@ fn a_global_call_with_a_method_that_chooses_no_entries() {
     #[track_caller]
     fn refused(method: impl PruningMethod<f32>, name: &str, found: PruningType, shown: &str) {
         let expected = PruneError::NotUnstructured { method: name.into(), found };
-        let message =
-            format!("method: expected an unstructured method for global pruning, found {name}, which is {shown}");
+        let message = format!("global pruning needs an unstructured method, but {name} is {shown}");
         fails(|m| prune::global_unstructured(parameters_mut(m, &["weight", "bias"])?, method), expected, &message);
     }
     let structured = |dim| PruningType::Structured { dim };
@@ -27,7 +26,7 @@ fn a_global_call_with_a_method_that_chooses_no_entries() {
 fn an_empty_container() {
     let (scores, ones) = (arr1(&[1.0_f32]).into_dyn(), Mask::from_elem(IxDyn(&[1]), true));
     let error = PruningContainer::new().compute_mask(scores.view(), ones.view()).unwrap_err();
-    assert_says(error, PruneError::EmptyContainer, "container: expected at least one method, found none");
+    assert_says(error, PruneError::EmptyContainer, "pruning container has no methods");
 }
 
 /// A third party's method that returns what it likes.
@@ -65,15 +64,15 @@ fn a_method_that_returns_another_shape() {
         (PruningType::Global, vec![2, 3]),
     ];
     for (kind, expected) in kinds {
-        let message = format!("Fixed: expected it to return a mask of shape {expected:?}, found [1, 1]");
+        let message = format!("Fixed returned a mask of shape [1, 1] for scores of shape {expected:?}");
         let error = PruneError::MethodShape { method: "Fixed".into(), expected, found: vec![1, 1] };
         fails(|m| prune::apply(m, "weight", fixed(kind)), error, &message);
     }
     let of_first = PruneError::MethodShape { method: "Fixed".into(), expected: vec![3], found: vec![1, 1] };
-    let message = "Fixed: expected it to return a mask of shape [3], found [1, 1]";
+    let message = "Fixed returned a mask of shape [1, 1] for scores of shape [3]";
     fails(|m| prune::apply(m, "bias", fixed(PruningType::Unstructured)), of_first, message);
     let of_all = PruneError::MethodShape { method: "Fixed".into(), expected: vec![7], found: vec![1, 1] };
-    let message = "Fixed: expected it to return a mask of shape [7], found [1, 1]";
+    let message = "Fixed returned a mask of shape [1, 1] for scores of shape [7]";
     let both = |m: &mut Store| {
         prune::global_unstructured(parameters_mut(m, &["weight", "bias"])?, fixed(PruningType::Unstructured))
     };
@@ -85,7 +84,7 @@ fn a_method_that_revives_an_entry() {
     // Of `weight`, [0, 1] and [1, 1] are pruned.
     let all = Mask::from_elem(IxDyn(&[2, 3]), true);
     let expected = PruneError::MethodRevived { method: "Fixed".into(), index: vec![0, 1] };
-    let message = "Fixed: expected pruned entries to stay pruned, found the one at [0, 1] revived";
+    let message = "Fixed revived the pruned entry at [0, 1]";
     for kind in [PruningType::Structured { dim: 0 }, PruningType::Global] {
         fails(|m| prune::apply(m, "weight", Fixed { kind, mask: all.clone() }), expected.clone(), message);
     }

@@ -72,6 +72,7 @@ fn pruned<A: Dtype>(spec: &Spec, tensor: Tensor<'_, A>) -> Option<Vec<usize>> {
                 PruningType::Structured { dim } => sub_tensor(tensor, dim)?,
                 PruningType::Unstructured if tensor.alive.is_some() => alive,
                 PruningType::Unstructured | PruningType::Groups | PruningType::Global => all(),
+                other => panic!("the oracle does not know {other:?}"),
             };
             handed.into_iter().enumerate().filter(|(position, _)| position % step != 0).map(|(_, i)| i).collect()
         }
@@ -88,6 +89,7 @@ pub fn units(amount: Amount, available: usize) -> Option<usize> {
             below + usize::from(rest > 0.5 || rest == 0.5 && below % 2 == 1)
         }
         Amount::Fraction(_) => return None,
+        other => panic!("the oracle does not know {other:?}"),
     };
     (count <= available).then_some(count)
 }
@@ -169,7 +171,7 @@ pub fn norms<A: Dtype>(tensor: Tensor<'_, A>, norm: Norm, dim: isize) -> Option<
     Some(channels.into_iter().map(of).collect())
 }
 
-/// The `n`-norm of magnitudes, in the order of operations that SEMANTICS.md documents.
+/// The `n`-norm of magnitudes, in PyTorch's order of operations.
 fn vector_norm<A: Dtype>(xs: &[A::Wide], n: f64, contiguous: bool) -> A::Wide {
     let zero = A::Wide::zero();
     let total = |terms: &mut dyn Iterator<Item = A::Wide>| terms.fold(zero, |sum, x| sum + x);

@@ -154,10 +154,11 @@ fn left(keep: &Mask, kind: PruningType) -> Option<ArrayD<usize>> {
             let living = channels.filter(|(_, channel)| channel.iter().any(|kept| *kept));
             Some(indices.select(axis, &living.map(|(i, _)| i).collect::<Vec<_>>()))
         }
+        other => panic!("the law does not know {other:?}"),
     }
 }
 
-/// Only a container leaves them out (SEMANTICS.md 6.8).
+/// Only a container leaves pruned entries out, as in PyTorch.
 fn called_directly_a_method_counts_pruned_entries_too<A: Dtype>() {
     type Chosen<A> = Result<Box<dyn PruningMethod<A>>, PruneError>;
 

@@ -56,15 +56,18 @@ fn a_breach_is_an_error_that_names_the_method_and_nothing_changes() -> Result<()
     prune::custom_from_mask(&mut pruned, "bias", arr1(&[1, 0]))?;
     pruned["weight"].update(|mut orig| orig *= -1.0);
 
-    let shape = "expected it to return a mask of shape";
-    let revived = "expected pruned entries to stay pruned, found the one at";
+    let revived = "Rogue revived the pruned entry at";
     let cases = [
-        (unpruned(), Rogue::Transposes, format!("Rogue: {shape} [2, 3], found [3, 2, 1]")),
-        (pruned.clone(), Rogue::Transposes, format!("Rogue: {shape} [3], found [3, 1]")),
-        (pruned.clone(), Rogue::Revives(structured(0)), format!("Rogue: {revived} [0, 2] revived")),
+        (
+            unpruned(),
+            Rogue::Transposes,
+            "Rogue returned a mask of shape [3, 2, 1] for scores of shape [2, 3]".to_owned(),
+        ),
+        (pruned.clone(), Rogue::Transposes, "Rogue returned a mask of shape [3, 1] for scores of shape [3]".to_owned()),
+        (pruned.clone(), Rogue::Revives(structured(0)), format!("{revived} [0, 2]")),
         // Only the columns 0 and 1 are seen.
-        (pruned.clone(), Rogue::Revives(structured(-1)), format!("Rogue: {revived} [1, 1] revived")),
-        (pruned.clone(), Rogue::Revives(GLOBAL), format!("Rogue: {revived} [0, 2] revived")),
+        (pruned.clone(), Rogue::Revives(structured(-1)), format!("{revived} [1, 1]")),
+        (pruned.clone(), Rogue::Revives(GLOBAL), format!("{revived} [0, 2]")),
         (unpruned(), Rogue::Refuses, "Rogue: not today".to_owned()),
         (pruned.clone(), Rogue::Refuses, "Rogue: not today".to_owned()),
     ];
@@ -88,11 +91,11 @@ fn a_breach_in_a_global_call_leaves_all_parameters_as_they_were() -> Result<(), 
     prune::apply(&mut module, "weight", KeepEvery(2))?;
     let before = state(&module);
     let cases = [
-        (Rogue::Transposes, "Rogue: expected it to return a mask of shape [5], found [5, 1]"),
+        (Rogue::Transposes, "Rogue returned a mask of shape [5, 1] for scores of shape [5]"),
         (Rogue::Refuses, "Rogue: not today"),
         (
             Rogue::Revives(structured(0)),
-            "method: expected an unstructured method for global pruning, found Rogue, which is structured along axis 0",
+            "global pruning needs an unstructured method, but Rogue is structured along axis 0",
         ),
     ];
     for (rogue, message) in cases {
