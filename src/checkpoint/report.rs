@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::checkpoint::read::Dtype;
+use crate::file::dtype::Dtype;
 
 /// The result of a pruning, with one entry per tensor.
 #[derive(Debug, Clone, PartialEq)]

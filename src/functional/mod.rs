@@ -2,6 +2,8 @@
 
 mod borrowed;
 mod global;
+#[cfg(test)]
+pub(crate) mod granularity_tests;
 
 use std::collections::HashMap;
 

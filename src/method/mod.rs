@@ -37,6 +37,3 @@ const BUILT_IN: &[MethodInfo] = &[
     MethodInfo::of::<RandomStructured>(),
     MethodInfo::of::<CustomFromMask>(),
 ];
-
-#[cfg(test)]
-pub(crate) mod granularity_tests;
