@@ -4,7 +4,7 @@
 //! cargo run --example custom_method
 //! ```
 
-use ndarray::{Array2, ArrayD, ArrayViewD};
+use ndarray::{Array2, ArrayD, ArrayViewD, arr1};
 use prune::{Amount, Describe, Element, L1Unstructured, Module, Parameter, PruneError, PruningMethod, PruningType};
 use std::error::Error;
 
@@ -98,15 +98,14 @@ fn custom_method() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Prunes by a saliency, `|weight * gradient|`: an estimate of the change of the loss if a weight becomes zero.
+/// Prunes by a saliency, `|weight * gradient|`: an estimate of how much the loss changes if a weight becomes zero.
 ///
 /// A criterion that needs more than the weights is not a method, but an array of scores for a built-in one. Each round
-/// computes it anew for the whole tensor; the method ranks the scores of the remaining entries.
+/// computes the scores again, for the whole tensor; the method ranks those of the remaining entries.
 fn saliency() -> Result<(), Box<dyn Error>> {
     let mut layer = Layer::new();
     for sparsity in [0.25, 0.5] {
-        let gradient = loss_gradient(&layer.input);
-        let saliency = layer.input.value() * &gradient;
+        let saliency = layer.input.value() * &gradient(&layer.input);
         let method = L1Unstructured::new(Amount::sparsity(sparsity))?;
         layer.input.prune_with_scores(method, saliency.view())?;
         println!("sparsity {} by saliency\n{}\n", layer.input.sparsity(), layer.input.value());
@@ -114,7 +113,10 @@ fn saliency() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The gradient of a loss that wants every weight to be 6: `sum (w - 6)^2 / 2`.
-fn loss_gradient(weight: &Parameter<f32>) -> ArrayD<f32> {
-    weight.value() - 6.0
+/// Returns the gradient of a loss, the sum of the outputs of the layer for one input. The gradient of each weight is then the
+/// entry of the input that it is multiplied by.
+fn gradient(weight: &Parameter<f32>) -> ArrayD<f32> {
+    let mut gradient = ArrayD::zeros(weight.value().raw_dim());
+    gradient.assign(&arr1(&[4.0, 1.0, 0.25, 0.1]));
+    gradient
 }

@@ -124,7 +124,7 @@ pub use select::TieBreak;
 pub use store::ParameterStore;
 pub use summary::{ParameterSummary, Summary};
 
-/// The examples of the README are tests.
-#[cfg(doctest)]
+/// The examples of the README are tests. One of them is about files.
+#[cfg(all(doctest, feature = "safetensors"))]
 #[doc = include_str!("../README.md")]
 mod readme {}

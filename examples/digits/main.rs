@@ -50,10 +50,10 @@ fn main() -> Result<()> {
     println!("{} images to train on, {} to test", training.len(), test.len());
     let dense = train_dense(&training)?;
     let dense_accuracy = dense.accuracy(&test);
-    println!("the dense network reads {:.1} % of the test images right\n", 100.0 * dense_accuracy);
+    println!("the dense network classifies {:.1} % of the test images correctly\n", 100.0 * dense_accuracy);
 
     let mut outcomes = compare(&dense, data)?;
-    println!("test accuracy in %, straight after pruning -> after {} epochs of fine-tuning", FINE_TUNING.epochs);
+    println!("test accuracy in %, after pruning -> after {} epochs of fine-tuning", FINE_TUNING.epochs);
     println!("{}", report::table(&outcomes, &AMOUNTS));
 
     let mut rounds = in_rounds(&dense, data)?;
@@ -63,7 +63,7 @@ fn main() -> Result<()> {
     let picture = Path::new("out/digits.svg");
     fs::create_dir_all("out")?;
     plot::draw(picture, &outcomes, &rounds, dense_accuracy)?;
-    println!("accuracy against sparsity, as a picture: {}\n", picture.display());
+    println!("plot of accuracy against sparsity: {}\n", picture.display());
 
     if let Some(sparsest) = rounds.last() {
         println!("{}", report::memory(&dense, &sparsest.network));
@@ -76,7 +76,7 @@ fn main() -> Result<()> {
             return Err(format!("remove changed {}", outcome.method.label()).into());
         }
     }
-    println!("remove: every value of all {} networks is bit for bit as before", outcomes.len() + rounds.len());
+    println!("remove: all values of all {} networks are bitwise unchanged", outcomes.len() + rounds.len());
     Ok(())
 }
 

@@ -23,9 +23,9 @@ pub fn table(outcomes: &[Outcome], amounts: &[f64]) -> String {
         table += &line(method.label(), of(method, &|outcome| change(outcome.pruned_accuracy, outcome.tuned_accuracy)));
     }
     table += &rule;
-    table += &line("weights left", of(Method::L1Global, &remaining));
+    table += &line("remaining", of(Method::L1Global, &remaining));
     table += &line(" (L2 neurons)", of(Method::L2Neurons, &remaining));
-    table + "L2 neurons: the amount is of the neurons of each hidden layer; the output layer stays dense.\n"
+    table + "L2 neurons: the amount is of the neurons of each hidden layer; the output layer is not pruned.\n"
 }
 
 /// Returns a table with one line per round.
@@ -55,5 +55,5 @@ pub fn memory(dense: &Network, pruned: &Network) -> String {
     for (name, network) in networks {
         text += &format!("{name:<24}{:>20}{:>10}\n", count_weights(network).1, Summary::of(network).bytes());
     }
-    text + "Zeros do not shrink a dense array, nor make it faster: that takes sparse storage or smaller layers.\n"
+    text + "Zeros in a dense array save neither memory nor time: that needs sparse storage or smaller layers.\n"
 }
