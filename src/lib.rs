@@ -104,7 +104,7 @@ pub use select::TieBreak;
 pub use store::ParameterStore;
 pub use summary::{ParameterSummary, Summary};
 
-/// The examples of the README, run as tests.
-#[cfg(doctest)]
+/// The examples of the README, run as tests. Some are about files.
+#[cfg(all(doctest, feature = "safetensors"))]
 #[doc = include_str!("../README.md")]
 mod readme {}
