@@ -2,6 +2,8 @@
 
 pub(crate) mod candidates;
 pub(crate) mod execute;
+#[cfg(test)]
+mod granularity_tests;
 pub(crate) mod loaded;
 pub(crate) mod plan;
 mod pruner;
