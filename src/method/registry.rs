@@ -94,8 +94,11 @@ impl MethodOptions {
     }
 }
 
-/// A built-in method that can be chosen by name.
-pub trait Named: BuiltIn + Clone + Sized + 'static {
+/// A method of this crate that can be chosen by name. Most return requests; one that computes masks itself runs on files too,
+/// with each tensor in memory.
+pub trait Named:
+    PruningMethod<f32> + PruningMethod<f64> + PruningMethod<f16> + PruningMethod<bf16> + Sized + 'static
+{
     /// The short name, and PyTorch's name of the function if it is another one.
     const NAMES: &'static [&'static str];
     /// The method in one line.
