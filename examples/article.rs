@@ -1,7 +1,7 @@
-//! A first look at pruning: one convolution, before and after.
+//! A first example of pruning: one convolution, before and after.
 //!
-//! PyTorch started with `torch.manual_seed(888)` and one `Conv2d(1, 1, 3)` prints the same numbers: the weights, the random
-//! mask and the signed zeros all match.
+//! In PyTorch, `torch.manual_seed(888)` and then `Conv2d(1, 1, 3)` give the same numbers: the weights, the random mask and the
+//! signed zeros all match.
 //!
 //! ```text
 //! cargo run --example article
@@ -23,14 +23,14 @@ impl prune::Module for Conv2d {
 }
 
 impl Conv2d {
-    /// PyTorch's default initialisation, drawn from `generator`: first the weight, then the bias.
+    /// Draws PyTorch's default initialisation from `generator`: first the weight, then the bias.
     fn new(generator: &Generator) -> Self {
         let (weight, bias) = generator.conv::<f32>(1, 1, &[3, 3]);
         Self { weight: weight.into(), bias: bias.into() }
     }
 }
 
-/// A generator freshly seeded and the layer that its first draws make.
+/// Returns the layer made by the first draws of a new generator, and the generator.
 fn fresh() -> (Conv2d, Generator) {
     let generator = Generator::manual_seed(888);
     (Conv2d::new(&generator), generator)
@@ -38,12 +38,12 @@ fn fresh() -> (Conv2d, Generator) {
 
 /// Prints the whole run to `out`.
 pub(crate) fn article(out: &mut impl io::Write) -> Result<(), Box<dyn Error>> {
-    // Identity prunes nothing; it puts the machinery in place (an all-true mask).
+    // Identity prunes nothing: it adds a mask that keeps every entry.
     let (mut conv, _) = fresh();
     prune::identity(&mut conv, "weight")?;
     writeln!(out, "identity\n{}\n", tensor(conv.weight.value().view()))?;
 
-    // The stream that made the layer goes on and draws the mask, as in PyTorch.
+    // The generator that made the layer also draws the mask, as in PyTorch.
     let (mut conv, generator) = fresh();
     prune::random_unstructured(&mut conv, "weight", 0.5, &generator)?;
     writeln!(out, "random_unstructured, amount 0.5\n{}\n", tensor(conv.weight.value().view()))?;
@@ -52,16 +52,16 @@ pub(crate) fn article(out: &mut impl io::Write) -> Result<(), Box<dyn Error>> {
     prune::l1_unstructured(&mut conv, "weight", 0.5)?;
     writeln!(out, "l1_unstructured, amount 0.5\n{}\n", tensor(conv.weight.value().view()))?;
 
-    // The original is kept beside the mask for as long as the parameter is pruned ...
+    // A pruned parameter stores its original beside the mask.
     writeln!(out, "its original\n{}\n", tensor(conv.weight.orig().view()))?;
 
-    // ... and remove makes the pruning permanent: the values stay, the mask goes.
+    // `remove` makes the pruning permanent: it keeps the value and drops the original and the mask.
     prune::remove(&mut conv, "weight")?;
     writeln!(out, "removed: is_pruned = {}\n{}", prune::is_pruned(&conv), tensor(conv.weight.orig().view()))?;
     Ok(())
 }
 
-/// `values` in PyTorch's layout, to four decimals: `tensor([[[[-0.3017, ...`.
+/// Formats `values` as PyTorch does, with four decimals: `tensor([[[[-0.3017, ...`.
 fn tensor(values: ArrayViewD<'_, f32>) -> String {
     let texts: ArrayD<String> = values.map(|value| format!("{value:.4}"));
     let width = texts.iter().map(String::len).max().unwrap_or(0);
@@ -69,7 +69,7 @@ fn tensor(values: ArrayViewD<'_, f32>) -> String {
     format!("tensor({})", brackets(texts.view(), "tensor(".len()))
 }
 
-/// One pair of brackets an axis; `indent` is the column of the first.
+/// Adds one pair of brackets for each axis; `indent` is the column of the first one.
 fn brackets(texts: ArrayViewD<'_, String>, indent: usize) -> String {
     if texts.ndim() == 0 {
         return texts.iter().cloned().collect();

@@ -1,8 +1,8 @@
 //! The Rust side of `benches/compare/compare.py`, which times this crate and PyTorch on the same tensors in turn.
 //!
-//! It is asked on standard input, a line at a time: `OPERATION DTYPE ROWS COLUMNS FILE`, where the file holds the tensor as
-//! little-endian bytes. It answers with the seconds that one run took, and leaves the mask, a byte per entry, in
-//! `FILE.mask`.
+//! It reads one request per line from standard input: `OPERATION DTYPE ROWS COLUMNS FILE`, separated by tabs. The file holds
+//! the tensor as little-endian bytes. For each request it prints the seconds that one run took, and writes the mask to
+//! `FILE.mask`, one byte per entry.
 
 use std::error::Error;
 use std::fs;
@@ -18,7 +18,7 @@ use prune::{
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
-/// The tensor that was asked about last.
+/// The tensor of the last request.
 struct Loaded<A> {
     file: String,
     tensor: Array2<A>,
@@ -67,8 +67,8 @@ impl<A: Element + bytemuck::Pod> Loaded<A> {
             seconds = start.elapsed();
             parts = vec![parameter];
         }
-        let masks = parts.iter().filter_map(Parameter::mask).flatten();
-        fs::write(format!("{file}.mask"), masks.map(|&kept| u8::from(kept)).collect::<Vec<_>>())?;
+        let masks = parts.iter().filter_map(Parameter::mask).flat_map(|mask| mask.iter().map(u8::from));
+        fs::write(format!("{file}.mask"), masks.collect::<Vec<_>>())?;
         Ok(seconds.as_secs_f64())
     }
 
@@ -81,8 +81,8 @@ impl<A: Element + bytemuck::Pod> Loaded<A> {
             "random channels" => Box::new(RandomStructured::new(0.5, 0, 888)?),
             "l2 rows" => Box::new(LnStructured::new(0.5, 2, 0)?),
             "l2 columns" => Box::new(LnStructured::new(0.5, 2, 1)?),
-            "own mask" => Box::new(CustomFromMask::new(self.tensor.mapv(|x| x > A::zero()).into_dyn())),
-            _ => return Err(format!("no operation is called `{operation}`").into()),
+            "own mask" => Box::new(CustomFromMask::new(self.tensor.mapv(|x| x > A::zero()))),
+            _ => return Err(format!("no operation named `{operation}`").into()),
         })
     }
 }
@@ -93,13 +93,13 @@ fn main() -> Outcome<()> {
         let line = line?;
         let fields: Vec<&str> = line.split('\t').collect();
         let [operation, dtype, rows, columns, file] = fields[..] else {
-            return Err(format!("expected five fields with tabs between them, found `{line}`").into());
+            return Err(format!("request must have five fields separated by tabs, found `{line}`").into());
         };
         let (rows, columns) = (rows.parse()?, columns.parse()?);
         let seconds = match dtype {
             "f32" => single.run(operation, rows, columns, file)?,
             "bf16" => brain.run(operation, rows, columns, file)?,
-            _ => return Err(format!("no element type is called `{dtype}` here").into()),
+            _ => return Err(format!("element type `{dtype}` is not supported here").into()),
         };
         println!("{seconds:e}");
         io::stdout().flush()?;

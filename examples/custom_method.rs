@@ -1,14 +1,14 @@
-//! A pruning method of one's own, written outside the crate, and everywhere a built-in one could stand.
+//! A custom pruning method, which is accepted wherever a built-in one is, and custom scores for a built-in method.
 //!
 //! ```text
 //! cargo run --example custom_method
 //! ```
 
-use ndarray::{Array2, ArrayViewD};
-use prune::{Describe, Element, L1Unstructured, Mask, Module, Parameter, PruneError, PruningMethod, PruningType};
+use ndarray::{Array2, ArrayD, ArrayViewD, arr1};
+use prune::{Amount, Describe, Element, L1Unstructured, Module, Parameter, PruneError, PruningMethod, PruningType};
 use std::error::Error;
 
-/// Keeps every n-th entry of those that are left, starting with the first.
+/// Keeps every n-th of the remaining entries, starting with the first.
 #[derive(Debug, Clone)]
 struct KeepEvery {
     n: usize,
@@ -19,17 +19,21 @@ impl Describe for KeepEvery {
         "KeepEvery"
     }
 
-    /// Single entries: a parameter that is pruned already hands over only what is left of it, as a vector.
+    /// Single entries: when a parameter is pruned again, the method is given the remaining entries as a vector.
     fn pruning_type(&self) -> PruningType {
         PruningType::Unstructured
     }
 }
 
 impl<A: Element> PruningMethod<A> for KeepEvery {
-    /// `scores` would be what to rank by; this method looks only at positions.
-    fn compute_mask(&self, _scores: ArrayViewD<'_, A>, default_mask: ArrayViewD<'_, bool>) -> Result<Mask, PruneError> {
+    /// Most methods rank the scores. This one uses positions only.
+    fn compute_mask(
+        &self,
+        _scores: ArrayViewD<'_, A>,
+        default_mask: ArrayViewD<'_, bool>,
+    ) -> Result<ArrayD<bool>, PruneError> {
         if self.n == 0 {
-            return Err(PruneError::method(self.name(), "n: expected at least 1, found 0"));
+            return Err(PruneError::method(self.name(), "n must be at least 1"));
         }
         let mut mask = default_mask.to_owned();
         for (position, kept) in mask.iter_mut().enumerate() {
@@ -58,33 +62,61 @@ impl Layer {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    // On its own.
+    custom_method()?;
+    saliency()
+}
+
+fn custom_method() -> Result<(), Box<dyn Error>> {
+    // Alone.
     let mut layer = Layer::new();
     prune::apply(&mut layer, "input", KeepEvery { n: 2 })?;
     println!("every second entry\n{}\n", layer.input.value());
 
-    // After a built-in method: it sees the six entries that L1 leaves, and keeps the first, third and fifth of them.
+    // After a built-in method. Six entries remain; it keeps the first, third and fifth of them.
     let mut layer = Layer::new();
     prune::l1_unstructured(&mut layer, "input", 0.5)?;
     prune::apply(&mut layer, "input", KeepEvery { n: 2 })?;
-    let history: Vec<&str> = layer.input.methods().iter().map(|method| method.name()).collect();
+    let history: Vec<&str> = layer.input.methods().iter().map(|record| record.name()).collect();
     println!("{}\n{}\n", history.join(", then "), layer.input.value());
 
-    // Before a built-in one, which prunes two of the four entries that are left.
+    // Before a built-in method, which prunes two of the four remaining entries.
     let mut layer = Layer::new();
     layer.input.prune(KeepEvery { n: 3 })?;
     layer.input.prune(L1Unstructured::new(0.5)?)?;
     println!("KeepEvery, then L1Unstructured\n{}\n", layer.input.value());
 
-    // Over several parameters at once: it sees the entries of both, one after the other.
+    // On several parameters at once. It is given the entries of both, in the order of the call.
     let mut layer = Layer::new();
     prune::global_unstructured([&mut layer.input, &mut layer.recurrent], KeepEvery { n: 5 })?;
     println!("every fifth entry of both\n{}\n{}\n", layer.input.value(), layer.recurrent.value());
 
-    // Its error comes back to the caller, and the layer is as it was.
+    // An error of the method is returned to the caller, and nothing has changed.
     let mut layer = Layer::new();
     if let Err(error) = prune::apply(&mut layer, "input", KeepEvery { n: 0 }) {
-        println!("{error} (is_pruned: {})", prune::is_pruned(&layer));
+        println!("{error} (is_pruned: {})\n", prune::is_pruned(&layer));
     }
     Ok(())
+}
+
+/// Prunes by a saliency, `|weight * gradient|`: an estimate of how much the loss changes if a weight becomes zero.
+///
+/// A criterion that needs more than the weights is not a method, but an array of scores for a built-in one. Each round
+/// computes the scores again, for the whole tensor; the method ranks those of the remaining entries.
+fn saliency() -> Result<(), Box<dyn Error>> {
+    let mut layer = Layer::new();
+    for sparsity in [0.25, 0.5] {
+        let saliency = layer.input.value() * &gradient(&layer.input);
+        let method = L1Unstructured::new(Amount::sparsity(sparsity))?;
+        layer.input.prune_with_scores(method, saliency.view())?;
+        println!("sparsity {} by saliency\n{}\n", layer.input.sparsity(), layer.input.value());
+    }
+    Ok(())
+}
+
+/// Returns the gradient of a loss, the sum of the outputs of the layer for one input. The gradient of each weight is then the
+/// entry of the input that it is multiplied by.
+fn gradient(weight: &Parameter<f32>) -> ArrayD<f32> {
+    let mut gradient = ArrayD::zeros(weight.value().raw_dim());
+    gradient.assign(&arr1(&[4.0, 1.0, 0.25, 0.1]));
+    gradient
 }

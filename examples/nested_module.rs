@@ -1,14 +1,16 @@
-//! A network of layers of layers: what its author writes, and what can be pruned by name then.
+//! A model of nested layers, the code that names its parameters, and pruning by these names.
 //!
 //! ```text
 //! cargo run --example nested_module
 //! ```
 
 use ndarray::Array1;
-use prune::{L1Unstructured, Module, NamedParameters, NamedParametersMut, Parameter, prefixed, torch::Generator};
+use prune::{
+    L1Unstructured, Module, NamedParameters, NamedParametersMut, Parameter, Summary, prefixed, torch::Generator,
+};
 use std::{collections::BTreeMap, error::Error};
 
-/// The innermost layer: two parameters, one of which may be missing.
+/// The innermost layer: two parameters, of which the bias is optional.
 struct Linear {
     weight: Parameter<f32>,
     bias: Option<Parameter<f32>>,
@@ -19,7 +21,7 @@ impl Module for Linear {
     prune::named_parameters!(weight, bias);
 }
 
-/// A layer of layers.
+/// A layer made of layers.
 struct Attention {
     query: Linear,
     key: Linear,
@@ -31,7 +33,7 @@ impl Module for Attention {
     prune::named_parameters!(query, key, value);
 }
 
-/// A layer of layers of layers. The elements of an array or a vector are called 0, 1, ...
+/// A layer one level further out. The elements of an array or a vector are named 0, 1, ...
 struct Block {
     attention: Attention,
     mlp: [Linear; 2],
@@ -43,7 +45,7 @@ impl Module for Block {
     prune::named_parameters!(attention, mlp, scale as "norm.weight");
 }
 
-/// Layers whose names are data. The macro lists fields, so this one is written by hand.
+/// Layers whose names are known at run time only. The macro lists fields, so this implementation is written by hand.
 struct Heads {
     by_language: BTreeMap<String, Linear>,
 }
@@ -60,7 +62,7 @@ impl Module for Heads {
     }
 }
 
-/// The network. Its stem may be any module of the same element type.
+/// The model. Its stem may be any module of the same element type.
 struct Network {
     stem: Box<dyn Module<Elem = f32>>,
     blocks: Vec<Block>,
@@ -96,27 +98,21 @@ impl Network {
 fn main() -> Result<(), Box<dyn Error>> {
     let mut network = Network::new(&Generator::manual_seed(888));
 
-    // One parameter, wherever it is.
+    // One parameter at any depth.
     prune::l1_unstructured(&mut network, "blocks.0.attention.query.weight", 0.5)?;
     prune::ln_structured(&mut network, "heads.tamil.weight", 1, 2, 0)?;
 
-    // A part of the network is a module, too.
+    // A part of the model is a module too.
     prune::l1_unstructured(&mut network.blocks[1].mlp, "0.weight", 0.75)?;
 
-    // All matrices compete for what may stay.
+    // One ranking of the entries of all matrices.
     let all = network.named_parameters().into_iter();
     let matrices: Vec<String> = all.filter(|(_, p)| p.value().ndim() == 2).map(|(name, _)| name).collect();
     prune::global_unstructured(prune::parameters_mut(&mut network, &matrices)?, L1Unstructured::new(0.2)?)?;
 
-    println!("{:<34}{:>8}{:>10}  methods", "parameter", "shape", "zeros");
-    for (name, parameter) in network.named_parameters() {
-        let zeros = parameter.value().iter().filter(|&&x| x == 0.0).count();
-        let methods: Vec<&str> = parameter.methods().iter().map(|method| method.name()).collect();
-        let shape = format!("{:?}", parameter.value().shape());
-        println!("{name:<34}{shape:>8}{zeros:>10}  {}", methods.join(", "));
-    }
+    print!("{}", Summary::of(&network));
 
-    // A typing error does not pass silently.
+    // A misspelt name is an error that lists the names of the module.
     if let Err(error) = prune::remove(&mut network.heads, "tamil.wieght") {
         println!("\n{error}");
     }

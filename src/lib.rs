@@ -1,9 +1,8 @@
-//! Neural network pruning on [ndarray]: everything [`torch.nn.utils.prune`] does, bit for bit.
+//! Neural network pruning for [ndarray], with the functions and results of [`torch.nn.utils.prune`].
 //!
-//! To prune a tensor is to multiply it by a mask of zeros and ones. A [`Parameter`] is a tensor that may have such a
-//! mask: what a forward pass uses is [`value`](Parameter::value) `=` [`orig`](Parameter::orig) `*`
-//! [`mask`](Parameter::mask), and nothing can observe a stale one. Methods that choose what is pruned compose: each one
-//! sees what the earlier ones have left. Tensors are of `f32`, `f64`, [`half::f16`] or [`half::bf16`].
+//! Pruning multiplies a tensor by a mask of zeros and ones. A [`Parameter`] holds a tensor and, once pruned, its mask; its
+//! [`value`](Parameter::value) always equals [`orig`](Parameter::orig) times [`mask`](Parameter::mask). Prunings compose: each
+//! one selects among the entries that remain. Element types are `f32`, `f64`, [`half::f16`] and [`half::bf16`].
 //!
 //! ```
 //! use ndarray::array;
@@ -22,61 +21,42 @@
 //! let weight = array![[0.9, -0.1, 0.4], [-0.2, 0.05, -0.8]];
 //! let mut layer = Linear { weight: weight.into(), bias: array![0.3, 0.01].into() };
 //!
-//! prune::l1_unstructured(&mut layer, "weight", 0.5)?; // the half of lowest magnitude
+//! prune::l1_unstructured(&mut layer, "weight", 0.5)?; // prune the half with the lowest magnitudes
 //! assert_eq!(layer.weight.value(), &array![[0.9, 0.0, 0.4], [0.0, 0.0, -0.8]].into_dyn());
 //!
-//! // One more entry, wherever it is lowest.
+//! // Prune one more entry, the lowest of both parameters.
 //! prune::global_unstructured([&mut layer.weight, &mut layer.bias], L1Unstructured::new(1)?)?;
 //! assert_eq!(layer.bias.value(), &array![0.3, 0.0].into_dyn());
 //!
-//! prune::remove(&mut layer, "weight")?; // the zeros stay
+//! prune::remove(&mut layer, "weight")?; // make it permanent: keep the zeros, drop the mask
 //! assert!(!layer.weight.is_pruned());
 //! # Ok::<(), prune::PruneError>(())
 //! ```
 //!
-//! # Where to start
+//! # Overview
 //!
-//! - Coming from PyTorch: [`doc::for_pytorch_users`] has every call, and everything that differs.
-//! - A model of your own: [`Module`] and [`named_parameters!`]; without structs, [`ParameterStore`].
-//! - The functions: [`l1_unstructured`], [`random_unstructured`], [`ln_structured`], [`random_structured`],
-//!   [`global_unstructured`], [`custom_from_mask`], [`identity`], [`remove`], [`is_pruned`], and [`apply`] for any
-//!   method.
-//! - A method of your own: [`PruningMethod`].
-//! - PyTorch's masks from PyTorch's seeds: [`torch`].
+//! - [`Parameter::prune`] prunes one tensor; [`l1_unstructured`] and its siblings find it by name in a [`Module`].
+//! - [`named_parameters!`] names the parameters of a struct that is a [`Module`]; a [`ParameterStore`] needs no struct.
+//! - [`L1Unstructured`], [`LnStructured`], [`RandomUnstructured`], [`RandomStructured`], [`CustomFromMask`] and [`Identity`]
+//!   are the built-in methods. Implement [`PruningMethod`] to add one.
+//! - [`global_unstructured`] ranks the entries of several parameters together.
+//! - `prune::checkpoint` prunes files, `prune::safetensors` stores state dicts, [`torch`] reproduces PyTorch's random masks.
+//! - [`doc::for_pytorch_users`] translates every call. [`doc::features`] lists the cargo features.
 //!
-//! # From a call to a mask
+//! # Guarantees
 //!
-//! 1. A function such as [`l1_unstructured`] makes a method, whose arguments are checked there and then, and finds the
-//!    [`Parameter`] by its path in the [`Module`].
-//! 2. The method is shown the scores of what is left: of the whole tensor the first time, of single entries or channels
-//!    later, by its [`PruningType`]. Scores are values unless others are [given](apply_with_scores).
-//! 3. An [`Amount`] becomes a count of those, and the method decides which of them go. Nothing has changed so far, and
-//!    from here on nothing can fail.
-//! 4. The decision is committed: the mask loses entries, never gains any, and the value is recomputed.
+//! - **Errors change nothing.** If a call that prunes returns `Err`, every parameter it was given is bitwise unchanged.
+//! - **Counts are exact.** A fraction of the remaining units is rounded half to even, and exactly that many are pruned.
+//!   ([`RandomStructured`] with a PyTorch generator may prune more, as PyTorch does.)
+//! - **Order is total.** NaN ranks above infinity. Equal scores are pruned by lowest row-major index, on every platform.
+//! - **Seeds are portable.** One seed gives one mask, on every platform and for any number of threads, within a major version
+//!   (before 1.0, a minor one).
+//! - **Parity.** Results equal PyTorch's bit for bit, except where [`doc::for_pytorch_users`] lists a difference.
 //!
-//! So on an `Err` every parameter is bitwise as it was, in [`global_unstructured`] all of them.
+//! # Limits
 //!
-//! # What is promised
-//!
-//! - **Exact counts.** A share is rounded once, half to even; exactly that many of what is left are pruned. (PyTorch's
-//!   own exception is kept where its generator is used: [`RandomStructured`].)
-//! - **Order.** NaN ranks above infinity. Among equal scores the lowest row-major index is pruned first, on every
-//!   platform.
-//! - **Reproducible.** A seed gives the same mask on every platform and for any number of threads, within a major
-//!   version.
-//! - **Parity.** Where [`doc::for_pytorch_users`] lists no difference, results are PyTorch's, bit for bit.
-//!
-//! # What pruning does not do
-//!
-//! Zeros in a dense array take as much memory and time as other numbers. While a parameter is pruned it takes more: its
-//! value, its original and one byte per entry for the mask, which for `f32` is 9 bytes per entry instead of 4. This
-//! crate decides what can go; to profit from it takes sparse storage or kernels, or smaller layers, which are not part
-//! of it.
-//!
-//! # Features
-//!
-//! `nuclear` for [`Norm::Nuclear`], `rayon` for all cores, `safetensors` for state dicts and
-//! checkpoints, all on by default; `cli` for the command line: [`doc::features`].
+//! Pruned entries are stored as zeros, so pruning alone saves neither memory nor time. A pruned parameter stores value,
+//! original and one byte per entry of mask: 9 bytes per `f32` entry instead of 4.
 //!
 //! [`torch.nn.utils.prune`]: https://docs.pytorch.org/docs/stable/nn.html#utilities
 
@@ -124,7 +104,7 @@ pub use select::TieBreak;
 pub use store::ParameterStore;
 pub use summary::{ParameterSummary, Summary};
 
-/// The examples of the README are tests.
-#[cfg(doctest)]
+/// The examples of the README, run as tests. Some are about files.
+#[cfg(all(doctest, feature = "safetensors"))]
 #[doc = include_str!("../README.md")]
 mod readme {}

@@ -4,14 +4,14 @@ use ndarray::{Array2, Axis, ShapeError};
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
-/// Images as rows of 64 pixels in 0..=1, and the digit that each one shows.
+/// Images as rows of 64 pixels from 0 to 1, and the digit that each one shows.
 pub struct Digits {
     pub images: Array2<f32>,
     pub labels: Vec<usize>,
 }
 
 impl Digits {
-    /// All images, in the order of the data set.
+    /// Returns all images, in the order of the data set.
     fn all() -> Result<Self, ShapeError> {
         let raw = smartcore::dataset::digits::load_dataset();
         let pixels = Array2::from_shape_vec((raw.num_samples, raw.num_features), raw.data)?;
@@ -19,7 +19,7 @@ impl Digits {
         Ok(Self { images: pixels / 16.0, labels })
     }
 
-    /// (train, test): a quarter of the images, drawn by `seed`, are for the test.
+    /// Returns (train, test): a quarter of the images, drawn with `seed`, are for the test.
     pub fn split(seed: u64) -> Result<(Self, Self), ShapeError> {
         let all = Self::all()?;
         let mut order: Vec<usize> = (0..all.len()).collect();
@@ -32,7 +32,7 @@ impl Digits {
         self.labels.len()
     }
 
-    /// The images with these indices, in this order.
+    /// Returns the images with these indices, in this order.
     pub fn select(&self, indices: &[usize]) -> Self {
         Self {
             images: self.images.select(Axis(0), indices),

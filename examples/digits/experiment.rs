@@ -6,39 +6,40 @@ use crate::{
     pruning::{Method, sparsity},
     training::{Recipe, train},
 };
+use prune::Amount;
 use std::error::Error;
 
-/// What became of the dense network.
+/// A pruned copy of the dense network, and its accuracy.
 pub struct Outcome {
     pub method: Method,
-    /// The share of the weights that are zero. Accuracies are shares too, 0..=1, of the test images.
+    /// The fraction of the weights that are zero. Accuracies are fractions of the test images, from 0 to 1.
     pub sparsity: f64,
     pub pruned_accuracy: f64,
     pub tuned_accuracy: f64,
-    /// The fine-tuned network, its masks still in place.
+    /// The fine-tuned network, with its masks.
     pub network: Network,
 }
 
-/// Prunes a copy of `dense` and fine-tunes it; the masks hold while it trains.
+/// Prunes a copy of `dense` and fine-tunes it with its masks.
 pub fn prune_once(
     dense: &Network,
     method: Method,
-    amount: f64,
+    amount: impl Into<Amount>,
     (training, test): (&Digits, &Digits),
     recipe: &Recipe,
 ) -> Result<Outcome, Box<dyn Error>> {
     let mut network = dense.clone();
     method.prune(&mut network, amount)?;
-    let pruned_accuracy = network.accuracy(test)?;
+    let pruned_accuracy = network.accuracy(test);
     train(&mut network, training, recipe, |_| ())?;
-    let tuned_accuracy = network.accuracy(test)?;
+    let tuned_accuracy = network.accuracy(test);
     Ok(Outcome { method, sparsity: sparsity(&network), pruned_accuracy, tuned_accuracy, network })
 }
 
-/// Prunes a copy of `dense` to the sparsity `target` in equal `rounds`, fine-tuning after each; one outcome a round.
+/// Prunes a copy of `dense` to the sparsity `target` in `rounds`, with fine-tuning after each. Returns one outcome per round.
 ///
-/// A round's amount is a share of what is still alive: the container of each parameter hides from a method the entries that
-/// earlier ones pruned. So each round leaves the same share of the weights, and that share to the power `rounds` is the rest.
+/// Each round keeps the same fraction `f` of the remaining weights, so `f^i` of all weights are kept after round `i`.
+/// [`Amount::sparsity`] names the sparsity that a round ends with, and counts the weights pruned by earlier rounds towards it.
 pub fn prune_iteratively(
     dense: &Network,
     method: Method,
@@ -48,10 +49,10 @@ pub fn prune_iteratively(
     recipe: &Recipe,
     mut after_round: impl FnMut(),
 ) -> Result<Vec<Outcome>, Box<dyn Error>> {
-    let amount = 1.0 - (1.0 - target).powf(1.0 / rounds as f64);
     let mut outcomes: Vec<Outcome> = Vec::new();
-    for _ in 0..rounds {
+    for round in 1..=rounds {
         let so_far = outcomes.last().map_or(dense, |outcome| &outcome.network);
+        let amount = Amount::sparsity(1.0 - (1.0 - target).powf(round as f64 / rounds as f64));
         outcomes.push(prune_once(so_far, method, amount, (training, test), recipe)?);
         after_round();
     }

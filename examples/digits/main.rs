@@ -1,12 +1,12 @@
-//! Prunes a network that reads handwritten digits, in four ways, and shows what each costs.
+//! Prunes a classifier of handwritten digits in four ways, and measures the accuracy that each one costs.
 //!
 //! ```text
 //! cargo run --example digits
 //! ```
 //!
-//! A 64-128-64-10 network is trained on real data. Copies of it are pruned at random, by magnitude in each layer, by
-//! magnitude over the whole network, and neuron by neuron, to several sparsities, then fine-tuned with the masks in place.
-//! One more copy is pruned in rounds. The files, in reading order:
+//! A 64-128-64-10 network is trained on real data. Copies of it are pruned to several sparsities: at random, by magnitude in
+//! each layer, by magnitude over the whole network, and by neuron. They are then fine-tuned with their masks. One more copy
+//! is pruned in rounds. The files, in reading order:
 //!
 //! - `data.rs`: the images
 //! - `network.rs`: layers that implement [`prune::Module`]
@@ -27,15 +27,16 @@ use data::Digits;
 use experiment::{Outcome, prune_iteratively, prune_once};
 use indicatif::{ProgressBar, ProgressStyle};
 use network::Network;
-use pruning::{Method, bits, remove_all};
+use prune::remove_all;
+use pruning::{Method, bits};
 use std::{error::Error, fs, path::Path};
 use training::{Recipe, train};
 
-/// Of the split, the first weights and the order of the images. Another seed moves an accuracy by a point or so.
+/// The seed of the split, of the first weights and of the order of the images.
 const SEED: u64 = 888;
-/// The shares that are pruned.
+/// The fractions that are pruned.
 const AMOUNTS: [f64; 5] = [0.5, 0.8, 0.9, 0.95, 0.98];
-/// Of the run that prunes in rounds.
+/// The number of rounds of the run that prunes in rounds.
 const ROUNDS: usize = 5;
 const DENSE: Recipe =
     Recipe { epochs: 40, batch: 32, learning_rate: 0.1, momentum: 0.9, weight_decay: 1e-3, seed: SEED };
@@ -48,11 +49,11 @@ fn main() -> Result<()> {
     let data = (&training, &test);
     println!("{} images to train on, {} to test", training.len(), test.len());
     let dense = train_dense(&training)?;
-    let dense_accuracy = dense.accuracy(&test)?;
-    println!("the dense network reads {:.1} % of the test images right\n", 100.0 * dense_accuracy);
+    let dense_accuracy = dense.accuracy(&test);
+    println!("the dense network classifies {:.1} % of the test images correctly\n", 100.0 * dense_accuracy);
 
     let mut outcomes = compare(&dense, data)?;
-    println!("test accuracy in %, straight after pruning -> after {} epochs of fine-tuning", FINE_TUNING.epochs);
+    println!("test accuracy in %, after pruning -> after {} epochs of fine-tuning", FINE_TUNING.epochs);
     println!("{}", report::table(&outcomes, &AMOUNTS));
 
     let mut rounds = in_rounds(&dense, data)?;
@@ -62,20 +63,20 @@ fn main() -> Result<()> {
     let picture = Path::new("out/digits.svg");
     fs::create_dir_all("out")?;
     plot::draw(picture, &outcomes, &rounds, dense_accuracy)?;
-    println!("accuracy against sparsity, as a picture: {}\n", picture.display());
+    println!("plot of accuracy against sparsity: {}\n", picture.display());
 
     if let Some(sparsest) = rounds.last() {
-        println!("{}", report::memory(&dense, &sparsest.network)?);
+        println!("{}", report::memory(&dense, &sparsest.network));
     }
-    // Making the pruning permanent changes no value, so the networks answer as before.
+    // Making the pruning permanent changes no value.
     for outcome in outcomes.iter_mut().chain(&mut rounds) {
         let pruned = outcome.network.clone();
-        remove_all(&mut outcome.network)?;
+        remove_all(&mut outcome.network);
         if prune::is_pruned(&outcome.network) || bits(&outcome.network) != bits(&pruned) {
             return Err(format!("remove changed {}", outcome.method.label()).into());
         }
     }
-    println!("remove: every value of all {} networks is bit for bit as before", outcomes.len() + rounds.len());
+    println!("remove: all values of all {} networks are bitwise unchanged", outcomes.len() + rounds.len());
     Ok(())
 }
 
@@ -90,7 +91,7 @@ fn train_dense(training: &Digits) -> Result<Network> {
     Ok(network)
 }
 
-/// Every method at every amount, each from the same dense network.
+/// Prunes the same dense network by every method and amount.
 fn compare(dense: &Network, data: (&Digits, &Digits)) -> Result<Vec<Outcome>> {
     let bar = progress("pruning and fine-tuning", Method::ALL.len() * AMOUNTS.len())?;
     let mut outcomes = Vec::new();
@@ -112,7 +113,7 @@ fn in_rounds(dense: &Network, data: (&Digits, &Digits)) -> Result<Vec<Outcome>> 
     Ok(outcomes)
 }
 
-/// A progress bar on standard error; hidden when that is not a terminal.
+/// Returns a progress bar on standard error, which is hidden if that is not a terminal.
 fn progress(task: &'static str, steps: usize) -> Result<ProgressBar> {
     let style = ProgressStyle::with_template("{prefix} {bar:40} {pos}/{len}  {msg}")?;
     Ok(ProgressBar::new(steps as u64).with_style(style).with_prefix(task))

@@ -1,4 +1,4 @@
-//! The results as a picture: accuracy against sparsity.
+//! A plot of accuracy against sparsity.
 
 use crate::{experiment::Outcome, pruning::Method};
 use plotters::{
@@ -8,7 +8,7 @@ use plotters::{
 };
 use std::{error::Error, ops::Range, path::Path};
 
-/// One colour a curve; colour-blind readers can tell them apart (Okabe and Ito).
+/// One colour per curve, from the palette of Okabe and Ito, which colour-blind readers can distinguish.
 const COLOURS: [RGBColor; 5] = [
     RGBColor(213, 94, 0),
     RGBColor(86, 180, 233),
@@ -64,7 +64,7 @@ pub fn draw(path: &Path, outcomes: &[Outcome], rounds: &[Outcome], dense_accurac
         chart.draw_series(tuned.into_iter().map(|point| Circle::new(point, 4, colour.filled())))?;
     }
 
-    // The legend has a column of its own, where it cannot cover a curve.
+    // The legend has its own column, where it cannot cover a curve.
     let line = |y| [(6, y), (40, y)];
     let label = |text: &str, y| Text::new(text.to_owned(), (48, y - 6), ("sans-serif", 15));
     let mut y = 70;
@@ -85,7 +85,7 @@ pub fn draw(path: &Path, outcomes: &[Outcome], rounds: &[Outcome], dense_accurac
     Ok(())
 }
 
-/// An axis of shares of zero weights on which a step to the right is always the same factor of weights left.
+/// An axis of sparsities. Equal steps to the right divide the number of remaining weights by equal factors.
 struct SparsityAxis;
 
 impl SparsityAxis {

@@ -1,22 +1,22 @@
-//! The four ways to prune the network that are compared.
+//! The four methods that are compared.
 
 use crate::network::Network;
-use ndarray::{Array1, Axis, Ix2};
-use prune::{L1Unstructured, Module, Parameter, PruneError};
+use ndarray::Array1;
+use prune::{Amount, L1Unstructured, Module, Parameter};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use std::error::Error;
 
-/// A way to choose the weights that go.
+/// A method, applied to the weights of all layers or of some.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
-    /// Any weights: the baseline that every other method has to beat.
+    /// Random weights: the baseline for the other methods.
     Random,
-    /// The smallest weights of each layer, the same share of each.
+    /// The weights with the lowest magnitudes of each layer, the same fraction of each.
     L1PerLayer,
-    /// The smallest weights of the whole network: layers compete.
+    /// The weights with the lowest magnitudes of the whole network: one ranking for all layers.
     L1Global,
-    /// The neurons of each hidden layer whose weights have the smallest L2 norms.
+    /// The neurons of each hidden layer with the lowest L2 norms.
     L2Neurons,
 }
 
@@ -32,8 +32,9 @@ impl Method {
         }
     }
 
-    /// Prunes the share `amount` of what is still alive: of the weights, or of the neurons.
-    pub fn prune(self, network: &mut Network, amount: f64) -> Result<(), Box<dyn Error>> {
+    /// Prunes an amount of the weights, or of the neurons.
+    pub fn prune(self, network: &mut Network, amount: impl Into<Amount>) -> Result<(), Box<dyn Error>> {
+        let amount = amount.into();
         match self {
             Self::Random => {
                 let mut rng = ChaCha8Rng::seed_from_u64(2);
@@ -51,12 +52,12 @@ impl Method {
                 prune::global_unstructured(weights, L1Unstructured::new(amount)?)?;
             }
             Self::L2Neurons => {
-                // Only hidden neurons: a row of the output layer is a digit, which the network could never answer again.
+                // Only hidden neurons: a row of the output layer is a digit, which the network could not predict without it.
                 for layer in &mut network.hidden {
                     prune::ln_structured(layer, "weight", amount, 2, 0)?;
-                    // A neuron without weights still says its bias, so the bias goes with them.
-                    let neurons = living_rows(&layer.weight)?;
-                    prune::custom_from_mask(layer, "bias", neurons)?;
+                    // A neuron without weights still outputs its bias, so the bias is pruned too.
+                    let kept = kept_rows(&layer.weight)?;
+                    prune::custom_from_mask(layer, "bias", kept)?;
                 }
             }
         }
@@ -64,35 +65,30 @@ impl Method {
     }
 }
 
-/// For each row of a matrix, whether anything in it is kept.
-fn living_rows(weight: &Parameter<f32>) -> Result<Array1<bool>, Box<dyn Error>> {
-    let mask = weight.mask().ok_or("the weight is not pruned")?.view().into_dimensionality::<Ix2>()?;
-    Ok(mask.map_axis(Axis(1), |row| row.iter().any(|&kept| kept)))
+/// Returns a mask of the rows of a pruned matrix: `true` if an entry of the row is kept.
+fn kept_rows(weight: &Parameter<f32>) -> Result<Array1<bool>, Box<dyn Error>> {
+    let mask = weight.mask().ok_or("the weight is not pruned")?;
+    let mut kept = Array1::from_elem(mask.shape()[0], false);
+    for row in mask.kept_channels(0)? {
+        kept[row] = true;
+    }
+    Ok(kept)
 }
 
-/// Weights (biases not counted) in all, and those that are not zero.
+/// Returns the number of weights, and the number of those that are not zero. Biases are not counted.
 pub fn count_weights(network: &Network) -> (usize, usize) {
-    let weights = || network.layers().flat_map(|layer| layer.weight.value());
-    (weights().count(), weights().filter(|&&weight| weight != 0.0).count())
+    let all: usize = network.layers().map(|layer| layer.weight.value().len()).sum();
+    let zeros: usize = network.layers().map(|layer| layer.weight.zeros()).sum();
+    (all, all - zeros)
 }
 
-/// The share of the weights that are zero, 0..=1.
+/// Returns the fraction of the weights that are zero, from 0 to 1.
 pub fn sparsity(network: &Network) -> f64 {
     let (all, nonzero) = count_weights(network);
     1.0 - nonzero as f64 / all as f64
 }
 
-/// Makes all pruning permanent.
-pub fn remove_all(network: &mut Network) -> Result<(), PruneError> {
-    for (_, parameter) in network.named_parameters_mut() {
-        if parameter.is_pruned() {
-            parameter.remove()?;
-        }
-    }
-    Ok(())
-}
-
-/// All values, bit by bit: 0.0 and -0.0 are not the same here.
+/// Returns the bits of all values. Unlike the values, the bits of 0.0 and -0.0 differ.
 pub fn bits(network: &Network) -> Vec<u32> {
     network.named_parameters().iter().flat_map(|(_, parameter)| parameter.value()).map(|x| x.to_bits()).collect()
 }

@@ -7,16 +7,16 @@ use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use std::error::Error;
 
-/// How to train.
+/// The settings of a training.
 #[derive(Clone, Copy)]
 pub struct Recipe {
     pub epochs: usize,
     pub batch: usize,
-    /// At the start; it falls to zero along half a cosine.
+    /// The learning rate at the start. It falls to zero along half a cosine.
     pub learning_rate: f32,
     pub momentum: f32,
     pub weight_decay: f32,
-    /// Of the order of the images.
+    /// The seed of the order of the images.
     pub seed: u64,
 }
 
@@ -36,7 +36,7 @@ pub fn train(
         order.shuffle(&mut rng);
         let mut total = 0.0;
         for indices in order.chunks(recipe.batch) {
-            let (loss, gradients) = network.loss_and_gradients(&data.select(indices))?;
+            let (loss, gradients) = network.loss_and_gradients(&data.select(indices));
             sgd.step(network, gradients)?;
             total += loss * indices.len() as f32;
         }
@@ -50,7 +50,7 @@ pub struct Sgd {
     learning_rate: f32,
     momentum: f32,
     weight_decay: f32,
-    /// One array a parameter.
+    /// One array per parameter.
     velocities: Vec<ArrayD<f32>>,
 }
 
@@ -65,13 +65,13 @@ impl Sgd {
         }
     }
 
-    /// One step along `gradients`, which come in the order of `named_parameters`.
+    /// Takes one step along `gradients`, which are in the order of `named_parameters`.
     pub fn step(&mut self, network: &mut Network, gradients: Vec<ArrayD<f32>>) -> Result<(), PruneError> {
         let parameters = network.named_parameters_mut().into_iter();
         for (((_, parameter), mut gradient), velocity) in parameters.zip(gradients).zip(&mut self.velocities) {
-            // From d/d value to d/d orig: a pruned entry gets no gradient.
+            // This turns a gradient of the value into one of the original: it is zero for pruned entries.
             parameter.mask_gradient(gradient.view_mut())?;
-            // Momentum and weight decay still move the originals of pruned entries. Their values stay zero, because
+            // Momentum and weight decay still change the originals of pruned entries. The values remain zero, because
             // `update` recomputes value = orig * mask.
             parameter.update(|orig| {
                 Zip::from(orig).and(velocity).and(&gradient).for_each(|weight, velocity, &gradient| {

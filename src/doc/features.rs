@@ -1,7 +1,6 @@
-//! What each cargo feature adds.
+//! The cargo features of the library.
 //!
-//! No feature changes a mask or a value: with fewer of them there is less to call, never another result. To choose
-//! some:
+//! No feature changes a mask or a value. Without a feature, there is less to call. To select features:
 //!
 //! ```toml
 //! nn-prune = { version = "0.1", default-features = false, features = ["nuclear"] }
@@ -10,15 +9,14 @@
 //! | feature | default | dependency | what it adds |
 //! |---|---|---|---|
 //! | [`nuclear`](#nuclear) | yes | nalgebra | [`Norm::Nuclear`] |
-//! | [`rayon`](#rayon) | yes | rayon | large tensors are pruned on all cores |
-//! | [`safetensors`](#safetensors) | yes | safetensors, serde, serde_json, tempfile, globset | `prune::safetensors`: state dicts and masks as files |
-//! | [`cli`](#cli) | no | clap, comfy-table, indicatif, plotters, ctrlc | the command line `nn-prune` |
+//! | [`rayon`](#rayon) | yes | rayon | pruning of large tensors on all cores |
+//! | [`safetensors`](#safetensors) | yes | safetensors, serde, serde_json, tempfile, globset | `prune::safetensors`: state dicts and masks as files; `prune::checkpoint`: files larger than memory |
 //!
 //! # `nuclear`
 //!
 //! The nuclear norm, `n="nuc"` in PyTorch, for structured pruning: [`Norm::Nuclear`] in
 //! [`LnStructured`](crate::LnStructured), [`ln_structured`](crate::ln_structured) and
-//! [`channel_norms`](crate::channel_norms). It needs a singular value decomposition, which is what nalgebra is for.
+//! [`channel_norms`](crate::channel_norms). The norm needs a singular value decomposition, which nalgebra provides.
 //!
 //! ```
 //! # fn main() -> Result<(), prune::PruneError> {
@@ -35,8 +33,8 @@
 //! # }
 //! ```
 //!
-//! Without the feature the variant is still there, so that code compiles, and every use of it is
-//! [`PruneError::FeatureDisabled`](crate::PruneError::FeatureDisabled): no other norm stands in for it.
+//! Without the feature the variant still exists, so that code compiles. Pruning with it returns
+//! [`PruneError::FeatureDisabled`](crate::PruneError::FeatureDisabled); no other norm replaces it.
 //!
 //! ```
 //! # use prune::{LnStructured, Norm, Parameter};
@@ -48,14 +46,14 @@
 //!
 //! # `rayon`
 //!
-//! Pruning on all cores, in rayon's global thread pool. It takes part where there is enough to do, from 2^17 entries on
-//! in a call; smaller tensors are pruned on the thread that calls. Masks and values are the same with the feature and
-//! without it, and for any number of threads: `RAYON_NUM_THREADS=1` changes how long it takes and nothing else.
+//! Pruning on all cores, in rayon's global thread pool. A call uses other threads from 2^17 entries on; it prunes fewer
+//! entries on its own thread. Masks and values do not depend on the feature or on the number of threads:
+//! `RAYON_NUM_THREADS=1` changes only the time.
 //!
 //! # `safetensors`
 //!
-//! The module `prune::safetensors`: a whole [`Module`](crate::Module) as a state dict, under the names that PyTorch
-//! gives to it (`weight_orig` and `weight_mask` for a pruned `weight`), in files or in memory, and masks alone.
+//! The module `prune::safetensors` stores a [`Module`](crate::Module) as a state dict with PyTorch's names (`weight_orig`
+//! and `weight_mask` for a pruned `weight`), in files or in memory. It also stores masks alone.
 //!
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -74,26 +72,7 @@
 //! # }
 //! ```
 //!
-//! # `cli`
-//!
-//! The program `nn-prune`, which prunes, inspects and compares checkpoints in safetensors files. It adds nothing to the
-//! library: what it does is what `prune::checkpoint` does, and a program that depends on the library has no use for it.
-//!
-//! ```sh
-//! cargo install --path . --features cli
-//! nn-prune inspect model.safetensors
-//! nn-prune prune model.safetensors -o half.safetensors --method l1 --amount 0.5
-//! nn-prune diff model.safetensors half.safetensors
-//! ```
-//!
-//! `nn-prune prune --help` explains the options, with examples. Scripts go by `--json` and by the exit code:
-//!
-//! | code | meaning |
-//! |---|---|
-//! | 0 | done |
-//! | 1 | a file could not be read or written, or its contents do not allow what was asked |
-//! | 2 | the command line is wrong |
-//! | 3 | `diff`: the checkpoints differ |
-//! | 130 | interrupted; temporary files were removed |
+//! The module `prune::checkpoint` prunes, inspects and compares checkpoints in files, without a model. The command line
+//! `nn-prune` does the same from a shell; it is a separate package, `nn-prune-cli`, and no feature of the library.
 //!
 //! [`Norm::Nuclear`]: crate::Norm::Nuclear

@@ -1,19 +1,18 @@
-//! Every call of `torch.nn.utils.prune` in Rust, and everything that differs.
+//! Every call of `torch.nn.utils.prune` in Rust, and every difference.
 //!
-//! The functions have the names and the order of arguments that they have in PyTorch, so most calls are translated word
-//! by word. What changes is what a *module* is: PyTorch attaches `weight_orig`, `weight_mask` and a hook to a module
-//! when it is pruned; here a tensor that may be pruned is a [`Parameter`] from the start, and a [`Module`] is whatever
-//! can name its parameters.
+//! Functions have PyTorch's names and order of arguments, so that most calls translate word by word. The *module* is
+//! different. PyTorch attaches `weight_orig`, `weight_mask` and a hook to a module when it prunes. Here, a tensor that may
+//! be pruned is a [`Parameter`] from the start, and a [`Module`] is a type that can name its parameters.
 //!
 //! - [The pruned parameter](#the-pruned-parameter)
 //! - [Call by call](#call-by-call)
 //! - [Global pruning](#global-pruning)
-//! - [A method of your own](#a-method-of-your-own)
+//! - [Custom methods](#custom-methods)
 //! - [Training a pruned model](#training-a-pruned-model)
 //! - [Reproducing a PyTorch run](#reproducing-a-pytorch-run)
-//! - [What parity is promised](#what-parity-is-promised)
-//! - [What differs](#what-differs)
-//! - [What is the same, though it may surprise](#what-is-the-same-though-it-may-surprise)
+//! - [Parity](#parity)
+//! - [Differences](#differences)
+//! - [Surprising similarities](#surprising-similarities)
 //!
 //! # The pruned parameter
 //!
@@ -28,9 +27,9 @@
 //! | `copy.deepcopy(module)` | `module.clone()` |
 //! | `module.state_dict()`, in a safetensors file | `prune::safetensors::save_file`, with the feature [`safetensors`](crate::doc::features#safetensors) |
 //!
-//! Parameters are fields of your own structs, with [`named_parameters!`](crate::named_parameters) to name them, or
-//! entries of a [`ParameterStore`], which is an ordered map of names and needs no struct. A name is a path: `"weight"`
-//! in a layer, `"conv1.weight"` in a model of layers.
+//! Parameters are fields of your structs, named with [`named_parameters!`](crate::named_parameters), or entries of a
+//! [`ParameterStore`], an ordered map from names to parameters that needs no struct. A name is a path: `"weight"` in a
+//! layer, `"conv1.weight"` in a model of layers.
 //!
 //! ```
 //! use ndarray::array;
@@ -58,8 +57,8 @@
 //!
 //! # Call by call
 //!
-//! Each function returns a `Result` and not the module. On an `Err` every parameter is bitwise as it was. With `import
-//! torch.nn.utils.prune as prune` on the left:
+//! Each function returns a `Result` instead of the module. On an `Err` every parameter is bitwise unchanged. The left
+//! column assumes `import torch.nn.utils.prune as prune`:
 //!
 //! | PyTorch | here |
 //! |---|---|
@@ -79,9 +78,9 @@
 //! | `method.compute_mask(t, default_mask)` | [`method.compute_mask(t.view(), default_mask.view())`](crate::PruningMethod::compute_mask) |
 //! | `PruningContainer.add_pruning_method(method)` | [`container.push(method)`](crate::PruningContainer::push) |
 //!
-//! **Amounts** are what they are in PyTorch: an integer is a number of entries or channels, a float a share of them, so
-//! `1` is one and `1.0` is all. Both count only what is still there, and a share is rounded half to even. A negative
-//! integer does not compile, and neither does an `f32`, since `0.1_f32` is not the share that `0.1` is.
+//! **Amounts** mean the same as in PyTorch: an integer is a number of entries or channels, a float is a fraction of them, so
+//! `1` is one and `1.0` is all. Both refer to the remaining entries or channels, and a fraction is rounded half to even. A
+//! negative integer does not compile. Neither does an `f32`, because `0.1_f32` is not the fraction `0.1`.
 //!
 //! ```
 //! # use ndarray::Array1;
@@ -90,15 +89,15 @@
 //! # let mut m = ParameterStore::from_iter([("weight", numbers)]); // 1 to 10
 //! let mut pruned = Vec::new();
 //! for _ in 0..4 {
-//!     prune::l1_unstructured(&mut m, "weight", 0.5)?; // the half of what is left
+//!     prune::l1_unstructured(&mut m, "weight", 0.5)?; // half of the remaining entries
 //!     pruned.push(m["weight"].value().iter().filter(|&&x| x == 0.0).count());
 //! }
 //! assert_eq!(pruned, [5, 7, 9, 9]);
 //! # Ok::<(), prune::PruneError>(())
 //! ```
 //!
-//! **Randomness** is an argument, because there is no global generator: a seed, any [`rand::Rng`], or PyTorch's own
-//! [`torch::Generator`](crate::torch::Generator). A [`RandomSource`](crate::RandomSource) is made from each of them.
+//! **Randomness** is an argument, because there is no global generator: a seed, any [`rand::Rng`], or PyTorch's
+//! [`torch::Generator`](crate::torch::Generator). Each of them converts to a [`RandomSource`](crate::RandomSource).
 //!
 //! ```
 //! # use ndarray::Array2;
@@ -119,15 +118,15 @@
 //! # use ndarray::array;
 //! # use prune::ParameterStore;
 //! let mut m = ParameterStore::from_iter([("weight", array![[3.0, 4.0], [0.0, -1.0], [2.0, 2.0]])]);
-//! prune::ln_structured(&mut m, "weight", 1, 2, 0)?; // the row of the smallest Euclidean norm
+//! prune::ln_structured(&mut m, "weight", 1, 2, 0)?; // the row with the smallest Euclidean norm
 //! assert_eq!(m["weight"].value(), &array![[3.0, 4.0], [0.0, -0.0], [2.0, 2.0]].into_dyn());
 //! prune::ln_structured(&mut m, "weight", 0.5, f64::INFINITY, -1)?; // half of the columns, by their largest entry
 //! assert_eq!(m["weight"].value(), &array![[0.0, 4.0], [0.0, -0.0], [0.0, 2.0]].into_dyn());
 //! # Ok::<(), prune::PruneError>(())
 //! ```
 //!
-//! **Scores** have the shape and the element type of the parameter and any layout. Only a method that ranks something
-//! makes use of them: the random ones, `Identity` and `CustomFromMask` do not.
+//! **Scores** have the shape and the element type of the parameter, and any layout. Only methods that rank use them: the
+//! random methods, `Identity` and `CustomFromMask` do not.
 //!
 //! ```
 //! # use ndarray::array;
@@ -139,8 +138,8 @@
 //! # Ok::<(), prune::PruneError>(())
 //! ```
 //!
-//! **Masks** of your own are arrays or views, of `bool` or of numbers that are all 0 or 1. They multiply with the mask
-//! that is there already, and the history says which methods there were.
+//! **Custom masks** are arrays or views of `bool`, or of numbers that are all 0 or 1. They are multiplied with the existing
+//! mask, and the history lists all methods.
 //!
 //! ```
 //! # use ndarray::array;
@@ -151,7 +150,7 @@
 //! assert_eq!(m["weight"].value(), &array![1.0, 0.0, 0.0].into_dyn());
 //! assert_eq!(m["weight"].methods().len(), 2);
 //!
-//! prune::remove(&mut m, "weight")?; // the zeros stay, mask and history go
+//! prune::remove(&mut m, "weight")?; // keeps the zeros, drops mask and history
 //! assert!(!prune::is_pruned(&m) && m["weight"].methods().is_empty());
 //! assert_eq!(m["weight"].value(), &array![1.0, 0.0, 0.0].into_dyn());
 //! # Ok::<(), prune::PruneError>(())
@@ -159,8 +158,8 @@
 //!
 //! # Global pruning
 //!
-//! The method is a value with its amount in it, not a class and keyword arguments, and each parameter brings its own
-//! scores, if it has any. The parameters come as fields or by name; where some have scores and others do not, collect
+//! The method is a value that holds its amount, instead of a class with keyword arguments. Scores are passed together with
+//! their parameter. Pass parameters as fields or by name. If only some of them have scores, collect
 //! [`Target`](crate::Target)s.
 //!
 //! ```
@@ -181,12 +180,12 @@
 //! # Ok::<(), prune::PruneError>(())
 //! ```
 //!
-//! # A method of your own
+//! # Custom methods
 //!
-//! A subclass of `BasePruningMethod` becomes a type with two impls: [`Describe`](crate::Describe), for its name and its
-//! `PRUNING_TYPE`, and [`PruningMethod`](crate::PruningMethod), for `compute_mask`. Everything that takes one of the
-//! crate's methods takes it too. As in PyTorch, the first pruning of a parameter hands it the whole tensor and later
-//! ones what is still there, by its type.
+//! A subclass of `BasePruningMethod` becomes a type with two impls: [`Describe`](crate::Describe) for its name and its
+//! `PRUNING_TYPE`, and [`PruningMethod`](crate::PruningMethod) for `compute_mask`. It is accepted wherever a built-in method
+//! is. As in PyTorch, the method is given the whole tensor when a parameter is first pruned. Later prunings give it the
+//! remaining entries or channels, by its type.
 //!
 //! ```
 //! use ndarray::{ArrayViewD, array};
@@ -222,10 +221,10 @@
 //!
 //! # Training a pruned model
 //!
-//! There is no autograd here, so the two things that PyTorch's hook and graph do are calls. The gradient with respect
-//! to `value` becomes the one with respect to `orig` by [`Parameter::mask_gradient`], and the optimizer changes `orig`
-//! within [`Parameter::update`]. Momentum and weight decay may move the entries of `orig` that are under the mask, as
-//! they do in PyTorch; `value` never shows it.
+//! There is no autograd, so you call two functions for the work of PyTorch's hook and graph. [`Parameter::mask_gradient`]
+//! converts the gradient with respect to `value` to the one with respect to `orig`, and the optimizer changes `orig` within
+//! [`Parameter::update`]. Momentum and weight decay may change pruned entries of `orig`, as in PyTorch; in `value` they
+//! remain zero.
 //!
 //! ```
 //! use ndarray::{ArrayD, array};
@@ -255,13 +254,13 @@
 //! # Ok::<(), prune::PruneError>(())
 //! ```
 //!
-//! After [`remove`](crate::remove) a parameter has no mask, and nothing holds its zeros in place any more. To train on
-//! with them, prune again with [`custom_from_mask`](crate::custom_from_mask).
+//! After [`remove`](crate::remove) a parameter has no mask, so that training can change its zeros. To continue training with
+//! the zeros, prune again with [`custom_from_mask`](crate::custom_from_mask).
 //!
 //! # Reproducing a PyTorch run
 //!
-//! [`torch::Generator`](crate::torch::Generator) is PyTorch's CPU generator. Make the layers and prune in the order of
-//! the Python program, from one handle, and weights and masks are the same:
+//! [`torch::Generator`](crate::torch::Generator) is PyTorch's CPU generator. To get the same weights and masks, create the
+//! layers and prune in the order of the Python program, with one generator:
 //!
 //! ```python
 //! torch.manual_seed(888)
@@ -290,9 +289,9 @@
 //! # Ok::<(), prune::PruneError>(())
 //! ```
 //!
-//! Methods that rank by magnitude or by norm need no generator. They choose what PyTorch chooses, unless equal scores
-//! lie on both sides of the cut: then set [`TieBreak::PyTorch`](crate::TieBreak::PyTorch) on the method to make the
-//! same choice there too. With a generator as the source it is set already.
+//! Methods that rank by magnitude or by norm need no generator. They prune the same entries as PyTorch, unless a tie
+//! straddles the threshold. To make PyTorch's choice there too, set [`TieBreak::PyTorch`](crate::TieBreak::PyTorch) on the
+//! method. With a generator as the source, it is already set.
 //!
 //! ```
 //! use prune::{L1Unstructured, Parameter, TieBreak};
@@ -307,84 +306,84 @@
 //! # Ok::<(), prune::PruneError>(())
 //! ```
 //!
-//! # What parity is promised
+//! # Parity
 //!
 //! Parity is with **PyTorch 2.15 or newer on the CPU of an x86-64 Linux machine with AVX2**; it was checked against
-//! 2.15.0. Bit for bit the same are:
+//! 2.15.0. These are the same, bit for bit:
 //!
-//! - `value`, `orig` and mask after every method and any sequence of them, in `f32`, `f64`, `f16` and `bf16`, signed
-//!   zeros included, but for the rows of [What differs](#what-differs). A NaN comes out where PyTorch has one; which of
-//!   the many bit patterns of NaN it is, is not promised.
+//! - `value`, `orig` and mask after every method and any sequence of methods, in `f32`, `f64`, `f16` and `bf16`, including
+//!   signed zeros, except for the rows of [Differences](#differences). A NaN appears wherever PyTorch has one; its bit
+//!   pattern is not promised.
 //! - the counts that amounts come to;
-//! - the norms that rank channels, to the last bit, with two exceptions below;
+//! - the norms that rank channels, to the last bit, with the two exceptions below;
 //! - with a [`torch::Generator`](crate::torch::Generator): draws, masks, default initial weights of linear and
 //!   convolutional layers, and the place in the stream after each call;
-//! - with [`TieBreak::PyTorch`](crate::TieBreak::PyTorch): which of several equal scores is pruned.
+//! - with [`TieBreak::PyTorch`](crate::TieBreak::PyTorch): the choice among equal scores.
 //!
-//! All of it is the same on every platform that this crate runs on, with two exceptions among the norms. For orders
-//! other than 0, 1, 2 and ±infinity, powers come from the platform's mathematical library, as PyTorch's do. The nuclear
-//! norm comes from another singular value decomposition than PyTorch's, so its last bits differ.
+//! All results are the same on every platform that this crate runs on, with two exceptions among the norms. For orders
+//! other than 0, 1, 2 and ±infinity, powers come from the platform's mathematical library, as in PyTorch. The nuclear
+//! norm uses another singular value decomposition than PyTorch, so its last bits differ.
 //!
-//! What PyTorch itself does differently elsewhere is outside of the promise: older versions (draws of `f16` and
+//! The promise excludes the cases in which PyTorch itself gives other results: older versions (draws of `f16` and
 //! `bf16`), GPUs (all draws), macOS and Windows (ties), CPUs without AVX2 (last bits of initial weights and of some
-//! `f32` Euclidean norms). [`prune::torch`](crate::torch#what-is-promised) has the table. Where PyTorch runs AVX-512
-//! kernels, it was not checked.
+//! `f32` Euclidean norms). [`prune::torch`](crate::torch#guarantees) has the table. PyTorch with AVX-512 kernels was not
+//! checked.
 //!
-//! # What differs
+//! # Differences
 //!
-//! Each row is a sharp edge of `torch.nn.utils.prune` 2.15. *Fixed* is the result that PyTorch's documentation
-//! promises; *rejected* is an error that names what was expected, and nothing has changed.
+//! Each row is a pitfall of `torch.nn.utils.prune` 2.15. *Fixed* is the result that PyTorch's documentation promises;
+//! *rejected* is an error that changes nothing.
 //!
 //! | in PyTorch | here |
 //! |---|---|
 //! | A second pruning that fails drops the hook: the mask stops working and cannot be removed. A first one that fails moves the parameter to the end of the order. | Fixed. Everything is computed first; on an error every parameter is bitwise as it was, history and order too. |
-//! | A global call that fails half way leaves some parameters pruned. | Fixed. All or none. |
-//! | What is ranked by default is the attribute `weight`, which is stale after an optimizer step until the next forward pass. | Fixed. It is `orig * mask` of this moment: what PyTorch has after a forward pass. |
-//! | `module.weight` itself is stale then. | Fixed. [`value`](crate::Parameter::value) never is: `orig` is only changed within [`update`](crate::Parameter::update). |
+//! | A global call that fails half way leaves some parameters pruned. | Fixed. It prunes all parameters or none. |
+//! | By default the attribute `weight` is ranked, which is stale after an optimizer step until the next forward pass. | Fixed. The current `orig * mask` is ranked, as PyTorch has it after a forward pass. |
+//! | `module.weight` itself is stale until then. | Fixed. [`value`](crate::Parameter::value) never is: `orig` is only changed within [`update`](crate::Parameter::update). |
 //! | An amount of NaN is accepted, and fails later with another error. | Rejected when the method is made. |
-//! | An amount is a count or a share by its Python type; `True` sometimes works as 1. | The same by the Rust type, as [`Amount::Count`](crate::Amount::Count) and [`Amount::Fraction`](crate::Amount::Fraction). Range checks and rounding are PyTorch's. |
-//! | The message says that an amount should be smaller than the size, though it may be equal. | The same condition; the message says "at most". |
-//! | Structured pruning of a vector is an error at first and passes, with a wrong result, as a second pruning. | Rejected always. |
+//! | An amount is a count or a fraction by its Python type; `True` sometimes works as 1. | An amount is a count or a fraction by its Rust type: [`Amount::Count`](crate::Amount::Count) and [`Amount::Fraction`](crate::Amount::Fraction). Range checks and rounding are PyTorch's. |
+//! | The message says that an amount should be smaller than the size, though it may be equal. | The condition is the same; the message says "exceeds". |
+//! | Structured pruning of a vector is an error as the first pruning, and passes with a wrong result as a later one. | Always rejected. |
 //! | A `dim` out of range gives different errors on first and later prunings. | One error. |
-//! | `n="nuc"` does what it says for 3-dimensional tensors only; elsewhere it prunes other channels than it should, or fails. | [`Norm::Nuclear`](crate::Norm::Nuclear) is defined where every channel is a matrix: 3-dimensional tensors of `f32` and `f64`. Rejected elsewhere, whatever the amount. |
+//! | `n="nuc"` is correct for 3-dimensional tensors only; for others it prunes the wrong channels, or fails. | [`Norm::Nuclear`](crate::Norm::Nuclear) is defined if every channel is a matrix: for 3-dimensional tensors of `f32` and `f64`. Rejected for others, for every amount. |
 //! | `n=float("nan")` is accepted, and all norms are NaN. | Rejected when the method is made. |
-//! | A bad `n` fails even for an amount of 0, since the norms are computed all the same. | `n` is checked when the method is made, and against the tensor for every amount; no norms are computed for 0. |
+//! | A bad `n` fails even for an amount of 0, because the norms are computed anyway. | `n` is checked when the method is made, and against the tensor for every amount; no norms are computed for 0. |
 //! | The dtype of the mask follows that of the scores: integer scores make an integer mask. | Fixed. A mask is boolean. |
-//! | A custom mask may hold any numbers. They scale the weights, and scale them again in a later global pruning. | Rejected: a mask of numbers holds 0 and 1. |
-//! | `RandomStructured` prunes more channels than asked when draws are equal (about one call in 2^25 per channel). | With PyTorch's generator the same, to be the same. With any other source, exactly the number asked. |
-//! | Which of several equal scores is pruned depends on the C++ library's selection. | By default the one with the lowest row-major index goes first, channels too, on every platform. PyTorch's choice on request: [`TieBreak`](crate::TieBreak). |
-//! | Global pruning checks no shapes of scores, only their total length, and ignores scores of unknown parameters. | Scores of another shape are rejected. They come together with their parameter, so there are no unknown ones. |
-//! | A parameter listed twice in a global call counts twice. | Rejected: by the borrow checker, or by [`parameters_mut`](crate::parameters_mut) where it is named twice. |
-//! | A global call for no parameters fails within `torch.cat`. | Rejected with a message that says so. |
-//! | Pruning `weight` overwrites whatever else is called `weight_orig` or `weight_mask`. | Rejected wherever a parameter is pruned by its name. (Global pruning and [`Parameter::prune`](crate::Parameter::prune) see no names.) |
+//! | A custom mask may hold any numbers. They scale the weights, and scale them again in a later global pruning. | Rejected: a numeric mask may hold only 0 and 1. |
+//! | `RandomStructured` prunes more channels than requested if draws are equal (about one call in 2^25 per channel). | The same with PyTorch's generator, for parity. Any other source prunes exactly the requested number. |
+//! | The choice among equal scores depends on the selection of the C++ library. | By default the lowest row-major index, or the lowest channel, is pruned first, on every platform. PyTorch's choice is an option: [`TieBreak`](crate::TieBreak). |
+//! | Global pruning checks no shapes of scores, only their total length, and ignores scores of unknown parameters. | Scores of another shape are rejected. Scores are passed with their parameter, so that none can be unknown. |
+//! | A parameter listed twice in a global call counts twice. | Rejected: by the borrow checker, or by [`parameters_mut`](crate::parameters_mut) if it is named twice. |
+//! | A global call without parameters fails within `torch.cat`. | Rejected with a message that says so. |
+//! | Pruning `weight` overwrites any other `weight_orig` or `weight_mask`. | Rejected if the parameter is pruned by name. (Global pruning and [`Parameter::prune`](crate::Parameter::prune) know no names.) |
 //! | A container may be without a name, hold `None`, or hold containers. | Not possible: a [`PruningContainer`](crate::PruningContainer) is not itself a method. An empty one is an error. |
 //! | An unknown `PRUNING_TYPE` is noticed on the second pruning. | Not possible: [`PruningType`](crate::PruningType) is an enum. |
-//! | Pruning and removing move a parameter to the end of the module's order. | The order is the module's own and never moves. |
-//! | Unstructured and global pruning of transposed or channels-last tensors fail. | Fixed. Any layout works and is read in row-major order. |
+//! | Pruning and removing move a parameter to the end of the module's order. | The order never changes. |
+//! | Unstructured and global pruning of transposed or channels-last tensors fail. | Fixed. Any layout works, and is read in row-major order. |
 //! | `copy.deepcopy` of a pruned module fails. | Fixed. `clone()` works, and the copy is independent. |
-//! | For channels without entries, `n=inf` and `n<0` fail within `torch.linalg`. | Rejected with a message that says so, whatever the amount. |
-//! | Scores may have another dtype than the parameter, and a global call may mix dtypes, which are promoted. | Not possible: all have the one element type of the call. Convert first. |
+//! | For channels without entries, `n=inf` and `n<0` fail within `torch.linalg`. | Rejected with a message that says so, for every amount. |
+//! | Scores may have another dtype than the parameter, and a global call may mix dtypes, which are promoted. | Not possible: a call has one element type. Convert first. |
 //!
-//! Two more follow from ownership. A parameter cannot belong to two modules, so there are no tied weights with two
-//! masks. And only parameters can be pruned: PyTorch's buffers are no parameters either, and fail there.
+//! Two more differences follow from ownership. A parameter cannot belong to two modules, so tied weights cannot have two
+//! masks. Only parameters can be pruned; in PyTorch, pruning a buffer fails too.
 //!
-//! # What is the same, though it may surprise
+//! # Surprising similarities
 //!
-//! - **A pruned NaN or infinity is NaN**, since 0 times it is: pruning does not heal a tensor. Such a channel has a NaN
-//!   norm from then on and is pruned last. A pruned -2 is -0.0.
+//! - **A pruned NaN or infinity is NaN**, because 0 times it is NaN. Its channel then has a NaN norm and is pruned last. A
+//!   pruned -2 is -0.0.
 //! - **NaN ranks highest**, in values, scores and norms, so it is pruned last.
-//! - **Half-precision norms are rounded to half precision before they are ranked**, though summed in `f32`. So they are
-//!   often equal, and [`TieBreak`](crate::TieBreak) decides.
-//! - **In later structured prunings the scores of pruned entries count**, where single entries of a channel are pruned
-//!   and scores are given. Without scores those entries are ranked by their values, which are zeros.
-//! - **The first pruning hands a method the whole tensor, later ones what is still there**: a vector of entries for an
-//!   unstructured method. One of your own has to work with both.
-//! - **After global pruning, or loading a state dict, the history says `CustomFromMask`**, whatever the method was.
-//!   PyTorch keeps one more full mask there for every round; here the entry is a name only, and the parameter's mask is
-//!   the only one. (The entry of [`custom_from_mask`](crate::custom_from_mask) does hold its mask.)
-//! - **[`PruningMethod::prune`](crate::PruningMethod::prune) and `compute_mask` do not leave out what `default_mask`
-//!   has pruned.** Only a [`PruningContainer`](crate::PruningContainer), and so every function that prunes a parameter,
-//!   does.
+//! - **Half-precision norms are rounded to half precision before they are ranked**, though they are summed in `f32`. They
+//!   are often equal, and [`TieBreak`](crate::TieBreak) decides.
+//! - **In later structured prunings the scores of pruned entries count**, if scores are given and single entries of a
+//!   channel are pruned. Without scores those entries are ranked by their values, which are zeros.
+//! - **The first pruning gives a method the whole tensor, later prunings the remaining entries**: a vector for an
+//!   unstructured method. A custom method has to work with both.
+//! - **After global pruning, or loading a state dict, the history says `CustomFromMask`** for any method. PyTorch stores one
+//!   more full mask for every round. Here the history stores only the name, and the parameter has the only mask. (The entry
+//!   of [`custom_from_mask`](crate::custom_from_mask) does hold its mask.)
+//! - **[`PruningMethod::prune`](crate::PruningMethod::prune) and `compute_mask` count entries that `default_mask` has
+//!   pruned.** Only a [`PruningContainer`](crate::PruningContainer), and so every function that prunes a parameter,
+//!   excludes them.
 //!
 //! [`Module`]: crate::Module
 //! [`Parameter`]: crate::Parameter

@@ -1,7 +1,7 @@
-//! Longer reading, as pages: no code lives here.
+//! Pages of documentation, without code.
 //!
-//! - [`for_pytorch_users`]: every call of `torch.nn.utils.prune` in Rust, and everything that differs.
-//! - [`features`]: what each cargo feature adds.
+//! - [`for_pytorch_users`]: every call of `torch.nn.utils.prune` in Rust, and every difference.
+//! - [`features`]: the cargo features.
 
 pub mod features;
 pub mod for_pytorch_users;

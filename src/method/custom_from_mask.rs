@@ -70,6 +70,7 @@ impl Named for CustomFromMask {
     const NAMES: &'static [&'static str] = &["custom-from-mask", "custom_from_mask"];
     const SUMMARY: &'static str = "Prune the entries that a mask does not keep";
     const OPTIONS: &'static [MethodOption] = &[MethodOption::Mask];
+    const RANKS_GLOBALLY: bool = false;
 
     fn from_options(options: &MethodOptions) -> Result<Self, PruneError> {
         let missing =

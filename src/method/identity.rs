@@ -46,6 +46,7 @@ impl Named for Identity {
     const NAMES: &'static [&'static str] = &["identity"];
     const SUMMARY: &'static str = "Prune nothing";
     const OPTIONS: &'static [MethodOption] = &[];
+    const RANKS_GLOBALLY: bool = true;
 
     fn from_options(_: &MethodOptions) -> Result<Self, PruneError> {
         Ok(Self)

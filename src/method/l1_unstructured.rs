@@ -87,6 +87,7 @@ impl Named for L1Unstructured {
     const NAMES: &'static [&'static str] = &["l1", "l1_unstructured"];
     const SUMMARY: &'static str = "Prune the entries with the lowest magnitudes";
     const OPTIONS: &'static [MethodOption] = &[MethodOption::Amount, MethodOption::TieBreak];
+    const RANKS_GLOBALLY: bool = true;
 
     fn from_options(options: &MethodOptions) -> Result<Self, PruneError> {
         Ok(Self::new(options.needed_amount("l1")?)?.tie_break(options.tie_break.unwrap_or_default()))

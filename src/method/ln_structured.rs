@@ -93,6 +93,7 @@ impl Named for LnStructured {
     const SUMMARY: &'static str = "Prune the channels with the lowest norms";
     const OPTIONS: &'static [MethodOption] =
         &[MethodOption::Amount, MethodOption::Dim, MethodOption::Norm, MethodOption::TieBreak];
+    const RANKS_GLOBALLY: bool = false;
 
     fn from_options(options: &MethodOptions) -> Result<Self, PruneError> {
         let norm = options.norm.unwrap_or(Norm::L(2.0));

@@ -74,6 +74,7 @@ impl Named for RandomStructured {
     const NAMES: &'static [&'static str] = &["random-structured", "random_structured"];
     const SUMMARY: &'static str = "Prune channels at random";
     const OPTIONS: &'static [MethodOption] = &[MethodOption::Amount, MethodOption::Dim, MethodOption::Source];
+    const RANKS_GLOBALLY: bool = false;
 
     fn from_options(options: &MethodOptions) -> Result<Self, PruneError> {
         Self::new(options.needed_amount("random-structured")?, options.dim_or_default(), options.source_or_default())

@@ -80,6 +80,7 @@ impl Named for RandomUnstructured {
     const NAMES: &'static [&'static str] = &["random", "random_unstructured"];
     const SUMMARY: &'static str = "Prune entries at random";
     const OPTIONS: &'static [MethodOption] = &[MethodOption::Amount, MethodOption::Source, MethodOption::TieBreak];
+    const RANKS_GLOBALLY: bool = true;
 
     fn from_options(options: &MethodOptions) -> Result<Self, PruneError> {
         let method = Self::new(options.needed_amount("random")?, options.source_or_default())?;

@@ -102,6 +102,8 @@ pub trait Named: BuiltIn + Clone + Sized + 'static {
     const SUMMARY: &'static str;
     /// The options that the method has.
     const OPTIONS: &'static [MethodOption];
+    /// Whether the entries of several tensors can be ranked together.
+    const RANKS_GLOBALLY: bool;
 
     /// Makes the method of its options.
     fn from_options(options: &MethodOptions) -> Result<Self, PruneError>;
@@ -113,6 +115,7 @@ pub struct MethodInfo {
     names: &'static [&'static str],
     summary: &'static str,
     options: &'static [MethodOption],
+    ranks_globally: bool,
     make: fn(&MethodOptions) -> Result<AnyMethod, PruneError>,
 }
 
@@ -122,6 +125,7 @@ impl MethodInfo {
             names: M::NAMES,
             summary: M::SUMMARY,
             options: M::OPTIONS,
+            ranks_globally: M::RANKS_GLOBALLY,
             make: |options| Ok(AnyMethod::new(M::from_options(options)?)),
         }
     }
@@ -149,6 +153,12 @@ impl MethodInfo {
     /// Returns the options that the method has.
     pub fn options(&self) -> &'static [MethodOption] {
         self.options
+    }
+
+    /// Returns `true` if the method can rank the entries of several tensors together, as in
+    /// [`global_unstructured`](crate::global_unstructured).
+    pub fn ranks_globally(&self) -> bool {
+        self.ranks_globally
     }
 }
 

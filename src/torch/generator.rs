@@ -1,4 +1,4 @@
-//! The handle on PyTorch's random stream.
+//! PyTorch's random generator, as a handle on its stream.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,9 +10,8 @@ use crate::element::{Element, Uniform};
 
 /// PyTorch's CPU generator: the same seed gives the same numbers, bit for bit.
 ///
-/// Like a [`torch.Generator`] it is a shared handle: a clone is another name for the *same* stream, and each draw, through
-/// whichever handle, takes the numbers that follow. Threads may share one; a draw of many values is never interleaved with
-/// another.
+/// Like a [`torch.Generator`] it is a shared handle: a clone refers to the *same* stream, and each draw through any handle takes
+/// the numbers that follow. Threads may share a generator; a draw of many values is never interleaved with another.
 ///
 /// ```
 /// use ndarray::{ArrayD, array};
@@ -21,12 +20,12 @@ use crate::element::{Element, Uniform};
 /// let generator = Generator::manual_seed(888);
 /// assert_eq!(generator.rand::<f32>(2), array![0.04751575, 0.69347537].into_dyn()); // torch.manual_seed(888); torch.rand(2)
 ///
-/// // Where the type is known already, it needs no mention.
+/// // The element type may be inferred.
 /// let uniform: ArrayD<f64> = generator.uniform((2, 3), -1.0, 1.0);
 /// assert_eq!(uniform.shape(), [2, 3]);
 /// ```
 ///
-/// The [module](super) says which versions of PyTorch are meant.
+/// The [module](super) lists the versions of PyTorch that this holds for.
 ///
 /// [`torch.Generator`]: https://docs.pytorch.org/docs/stable/generated/torch.Generator.html
 #[derive(Clone)]
@@ -47,9 +46,9 @@ impl Generator {
         Arc::as_ptr(&self.words).addr()
     }
 
-    /// A stream at its start, as after [`torch.manual_seed(seed)`](https://docs.pytorch.org/docs/stable/generated/torch.manual_seed.html).
+    /// Creates a stream at its start, as after [`torch.manual_seed(seed)`](https://docs.pytorch.org/docs/stable/generated/torch.manual_seed.html).
     ///
-    /// As in PyTorch, only the low 32 bits of the seed count. Python's negative seeds are `-1_i64 as u64` and so on.
+    /// As in PyTorch, only the low 32 bits of the seed count. The seed -1 of Python is `-1_i64 as u64`.
     ///
     /// ```
     /// use prune::torch::Generator;
@@ -63,9 +62,9 @@ impl Generator {
         Self { words: Arc::new(Mutex::new(Mt::new(seed as u32))) }
     }
 
-    /// Values from `[0, 1)` in an array of the given shape, row by row: [`torch.rand`].
+    /// Draws values from `[0, 1)` into an array of the given shape, row by row, like [`torch.rand`].
     ///
-    /// A value takes one word of the stream, an `f64` takes two; an empty array takes none.
+    /// A value takes one word of the stream, an `f64` takes two, and an empty array takes none.
     ///
     /// ```
     /// use half::bf16;
@@ -85,14 +84,15 @@ impl Generator {
         self.fill(shape, A::unit).into_dyn()
     }
 
-    /// Values from `[low, high)` in an array of the given shape, row by row: [`torch.empty(shape).uniform_(low, high)`].
+    /// Draws values from `[low, high)` into an array of the given shape, row by row, like
+    /// [`torch.empty(shape).uniform_(low, high)`].
     ///
-    /// The bounds are rounded to the element type (to `f32` for the halves) before they are used. It takes as much of the
-    /// stream as [`rand`](Self::rand) does.
+    /// The bounds are first rounded to the element type (to `f32` for half precisions). The draw takes as many words of the
+    /// stream as [`rand`](Self::rand).
     ///
-    /// PyTorch raises an exception for bounds that make no interval: `low > high`, a NaN, or bounds or a width beyond
-    /// the element type's range. Here the same arithmetic simply goes on: `low + u * (high - low)` for a `u` in `[0, 1)`.
-    /// That is a draw from between the bounds whichever is the larger one, and may be NaN or infinite if they are not finite.
+    /// PyTorch raises an exception for bounds that are no interval: `low > high`, NaN, or bounds or a width beyond the range of
+    /// the element type. This function computes `low + u * (high - low)` for a `u` in `[0, 1)` all the same. For `low > high`
+    /// the value lies between the bounds. For bounds that are not finite it may be NaN or infinite.
     ///
     /// ```
     /// use ndarray::array;
@@ -111,25 +111,26 @@ impl Generator {
         self.fill(shape, A::between(low, high)).into_dyn()
     }
 
-    /// The next `n` values of `[0, 1)`, flat.
+    /// Draws the next `n` values of `[0, 1)`.
     pub(crate) fn draw<A: Uniform>(&self, n: usize) -> Vec<A> {
         let mut words = self.lock();
         (0..n).map(|_| A::unit(&mut words)).collect()
     }
 
+    /// Fills an array of the given shape with the next values, row by row.
     pub(super) fn fill<A, Sh: IntoDimension>(&self, shape: Sh, next: impl Fn(&mut Mt) -> A) -> Array<A, Sh::Dim> {
         let mut words = self.lock();
         Array::from_shape_simple_fn(shape.into_dimension(), || next(&mut words))
     }
 
-    /// A thread that panicked in a draw has left the stream between two words, where it may well go on.
+    /// Locks the stream, also after a panic: a draw that panics stops between two words, so the stream is still valid.
     fn lock(&self) -> MutexGuard<'_, Mt> {
         self.words.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl fmt::Debug for Generator {
-    /// The state, 624 words, is left out.
+    /// Omits the state of 624 words.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Generator").finish_non_exhaustive()
     }

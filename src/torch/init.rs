@@ -1,4 +1,4 @@
-//! The weights that PyTorch's layers start from.
+//! The initial weights of PyTorch's layers.
 
 use ndarray::{Array, Array1, Array2, ArrayD, Dimension, IntoDimension};
 
@@ -6,12 +6,12 @@ use crate::element::Element;
 use crate::torch::Generator;
 
 impl Generator {
-    /// The weight `(out_features, in_features)` and the bias `(out_features)` of a fresh
+    /// Draws the weight `(out_features, in_features)` and the bias `(out_features)` of a new
     /// [`nn.Linear(in_features, out_features)`](https://docs.pytorch.org/docs/stable/generated/torch.nn.Linear.html).
     ///
-    /// Layers made one after the other from one generator are those of a model whose layers are constructed in that order.
-    /// Layers without parameters, such as `nn.ReLU`, draw nothing. For `bias=False` there is [`weight`](Self::weight), because
-    /// a bias that is drawn advances the stream.
+    /// Create layers in the order in which the PyTorch model constructs them, from one generator, to get its weights. Layers
+    /// without parameters, such as `nn.ReLU`, draw nothing. For `bias=False` use [`weight`](Self::weight): drawing a bias would
+    /// advance the stream.
     ///
     /// ```
     /// use prune::torch::Generator;
@@ -23,7 +23,7 @@ impl Generator {
     /// assert_eq!(bias[0], 0.030104762);
     /// ```
     ///
-    /// No features in: an empty weight and, as in PyTorch, a bias of zeros.
+    /// Without input features, the weight is empty and the bias is zero, as in PyTorch.
     ///
     /// # Panics
     ///
@@ -32,11 +32,11 @@ impl Generator {
         self.layer((out_features, in_features))
     }
 
-    /// The weight `(out_channels, in_channels_per_group, kernel...)` and the bias `(out_channels)` of a fresh
+    /// Draws the weight `(out_channels, in_channels_per_group, kernel...)` and the bias `(out_channels)` of a new
     /// [`nn.Conv2d`](https://docs.pytorch.org/docs/stable/generated/torch.nn.Conv2d.html), or of an `nn.Conv1d` or
     /// `nn.Conv3d`, by the number of kernel axes.
     ///
-    /// `in_channels_per_group` is PyTorch's `in_channels / groups`. Transposed convolutions are initialised otherwise.
+    /// `in_channels_per_group` is PyTorch's `in_channels / groups`. Transposed convolutions have another initialisation.
     ///
     /// ```
     /// use prune::torch::Generator;
@@ -48,7 +48,7 @@ impl Generator {
     /// assert_eq!(bias[0], -0.10122736);
     /// ```
     ///
-    /// No channels in, or a kernel without extent: an empty weight and, as in PyTorch, a bias of zeros.
+    /// Without input channels, or for a kernel with an axis of size 0, the weight is empty and the bias is zero, as in PyTorch.
     ///
     /// # Panics
     ///
@@ -62,10 +62,10 @@ impl Generator {
         self.layer([&[out_channels, in_channels_per_group], kernel].concat())
     }
 
-    /// The weight of a fresh layer with `bias=False`, by its shape: outputs, inputs per group, kernel axes if any.
+    /// Draws the weight of a new layer with `bias=False`. The shape is outputs, inputs per group, and kernel axes if any.
     ///
-    /// This is PyTorch's [`nn.init.kaiming_uniform_(weight, a=math.sqrt(5))`][kaiming], what its linear and convolutional
-    /// layers start with.
+    /// This is PyTorch's [`nn.init.kaiming_uniform_(weight, a=math.sqrt(5))`][kaiming], the initialisation of its linear and
+    /// convolutional layers.
     ///
     /// ```
     /// use ndarray::Array4;
@@ -82,7 +82,7 @@ impl Generator {
     ///
     /// [kaiming]: https://docs.pytorch.org/docs/stable/nn.init.html#torch.nn.init.kaiming_uniform_
     pub fn weight<A: Element, Sh: IntoDimension>(&self, shape: Sh) -> Array<A, Sh::Dim> {
-        // In all it is 1/sqrt(fan_in), but only the same roundings on the way give PyTorch's last bits.
+        // The bound is 1/sqrt(fan_in), but only the same roundings on the way give PyTorch's last bits.
         let shape = shape.into_dimension();
         let negative_slope = 5_f64.sqrt();
         let gain = (2.0 / (1.0 + negative_slope * negative_slope)).sqrt();
@@ -90,23 +90,23 @@ impl Generator {
         self.fill(shape, A::between(-bound, bound))
     }
 
-    /// A weight and the bias that goes with it: PyTorch's `reset_parameters()`.
+    /// Draws a weight and then its bias, like PyTorch's `reset_parameters()`.
     fn layer<A: Element, Sh: IntoDimension>(&self, weight_shape: Sh) -> (Array<A, Sh::Dim>, Array1<A>) {
         let weight = self.weight(weight_shape);
         let shape = weight.shape(); // of two axes at least: outputs and inputs
         let fan_in = fan_in(shape);
 
-        // Without inputs PyTorch draws from [0, 0): zeros, though they take their words. `0.0 - x` and not `-x`, because
-        // from [-0, 0) they would be negative zeros.
+        // Without inputs PyTorch draws from [0, 0): zeros that take words of the stream. `0.0 - x` and not `-x`, because a draw
+        // from [-0, 0) would give negative zeros.
         let bound = if fan_in > 0.0 { 1.0 / fan_in.sqrt() } else { 0.0 };
         let bias = self.fill(shape[0], A::between(0.0 - bound, bound));
         (weight, bias)
     }
 }
 
-/// How many inputs an output is made of.
+/// Returns the number of inputs of one output.
 ///
-/// A product of floats, so that no size overflows: whether a shape is possible is for ndarray to say.
+/// The product is one of floats, so that no size overflows. ndarray rejects shapes that are too large.
 fn fan_in(weight_shape: &[usize]) -> f64 {
     weight_shape.iter().skip(1).map(|&length| length as f64).product()
 }

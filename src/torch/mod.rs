@@ -1,6 +1,6 @@
-//! Reproducing a PyTorch run: its random stream, its default layer initialisation and its choice among equal scores.
+//! The parts of PyTorch that reproduce a run: its random stream, its layer initialisation and its choice among equal scores.
 //!
-//! Only needed to get *PyTorch's* masks or weights. For a reproducible run of your own, a plain seed is enough.
+//! You need this module only for *PyTorch's* masks or weights. For a reproducible run of your own, a seed is enough.
 //!
 //! ```
 //! use ndarray::array;
@@ -16,27 +16,26 @@
 //! assert_eq!(noise, array![0.7104488, 0.6197927].into_dyn());
 //! ```
 //!
-//! Handed to a random pruning method, a [`Generator`] gives the mask that `torch.nn.utils.prune` would have drawn from
-//! the same place in the stream, and advances as PyTorch's own generator does:
-//! [`random_unstructured`](crate::random_unstructured) shows it.
+//! A random pruning method with a [`Generator`] gives the mask that `torch.nn.utils.prune` draws at the same place in the
+//! stream, and advances it as PyTorch does. [`random_unstructured`](crate::random_unstructured) has an example.
 //!
-//! # What is promised
+//! # Guarantees
 //!
 //! Every value drawn from a [`Generator`] and every mask made with one equals, bit for bit, that of **PyTorch 2.15 or newer
-//! on the CPU of an x86-64 Linux machine**, given the same seed and the same calls in the same order. So do the choices of
-//! [`TieBreak::PyTorch`](crate::TieBreak::PyTorch), which a [`Generator`] implies. It was checked against PyTorch 2.15.0,
-//! and does not depend on the platform that this crate runs on.
+//! on the CPU of an x86-64 Linux machine**, given the same seed and the same calls in the same order. The same holds for the
+//! choices of [`TieBreak::PyTorch`](crate::TieBreak::PyTorch), which a [`Generator`] implies. The promise was checked against
+//! PyTorch 2.15.0, and holds on every platform that this crate runs on.
 //!
-//! Outside the promise, because PyTorch itself gives other results there (only the last row was run):
+//! PyTorch itself gives other results in these cases, which the promise excludes (only the last row was run):
 //!
 //! | PyTorch | what differs |
 //! |---|---|
 //! | older than 2.15 | draws of `f16` and `bf16`; those of `f32` and `f64` are the same |
-//! | on a GPU | every draw: it has another generator |
+//! | on a GPU | every draw, because GPUs have another generator |
 //! | on macOS or Windows | which of several equal scores is pruned |
 //! | on a CPU without AVX2 and FMA | last bits of [`uniform`](Generator::uniform) and of initial weights; [`rand`](Generator::rand) and masks are the same |
 //!
-//! `randn` and other distributions are not offered.
+//! `randn` and other distributions are not available.
 
 mod generator;
 mod init;

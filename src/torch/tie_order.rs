@@ -1,13 +1,13 @@
-//! Which of several equal keys PyTorch selects.
+//! PyTorch's choice among equal keys.
 //!
 //! `torch.topk` promises no order among equal values, yet on one platform its choice is deterministic, and so are the masks
-//! made with it. The choice falls out of how the standard library of GCC moves equal keys about. Only the same moves
-//! reproduce it: a heap when few are wanted, else a quickselect that gives up for a heap if its pivots are bad.
-//! Both are known to select the k first; all that is special here is which moves are made when keys are equal.
+//! made with it. The choice follows from the moves that the standard library of GCC makes with equal keys. Only the same moves
+//! reproduce it: a heap for a small k, otherwise a quickselect that falls back to a heap if its pivots are bad.
+//! Both are known algorithms that select the k first; only their moves for equal keys are special.
 
 use num_traits::AsPrimitive;
 
-/// A key on its way through the selection, with the place it came from.
+/// A key in the selection, with its original index.
 #[derive(Clone, Copy)]
 struct Entry<K, I> {
     key: K,
@@ -15,7 +15,7 @@ struct Entry<K, I> {
 }
 
 impl<K: Ord, I> Entry<K, I> {
-    /// Only keys are compared. A tie is never broken: that is what makes the moves matter.
+    /// Compares keys only. Ties are never broken, which is why the moves matter.
     fn before(&self, other: &Self) -> bool {
         self.key < other.key
     }
@@ -61,7 +61,7 @@ where
     first
 }
 
-/// Moves entries until `entries[..=target]` are the first ones. What is left behind `target` is meaningless.
+/// Moves entries until `entries[..=target]` are the first ones. Entries behind `target` are in no order.
 fn quickselect<K: Ord + Copy, I: Copy>(entries: &mut [Entry<K, I>], mut target: usize) {
     let mut rounds_left = 2 * entries.len().ilog2();
     let mut window = entries;
@@ -72,19 +72,19 @@ fn quickselect<K: Ord + Copy, I: Copy>(entries: &mut [Entry<K, I>], mut target: 
         }
         rounds_left -= 1;
 
-        let cut = partition(window);
-        if cut <= target {
-            window = &mut window[cut..];
-            target -= cut;
+        let middle = partition(window);
+        if middle <= target {
+            window = &mut window[middle..];
+            target -= middle;
         } else {
-            window = &mut window[..cut];
+            window = &mut window[..middle];
         }
     }
-    // Stable: equal keys stay as they are.
+    // The sort is stable, so equal keys keep their order.
     window.sort_by_key(|entry| entry.key);
 }
 
-/// Splits a window of more than three so that no entry from the returned place on comes before one in front of it.
+/// Splits a window of more than three entries: none from the returned index on comes before one in front of it.
 ///
 /// Both scans stop at keys equal to the pivot, and equal keys are swapped. Neither scan can leave the window, since the
 /// median of three has an entry on either side of it that is not beyond it.
@@ -108,7 +108,7 @@ fn partition<K: Ord + Copy, I: Copy>(window: &mut [Entry<K, I>]) -> usize {
     }
 }
 
-/// The place of the median of the second entry, the middle one and the last. The first stays out: the pivot goes there.
+/// Returns the index of the median of the second entry, the middle one and the last. The first is left for the pivot.
 fn median_of_three<K: Ord, I>(window: &[Entry<K, I>]) -> usize {
     let (a, b, c) = (1, window.len() / 2, window.len() - 1);
     let before = |x: usize, y: usize| window[x].before(&window[y]);
@@ -130,20 +130,20 @@ fn median_of_three<K: Ord, I>(window: &[Entry<K, I>]) -> usize {
     }
 }
 
-/// Keeps in `heap` the first of its own entries and of `rest`, as many as it holds.
+/// Keeps in `heap` the first entries among its own and those of `rest`.
 fn heap_select<K: Ord + Copy, I: Copy>(heap: &mut [Entry<K, I>], rest: impl Iterator<Item = Entry<K, I>>) {
     for root in (0..heap.len() / 2).rev() {
         sift(heap, root, heap[root]);
     }
     for entry in rest {
-        // The last of the kept ones is on top.
+        // The last of the kept entries is on top.
         if entry.before(&heap[0]) {
             sift(heap, 0, entry);
         }
     }
 }
 
-/// Puts `entry` into the heap under `root`, in place of what is at `root`.
+/// Puts `entry` into the heap under `root`, replacing the entry at `root`.
 ///
 /// The hole goes down to a leaf first, whatever the entry, and the entry then rises from there. The usual way, which stops
 /// going down where the entry fits, would put equal keys elsewhere.
@@ -202,9 +202,9 @@ mod tests {
         assert_eq!(selected(&[7; 3], usize::MAX), [0, 1, 2]);
     }
 
-    /// Whatever the ties, the keys selected are the k least, and the width of the indices does not matter.
+    /// With any ties, the k lowest keys are selected, for indices of any width.
     #[test]
-    fn selects_the_least_keys() {
+    fn selects_the_lowest_keys() {
         for n in [1, 2, 3, 4, 5, 63, 64, 65, 128, 500] {
             for distinct in [1, 2, 7, 1000] {
                 let keys: Vec<u64> = (0..n as u64).map(|i| i * i * 7919 % 10_007 % distinct).collect();

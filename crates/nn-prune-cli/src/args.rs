@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use prune::checkpoint::{CheckpointError, MaskSource, Pruner, Selection};
-use prune::{Amount, L1Unstructured, LnStructured, Norm, RandomStructured, RandomUnstructured};
+use prune::{Amount, AnyMethod, MethodOption, MethodOptions, Norm, PruneError};
 
 use crate::error::CliError;
 use crate::parse::{FormatName, MethodName, ScopeName, amount, norm};
@@ -119,7 +119,7 @@ pub struct PruneArgs {
     #[arg(short, long, value_name = "OUT", required_unless_present = "dry_run")]
     pub output: Option<PathBuf>,
     /// The method that selects what is pruned
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = MethodName::parser())]
     method: MethodName,
     /// How much to prune: with a decimal point, a fraction (0.5, 1.0); an integer is a count of entries or channels
     #[arg(long, value_parser = amount, allow_hyphen_values = true)]
@@ -158,31 +158,32 @@ impl PruneArgs {
     pub fn pruner(&self) -> Result<Pruner, CliError> {
         self.check_options()?;
         let missing = |option| {
-            let message = format!("--method {} needs {option}", self.method_name());
+            let message = format!("--method {} needs {option}", self.method.as_str());
             Self::error(ErrorKind::MissingRequiredArgument, &message)
         };
-        let amount = || self.amount.ok_or_else(|| missing("--amount AMOUNT"));
-        let (dim, seed) = (self.dim.unwrap_or(0), self.seed.unwrap_or(0));
-        let norm = self.norm.unwrap_or(Norm::L(2.0));
-        let pruner = match self.method {
-            MethodName::L1 => L1Unstructured::new(amount()?).map(Pruner::new),
-            MethodName::Random => RandomUnstructured::new(amount()?, seed).map(Pruner::new),
-            MethodName::Ln => LnStructured::new(amount()?, norm, dim).map(Pruner::new),
-            MethodName::RandomStructured => RandomStructured::new(amount()?, dim, seed).map(Pruner::new),
-            MethodName::Mask => Ok(Pruner::masks(self.mask.clone().ok_or_else(|| missing("--mask FILE"))?)),
+        let method = match self.method {
+            MethodName::BuiltIn(method) => method,
+            MethodName::Mask => return Ok(Pruner::masks(self.mask.clone().ok_or_else(|| missing("--mask FILE"))?)),
         };
-        pruner.map_err(|source| CheckpointError::Method { source }.into())
+        match AnyMethod::from_name(method.name(), &self.method_options()) {
+            Ok(method) => Ok(Pruner::new(method)),
+            Err(PruneError::MissingOption { option: MethodOption::Amount, .. }) => {
+                Err(missing("--amount AMOUNT").into())
+            }
+            Err(source) => Err(CheckpointError::Method { source }.into()),
+        }
+    }
+
+    fn method_options(&self) -> MethodOptions {
+        let options = MethodOptions::new();
+        let options = self.amount.into_iter().fold(options, MethodOptions::amount);
+        let options = self.norm.into_iter().fold(options, MethodOptions::norm);
+        let options = self.dim.into_iter().fold(options, MethodOptions::dim);
+        self.seed.into_iter().fold(options, MethodOptions::source)
     }
 
     /// Returns an error for an option that the method does not take.
     fn check_options(&self) -> Result<(), clap::Error> {
-        let allowed: &[&str] = match self.method {
-            MethodName::L1 => &["--amount", "--scope"],
-            MethodName::Random => &["--amount", "--scope", "--seed"],
-            MethodName::Ln => &["--amount", "--dim", "--norm"],
-            MethodName::RandomStructured => &["--amount", "--dim", "--seed"],
-            MethodName::Mask => &["--mask"],
-        };
         let options = [
             ("--amount", self.amount.is_some()),
             ("--scope", self.scope.is_some()),
@@ -191,18 +192,16 @@ impl PruneArgs {
             ("--seed", self.seed.is_some()),
             ("--mask", self.mask.is_some()),
         ];
+        let allowed = self.method.flags();
         match options.into_iter().find(|(option, given)| *given && !allowed.contains(option)) {
             None => Ok(()),
             Some((option, _)) => {
-                let (method, allowed) = (self.method_name(), allowed.join(", "));
-                let message = format!("{option} does not apply to --method {method}, which takes {allowed}");
+                let (method, allowed) = (self.method.as_str(), allowed.join(", "));
+                let takes = if allowed.is_empty() { "no options" } else { &allowed };
+                let message = format!("{option} does not apply to --method {method}, which takes {takes}");
                 Err(Self::error(ErrorKind::ArgumentConflict, &message))
             }
         }
-    }
-
-    fn method_name(&self) -> String {
-        self.method.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
     }
 
     pub fn scope(&self) -> prune::checkpoint::Scope {

@@ -87,6 +87,7 @@ fn totals(inspection: &Inspection) -> String {
 struct Totals {
     dtype: String,
     tensors: usize,
+    #[serde(rename = "weights")]
     entries: usize,
     zeros: usize,
     bytes: u64,
@@ -172,9 +173,11 @@ struct JsonTensor<'a> {
     dtype: String,
     shape: &'a [usize],
     shard: &'a Path,
+    #[serde(rename = "weights")]
     entries: usize,
     zeros: Option<usize>,
     /// The number of entries that the mask prunes, `null` without a mask.
+    #[serde(rename = "masked")]
     pruned: Option<usize>,
     bytes: u64,
     dense: Option<u64>,

@@ -1,8 +1,9 @@
 //! Parses option values.
 
 use clap::ValueEnum;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use prune::checkpoint::{Format, Scope};
-use prune::{Amount, Norm};
+use prune::{Amount, MethodInfo, MethodOption, Norm};
 
 /// Parses an amount as PyTorch does: an integer is a count, a number with a decimal point is a fraction.
 pub fn amount(text: &str) -> Result<Amount, String> {
@@ -34,18 +35,63 @@ pub fn norm(text: &str) -> Result<Norm, String> {
 
 // The comments of the variants below are the help of their values.
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+/// A value of `--method`: a built-in method of the library, or the masks of a file.
+#[derive(Debug, Clone, Copy)]
 pub enum MethodName {
-    /// Entries with the lowest magnitudes
-    L1,
-    /// Random entries
-    Random,
-    /// Channels along --dim with the lowest norms
-    Ln,
-    /// Random channels
-    RandomStructured,
-    /// Entries that the masks of a file prune
+    BuiltIn(&'static MethodInfo),
     Mask,
+}
+
+impl MethodName {
+    const MASK: &str = "mask";
+
+    /// The methods that an option value can select, with their help. A method that takes a mask takes it from a file here.
+    fn built_in() -> impl Iterator<Item = &'static MethodInfo> {
+        MethodInfo::all().iter().filter(|method| !method.options().contains(&MethodOption::Mask))
+    }
+
+    /// Parses a value of `--method`.
+    pub fn parser() -> impl TypedValueParser<Value = Self> {
+        let built_in = Self::built_in()
+            .map(|method| PossibleValue::new(method.name()).aliases(&method.names()[1..]).help(method.summary()));
+        let mask = PossibleValue::new(Self::MASK).help("Prune the entries that the masks of a file do not keep");
+        PossibleValuesParser::new(built_in.chain([mask])).map(|name| {
+            let built_in = Self::built_in().find(|method| method.names().contains(&name.as_str()));
+            built_in.map_or(Self::Mask, Self::BuiltIn)
+        })
+    }
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::BuiltIn(method) => method.name(),
+            Self::Mask => Self::MASK,
+        }
+    }
+
+    /// The options of `nn-prune prune` that the method takes.
+    pub fn flags(self) -> Vec<&'static str> {
+        match self {
+            Self::BuiltIn(method) => {
+                let flags = method.options().iter().filter_map(|&option| flag(option));
+                flags.chain(method.ranks_globally().then_some("--scope")).collect()
+            }
+            Self::Mask => vec!["--mask"],
+        }
+    }
+}
+
+/// The option of `nn-prune prune` that sets an option of a method.
+pub fn flag(option: MethodOption) -> Option<&'static str> {
+    match option {
+        MethodOption::Amount => Some("--amount"),
+        MethodOption::Norm => Some("--norm"),
+        MethodOption::Dim => Some("--dim"),
+        MethodOption::Source => Some("--seed"),
+        // Files have no PyTorch order of ties, and masks come from a file.
+        MethodOption::TieBreak | MethodOption::Mask => None,
+        // The enum of the library may grow: a new option needs a flag to be of use here.
+        _ => None,
+    }
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

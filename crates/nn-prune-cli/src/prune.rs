@@ -138,6 +138,7 @@ fn summary(args: &PruneArgs, report: &PruneReport, written: Option<WrittenOutput
 #[derive(Serialize)]
 struct Json<'a> {
     unit: &'static str,
+    #[serde(rename = "asked")]
     requested: Option<usize>,
     threshold: Option<f64>,
     entries: usize,
@@ -155,6 +156,7 @@ struct JsonTensor<'a> {
     shape: &'a [usize],
     shard: &'a Path,
     entries: usize,
+    #[serde(rename = "asked")]
     requested: Option<usize>,
     pruned_before: Option<usize>,
     pruned: Option<usize>,

@@ -22,7 +22,7 @@ fn counts_by_tensor_and_by_dtype() {
         (
             tensor["name"].as_str().unwrap(),
             tensor["zeros"].as_u64(),
-            tensor["pruned"].as_u64(),
+            tensor["masked"].as_u64(),
             tensor["bytes"].as_u64(),
         )
     };
@@ -36,10 +36,10 @@ fn counts_by_tensor_and_by_dtype() {
     );
     assert_eq!((&tensors[1]["dense"], &tensors[1]["bitmask"], &tensors[1]["csr"]), (&16.into(), &5.into(), &20.into()));
     let total = &report["total"];
-    assert_eq!((&total["entries"], &total["zeros"], &total["bytes"]), (&14.into(), &7.into(), &60.into()));
+    assert_eq!((&total["weights"], &total["zeros"], &total["bytes"]), (&14.into(), &7.into(), &60.into()));
     let totals = |dtype: &str, [tensors, entries, zeros, bytes, dense, bitmask, csr, smallest]: [u64; 8]| {
         serde_json::json!({
-            "dtype": dtype, "tensors": tensors, "entries": entries, "zeros": zeros, "bytes": bytes,
+            "dtype": dtype, "tensors": tensors, "weights": entries, "zeros": zeros, "bytes": bytes,
             "dense": dense, "bitmask": bitmask, "csr": csr, "smallest": smallest,
         })
     };

@@ -36,7 +36,7 @@ fn json_for_programs() {
     let report = folder
         .run("prune model.safetensors -o out --json --method l1 --amount 0.5 --scope global --format masks")
         .json();
-    assert_eq!((&report["unit"], &report["requested"]), (&"entries".into(), &98.into()));
+    assert_eq!((&report["unit"], &report["asked"]), (&"entries".into(), &98.into()));
     assert_eq!((&report["entries"], &report["pruned"], &report["pruned_before"]), (&195.into(), &98.into(), &0.into()));
     assert!(report["threshold"].as_f64().unwrap() > 0.0);
     assert_eq!(report["written"]["bytes"], folder.read("out").len());
