@@ -4,10 +4,10 @@
 
 use std::marker::PhantomData;
 
-use ndarray::{Array1, Array2, Array4, ArrayView1, ArrayViewD, arr1, array};
+use ndarray::{Array1, Array2, Array4, ArrayD, ArrayView1, ArrayViewD, arr1, array};
 use prune::{
-    Amount, CustomFromMask, Describe, Element, L1Unstructured, LnStructured, Mask, Module, Norm, Parameter,
-    ParameterStore, PruneError, PruningMethod, PruningType, RandomStructured, RandomUnstructured, Target, TieBreak,
+    Amount, CustomFromMask, Describe, Element, L1Unstructured, LnStructured, Module, Norm, Parameter, ParameterStore,
+    PruneError, PruningMethod, PruningType, RandomStructured, RandomUnstructured, Target, TieBreak,
 };
 use rand::SeedableRng;
 
@@ -53,7 +53,7 @@ fn zeros(parameter: &Parameter<f32>) -> usize {
 }
 
 fn mask(parameter: &Parameter<f32>) -> Vec<u8> {
-    parameter.mask().expect("it is pruned").iter().map(|&kept| kept.into()).collect()
+    parameter.mask().expect("it is pruned").iter().map(u8::from).collect()
 }
 
 #[test]
@@ -160,7 +160,7 @@ impl Describe for MyMethod {
 }
 
 impl<A: Element> PruningMethod<A> for MyMethod {
-    fn compute_mask(&self, scores: ArrayViewD<'_, A>, mask: ArrayViewD<'_, bool>) -> Result<Mask, PruneError> {
+    fn compute_mask(&self, scores: ArrayViewD<'_, A>, mask: ArrayViewD<'_, bool>) -> Result<ArrayD<bool>, PruneError> {
         let low = |x: &A| x.to_f64().is_none_or(|x| x.abs() < self.threshold);
         Ok(ndarray::Zip::from(scores).and(mask).map_collect(|x, &kept| kept && !low(x)))
     }

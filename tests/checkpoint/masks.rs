@@ -44,7 +44,7 @@ fn compare<A: Stored>(store: &ParameterStore<A>, expected: &ParameterStore<A>, p
         assert!(tensor.data == bits(value), "{} {} {prune:?}", A::NAME, tensor.name);
     }
     for (name, parameter) in expected.iter() {
-        let pruned = parameter.mask().map_or(0, |mask| mask.iter().filter(|&&kept| !kept).count());
+        let pruned = parameter.mask().map_or(0, |mask| mask.iter().filter(|kept| !kept).count());
         assert_eq!(after(&report, name), pruned, "{name} {prune:?}");
     }
     assert_eq!(prune.dry_run(&Checkpoint::open([&input]).unwrap(), &()).unwrap(), report);
@@ -162,7 +162,7 @@ fn channels_of_tensors_that_are_partly_pruned() {
         let report = run(&prune_all(pruner, Scope::Tensor), [&input], &output).unwrap();
         assert!(read(&output)[0].data == bits(expected["t"].value()));
         let mask = expected["t"].mask().unwrap();
-        assert_eq!(after(&report, "t"), mask.iter().filter(|&&kept| !kept).count());
+        assert_eq!(after(&report, "t"), mask.iter().filter(|kept| !kept).count());
     }
 }
 
@@ -277,7 +277,7 @@ fn global_across_dtypes() {
             array.into_iter().map(|x| if x.is_nan() { f64::INFINITY.to_bits() + 1 } else { x.abs().to_bits() })
         };
         let mut entries: Vec<(u64, usize, usize)> = Vec::new();
-        let mut add = |tensor: usize, array: Vec<f64>, alive: Option<&prune::Mask>| {
+        let mut add = |tensor: usize, array: Vec<f64>, alive: Option<&ArrayD<bool>>| {
             let alive: Option<Vec<bool>> = alive.map(|alive| alive.iter().copied().collect());
             let keys = wide(array).enumerate().filter(|(i, _)| alive.as_ref().is_none_or(|alive| alive[*i]));
             entries.extend(keys.map(|(i, key)| (key, tensor, i)));

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use half::{bf16, f16};
 use ndarray::{Array1, ArrayD, IxDyn};
 use prune::checkpoint::{Checkpoint, CheckpointError, Outcome, Output, PruneReport, Pruner};
-use prune::{Amount, Element, L1Unstructured, LnStructured, Mask, Norm, RandomStructured, RandomUnstructured};
+use prune::{Amount, Element, L1Unstructured, LnStructured, Norm, RandomStructured, RandomUnstructured};
 
 /// A tensor of a file.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,7 +58,7 @@ impl Raw {
     }
 
     /// Zeros and ones.
-    pub fn mask<A: Stored>(name: &str, mask: &Mask) -> Self {
+    pub fn mask<A: Stored>(name: &str, mask: &ArrayD<bool>) -> Self {
         Self::of(name, &mask.map(|&kept| A::number(f64::from(u8::from(kept)))))
     }
 

@@ -3,7 +3,7 @@
 use ndarray::{Array1, Array2, ArrayD, IxDyn, arr0};
 use prune::torch::Generator;
 use prune::{
-    Amount, Element, Identity, L1Unstructured, LnStructured, Mask, Norm, Parameter, PruneError, PruningType,
+    Amount, Element, Identity, L1Unstructured, LnStructured, Norm, Parameter, PruneError, PruningType,
     RandomStructured, RandomUnstructured, channel_norms, parameters_mut,
 };
 
@@ -168,7 +168,7 @@ fn an_axis_out_of_range() {
         fails(|m| prune::ln_structured(m, "weight", 1, 2, found), expected.clone(), &message);
         fails(|m| prune::random_structured(m, "weight", 1, found, 1), expected.clone(), &message);
         let third_party =
-            Fixed { kind: PruningType::Structured { dim: found }, mask: Mask::from_elem(IxDyn(&[2, 3]), true) };
+            Fixed { kind: PruningType::Structured { dim: found }, mask: ArrayD::from_elem(IxDyn(&[2, 3]), true) };
         fails(|m| prune::apply(m, "weight", third_party), expected, &message);
     }
 }
@@ -184,7 +184,7 @@ fn structured_pruning_of_a_vector() {
         let mut again = Parameter::new(Array1::<f32>::ones(3));
         again.prune(Identity).unwrap();
         assert_says(again.prune(LnStructured::new(1, 2, dim).unwrap()).unwrap_err(), expected.clone(), message);
-        let third_party = Fixed { kind: PruningType::Structured { dim }, mask: Mask::from_elem(IxDyn(&[3]), true) };
+        let third_party = Fixed { kind: PruningType::Structured { dim }, mask: ArrayD::from_elem(IxDyn(&[3]), true) };
         fails(|m| prune::apply(m, "bias", third_party), expected.clone(), message);
     }
     let mut scalar = Parameter::new(arr0(1.0_f32));

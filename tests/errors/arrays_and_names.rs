@@ -1,10 +1,9 @@
 //! Masks, scores and gradients of the wrong shape or contents, and names.
 
 use half::{bf16, f16};
-use ndarray::{Array1, Array2, IxDyn, arr1, array};
+use ndarray::{Array1, Array2, ArrayD, IxDyn, arr1, array};
 use prune::{
-    Identity, IntoMask, L1Unstructured, Mask, Parameter, PruneError, PruningContainer, PruningMethod, Target,
-    parameters_mut,
+    Identity, IntoMask, L1Unstructured, Parameter, PruneError, PruningContainer, PruningMethod, Target, parameters_mut,
 };
 
 use crate::{Outcome, Store, assert_says, fails, picture, store};
@@ -48,7 +47,7 @@ fn a_wrong_shape() {
     assert_eq!(gradient, square.clone() - 1.0);
     assert!(store()["bias"].mask_gradient(gradient.view_mut()).is_err(), "also of an unpruned parameter");
 
-    let (tensor, ones) = (Array2::<f32>::zeros((2, 3)).into_dyn(), Mask::from_elem(IxDyn(&[3, 2]), true));
+    let (tensor, ones) = (Array2::<f32>::zeros((2, 3)).into_dyn(), ArrayD::from_elem(IxDyn(&[3, 2]), true));
     let message_of_mask = "default_mask has shape [3, 2], but the tensor has shape [2, 3]";
     let of_mask = mismatch("default_mask", &[2, 3], &[3, 2]);
     let mut container = PruningContainer::new();

@@ -1,8 +1,8 @@
 //! Methods that do not fit, and third parties' methods that do not behave.
 
-use ndarray::{Array2, ArrayViewD, IxDyn, arr0, arr1};
+use ndarray::{Array2, ArrayD, ArrayViewD, IxDyn, arr0, arr1};
 use prune::{
-    CustomFromMask, Describe, Element, LnStructured, Mask, PruneError, PruningContainer, PruningMethod, PruningType,
+    CustomFromMask, Describe, Element, LnStructured, PruneError, PruningContainer, PruningMethod, PruningType,
     RandomStructured, parameters_mut,
 };
 
@@ -19,12 +19,12 @@ fn a_global_call_with_a_method_that_chooses_no_entries() {
     let structured = |dim| PruningType::Structured { dim };
     refused(LnStructured::new(1, 2, -1).unwrap(), "LnStructured", structured(-1), "structured along axis -1");
     refused(RandomStructured::new(1, 0, 1).unwrap(), "RandomStructured", structured(0), "structured along axis 0");
-    refused(CustomFromMask::new(Mask::from_elem(IxDyn(&[3]), true)), "CustomFromMask", PruningType::Global, "global");
+    refused(CustomFromMask::new(ArrayD::from_elem(IxDyn(&[3]), true)), "CustomFromMask", PruningType::Global, "global");
 }
 
 #[test]
 fn an_empty_container() {
-    let (scores, ones) = (arr1(&[1.0_f32]).into_dyn(), Mask::from_elem(IxDyn(&[1]), true));
+    let (scores, ones) = (arr1(&[1.0_f32]).into_dyn(), ArrayD::from_elem(IxDyn(&[1]), true));
     let error = PruningContainer::new().compute_mask(scores.view(), ones.view()).unwrap_err();
     assert_says(error, PruneError::EmptyContainer, "pruning container has no methods");
 }
@@ -33,7 +33,7 @@ fn an_empty_container() {
 #[derive(Debug, Clone)]
 pub struct Fixed {
     pub kind: PruningType,
-    pub mask: Mask,
+    pub mask: ArrayD<bool>,
 }
 
 impl Describe for Fixed {
@@ -46,7 +46,7 @@ impl Describe for Fixed {
 }
 
 impl<A: Element> PruningMethod<A> for Fixed {
-    fn compute_mask(&self, _: ArrayViewD<'_, A>, _: ArrayViewD<'_, bool>) -> Result<Mask, PruneError> {
+    fn compute_mask(&self, _: ArrayViewD<'_, A>, _: ArrayViewD<'_, bool>) -> Result<ArrayD<bool>, PruneError> {
         if self.mask.ndim() == 0 {
             return Err(PruneError::method("Fixed", "has nothing to return"));
         }
@@ -56,7 +56,7 @@ impl<A: Element> PruningMethod<A> for Fixed {
 
 #[test]
 fn a_method_that_returns_another_shape() {
-    let fixed = |kind| Fixed { kind, mask: Mask::from_elem(IxDyn(&[1, 1]), true) };
+    let fixed = |kind| Fixed { kind, mask: ArrayD::from_elem(IxDyn(&[1, 1]), true) };
     // What each type is handed: what is left, the channels with something left, everything.
     let kinds = [
         (PruningType::Unstructured, vec![4]),
@@ -82,14 +82,14 @@ fn a_method_that_returns_another_shape() {
 #[test]
 fn a_method_that_revives_an_entry() {
     // Of `weight`, [0, 1] and [1, 1] are pruned.
-    let all = Mask::from_elem(IxDyn(&[2, 3]), true);
+    let all = ArrayD::from_elem(IxDyn(&[2, 3]), true);
     let expected = PruneError::MethodRevived { method: "Fixed".into(), index: vec![0, 1] };
     let message = "Fixed revived the pruned entry at [0, 1]";
     for kind in [PruningType::Structured { dim: 0 }, PruningType::Global] {
         fails(|m| prune::apply(m, "weight", Fixed { kind, mask: all.clone() }), expected.clone(), message);
     }
     let fixed = Fixed { kind: PruningType::Global, mask: all.clone() };
-    let default_mask = store()["weight"].mask().cloned().unwrap();
+    let default_mask = store()["weight"].mask().unwrap().to_array();
     let tensor = Array2::<f32>::ones((2, 3)).into_dyn();
     let error = fixed.prune(tensor.view(), Some(default_mask.view()), None).unwrap_err();
     assert_says(error, expected, message);

@@ -163,7 +163,7 @@ fn check_masks(output: &Path, report: &PruneReport) {
     let masks = load_masks(output).expect("a mask file");
     assert_eq!(masks.len(), pruned.len());
     for (name, mask) in masks {
-        assert_eq!(mask.iter().filter(|kept| !**kept).count(), pruned[&*name].1, "{name}");
+        assert_eq!(mask.iter().filter(|kept| !kept).count(), pruned[&*name].1, "{name}");
     }
 }
 

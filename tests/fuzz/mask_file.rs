@@ -12,7 +12,7 @@ pub fn check(bytes: &[u8]) {
         Ok(masks) => masks,
         Err(error) => return assert!(!error.to_string().contains(char::is_control), "{error}"),
     };
-    let parameters = masks.iter().map(|(name, mask)| (name.clone(), ArrayD::<f32>::zeros(mask.raw_dim())));
+    let parameters = masks.iter().map(|(name, mask)| (name.clone(), ArrayD::<f32>::zeros(mask.shape())));
     let mut store = ParameterStore::from_iter(parameters);
     assert_eq!(store.len(), masks.len());
     match apply_masks(&mut store, masks.iter().cloned()) {

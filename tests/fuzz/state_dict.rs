@@ -73,7 +73,7 @@ fn check_values<A: Element>(store: &ParameterStore<A>) {
     for (name, parameter) in store.iter() {
         let Some(mask) = parameter.mask() else { continue };
         assert_eq!(mask.shape(), parameter.orig().shape());
-        for ((&value, &orig), &kept) in parameter.value().iter().zip(parameter.orig()).zip(mask) {
+        for ((&value, &orig), kept) in parameter.value().iter().zip(parameter.orig()).zip(mask.iter()) {
             let expected = orig * if kept { A::one() } else { A::zero() };
             assert!(value == expected || value.is_nan() && expected.is_nan(), "{name}");
         }

@@ -2,7 +2,7 @@
 
 use ndarray::{Array1, ArrayD};
 use proptest::prelude::*;
-use prune::{CustomFromMask, Mask, Parameter, Target, global_unstructured};
+use prune::{CustomFromMask, Parameter, Target, global_unstructured};
 
 use crate::dtype::{Dtype, for_each_dtype};
 use crate::inputs::{Fill, flags, layout, shape, spec, unstructured, values};
@@ -17,7 +17,7 @@ for_each_dtype!(a_global_call_is_what_the_oracle_says, parts_are_pruned_like_the
 #[derive(Debug, Clone)]
 struct Part<A> {
     tensor: ArrayD<A>,
-    keep: Option<Mask>,
+    keep: Option<ArrayD<bool>>,
     scores: Option<ArrayD<A>>,
 }
 
@@ -86,7 +86,8 @@ fn parts_are_pruned_like_their_concatenation<A: Dtype>() {
         let mut parameters: Vec<_> = parts.iter().map(Part::parameter).collect();
         let scores = parts.iter().zip(&parameters);
         let scores = scores.map(|(part, parameter)| part.scores.clone().unwrap_or_else(|| parameter.value().clone()));
-        let alive = |part: &Part<A>| part.keep.clone().unwrap_or_else(|| Mask::from_elem(part.tensor.shape(), true));
+        let alive =
+            |part: &Part<A>| part.keep.clone().unwrap_or_else(|| ArrayD::from_elem(part.tensor.raw_dim(), true));
         let whole = Part {
             tensor: concatenation(parts.iter().map(|part| part.tensor.clone())),
             keep: Some(concatenation(parts.iter().map(alive))),
@@ -100,8 +101,8 @@ fn parts_are_pruned_like_their_concatenation<A: Dtype>() {
         let pruned = prune(&mut parameters, &parts, &spec);
         assert_eq!(pruned.is_ok(), valid.is_ok());
         if pruned.is_ok() {
-            let masks = parameters.iter().map(|parameter| parameter.mask().cloned().expect("it is pruned"));
-            assert_eq!(Some(&concatenation(masks)), one.mask());
+            let masks = parameters.iter().map(|parameter| parameter.mask().expect("it is pruned").to_array());
+            assert_eq!(&concatenation(masks), one.mask().expect("it is pruned"));
         }
     });
 }

@@ -75,7 +75,7 @@ impl<A: Dtype> Model<A> {
     #[track_caller]
     pub fn assert_is(&self, parameter: &Parameter<A>) {
         assert_same(parameter.orig(), &self.orig, "orig");
-        assert_eq!(parameter.mask().map(|mask| mask.iter().copied().collect()), self.mask, "mask");
+        assert_eq!(parameter.mask().map(|mask| mask.iter().collect()), self.mask, "mask");
         assert_same(parameter.value(), &self.value(), "value");
         assert_eq!(parameter.is_pruned(), self.mask.is_some());
         assert_eq!(history(parameter), self.history);
@@ -103,7 +103,7 @@ impl Picture {
             shape: parameter.value().shape().to_vec(),
             value: parameter.value().iter().map(|x| x.bits()).collect(),
             orig: parameter.orig().iter().map(|x| x.bits()).collect(),
-            mask: parameter.mask().map(|mask| mask.iter().copied().collect()),
+            mask: parameter.mask().map(|mask| mask.iter().collect()),
             history: history(parameter).into_iter().map(str::to_owned).collect(),
         }
     }

@@ -1,10 +1,10 @@
 //! A pruning method as plain data: the crate builds one from it, and the oracle interprets it.
 
-use ndarray::ArrayViewD;
+use ndarray::{ArrayD, ArrayViewD};
 use prune::torch::Generator;
 use prune::{
-    Amount, CustomFromMask, Describe, Element, Identity, L1Unstructured, LnStructured, Mask, Norm, PruneError,
-    PruningMethod, PruningType, RandomStructured, RandomUnstructured, TieBreak,
+    Amount, CustomFromMask, Describe, Element, Identity, L1Unstructured, LnStructured, Norm, PruneError, PruningMethod,
+    PruningType, RandomStructured, RandomUnstructured, TieBreak,
 };
 
 use crate::inputs::Fill;
@@ -122,7 +122,11 @@ impl Describe for Every {
 }
 
 impl<A: Element> PruningMethod<A> for Every {
-    fn compute_mask(&self, _: ArrayViewD<'_, A>, default_mask: ArrayViewD<'_, bool>) -> Result<Mask, PruneError> {
+    fn compute_mask(
+        &self,
+        _: ArrayViewD<'_, A>,
+        default_mask: ArrayViewD<'_, bool>,
+    ) -> Result<ArrayD<bool>, PruneError> {
         let mut mask = default_mask.as_standard_layout().into_owned();
         for (position, kept) in mask.iter_mut().enumerate() {
             *kept &= position.is_multiple_of(self.step);

@@ -6,7 +6,7 @@ use half::{bf16, f16};
 use ndarray::{ArrayD, IxDyn};
 use proptest::prelude::*;
 use prune::safetensors::{apply_masks, from_bytes, load_into, masks_from_bytes, masks_to_bytes, to_bytes};
-use prune::{CustomFromMask, Element, Mask, Parameter, ParameterStore};
+use prune::{CustomFromMask, Element, Parameter, ParameterStore};
 
 use crate::{layer, snapshot, tensors};
 
@@ -29,7 +29,7 @@ fn module<A: Element>(recipes: &[(String, Recipe)], from_bits: fn(u64) -> A) -> 
         let mut parameter = Parameter::new(array);
         if let Some(pattern) = pruned {
             let mask = bits.iter().map(|bits| (bits ^ pattern).count_ones() % 2 == 0).collect();
-            parameter.prune(CustomFromMask::new(Mask::from_shape_vec(IxDyn(shape), mask).unwrap())).unwrap();
+            parameter.prune(CustomFromMask::new(ArrayD::from_shape_vec(IxDyn(shape), mask).unwrap())).unwrap();
         }
         (name.clone(), parameter)
     };

@@ -5,8 +5,8 @@ mod modules;
 mod results;
 mod views;
 
-use ndarray::{Array1, ArrayViewD, IxDyn};
-use prune::{Describe, Element, Mask, Parameter, PruneError, PruningMethod, PruningType};
+use ndarray::{Array1, ArrayD, ArrayViewD, IxDyn};
+use prune::{Describe, Element, Parameter, PruneError, PruningMethod, PruningType};
 
 const UNSTRUCTURED: PruningType = PruningType::Unstructured;
 const GLOBAL: PruningType = PruningType::Global;
@@ -29,7 +29,11 @@ impl Describe for KeepEvery {
 }
 
 impl<A: Element> PruningMethod<A> for KeepEvery {
-    fn compute_mask(&self, _: ArrayViewD<'_, A>, default_mask: ArrayViewD<'_, bool>) -> Result<Mask, PruneError> {
+    fn compute_mask(
+        &self,
+        _: ArrayViewD<'_, A>,
+        default_mask: ArrayViewD<'_, bool>,
+    ) -> Result<ArrayD<bool>, PruneError> {
         let mut mask = default_mask.to_owned();
         mask.iter_mut().enumerate().for_each(|(position, kept)| *kept &= position.is_multiple_of(self.0));
         Ok(mask)
@@ -43,8 +47,8 @@ fn counting(shape: &[usize]) -> Parameter<f32> {
     numbers.into_shape_with_order(IxDyn(shape)).expect("as many as the shape holds").into()
 }
 
-fn all_true(shape: &[usize]) -> Mask {
-    Mask::from_elem(shape, true)
+fn all_true(shape: &[usize]) -> ArrayD<bool> {
+    ArrayD::from_elem(shape, true)
 }
 
 fn history<A: Element>(parameter: &Parameter<A>) -> Vec<&str> {

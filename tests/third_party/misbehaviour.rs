@@ -2,7 +2,7 @@
 
 use crate::{GLOBAL, KeepEvery, UNSTRUCTURED, all_true, counting, history, structured};
 use ndarray::{ArrayD, ArrayViewD, Axis, arr1, arr2};
-use prune::{Describe, Element, Mask, Module, Parameter, ParameterStore, PruneError, PruningMethod, PruningType};
+use prune::{Describe, Element, Module, Parameter, ParameterStore, PruneError, PruningMethod, PruningType};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Breaks the contract in the way that it says.
@@ -27,7 +27,11 @@ impl Describe for Rogue {
 }
 
 impl<A: Element> PruningMethod<A> for Rogue {
-    fn compute_mask(&self, _: ArrayViewD<'_, A>, default_mask: ArrayViewD<'_, bool>) -> Result<Mask, PruneError> {
+    fn compute_mask(
+        &self,
+        _: ArrayViewD<'_, A>,
+        default_mask: ArrayViewD<'_, bool>,
+    ) -> Result<ArrayD<bool>, PruneError> {
         match self {
             // One axis more, so that a vector shows it too.
             Self::Transposes => Ok(default_mask.to_owned().insert_axis(Axis(0)).reversed_axes()),

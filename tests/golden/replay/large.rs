@@ -47,7 +47,8 @@ fn check_in<A: Scalar>(tensors: &Tensors, case: &Large, tie_break: TieBreak) -> 
 /// That the values are the weights, which are not negative, where the mask keeps them.
 fn check_values<A: Scalar>(parameters: &[Parameter<A>]) -> Result<(), String> {
     for parameter in parameters {
-        let expected = Zip::from(parameter.orig()).and(parameter.mask().unwrap());
+        let mask = parameter.mask().unwrap().to_array();
+        let expected = Zip::from(parameter.orig()).and(&mask);
         let expected = expected.map_collect(|&weight, &kept| if kept { weight } else { A::zero() });
         if let Some(difference) = Tensor::of(&expected).difference(&Tensor::of(parameter.value())) {
             return Err(format!("value {difference}"));
@@ -96,7 +97,7 @@ fn check_masks<A: Scalar>(
     parameters: &[Parameter<A>],
     by_count: bool,
 ) -> Result<(), String> {
-    let flat = |parameter: &Parameter<A>| parameter.mask().unwrap().iter().copied().collect();
+    let flat = |parameter: &Parameter<A>| parameter.mask().unwrap().iter().collect();
     let masks: Vec<Vec<bool>> = parameters.iter().map(flat).collect();
     let zeros: Vec<usize> = masks.iter().map(|mask| mask.iter().filter(|&&kept| !kept).count()).collect();
     if zeros.iter().sum::<usize>() != step.zeros.iter().sum::<usize>() && !(by_count && step.dim.is_some()) {

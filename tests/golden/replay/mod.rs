@@ -13,7 +13,7 @@ mod world;
 use std::collections::{BTreeMap, BTreeSet};
 
 use fixture::{Mended, Recording, State, Step};
-use ndarray::{Axis, Dimension};
+use ndarray::{ArrayD, Axis, Dimension};
 use prune::{Mask, TieBreak};
 pub use tally::Tally;
 use tensor::{Tensor, Tensors};
@@ -167,7 +167,7 @@ impl<'t> Replay<'t> {
             let expected = kept(state.mask.as_ref().unwrap(), tensors);
             let found = self.world.snapshot(name).mask.ok_or("not pruned")?;
             counts[0] += units(&expected, step.dim);
-            counts[1] += units(&found, step.dim);
+            counts[1] += units(&found.to_array(), step.dim);
         }
         if counts[0] == counts[1] { Ok(()) } else { Err(format!("kept: expected {}, found {}", counts[0], counts[1])) }
     }
@@ -206,11 +206,11 @@ fn check_gradient(expected: Option<&Tensor>, found: Option<&Tensor>) -> Result<(
     }
 }
 
-fn check_mask(expected: &Mask, found: &Mask) -> Result<(), String> {
+fn check_mask(expected: &ArrayD<bool>, found: &Mask) -> Result<(), String> {
     if expected.shape() != found.shape() {
         return Err(format!("mask: expected shape {:?}, found {:?}", expected.shape(), found.shape()));
     }
-    match expected.indexed_iter().zip(found).find(|((_, expected), found)| expected != found) {
+    match expected.indexed_iter().zip(found.iter()).find(|((_, expected), found)| *expected != found) {
         Some(((index, expected), found)) => {
             Err(format!("mask at {:?}: expected {expected}, found {found}", index.slice()))
         }
@@ -219,7 +219,7 @@ fn check_mask(expected: &Mask, found: &Mask) -> Result<(), String> {
 }
 
 /// A recorded mask, of whatever dtype, as booleans (row l).
-fn kept(mask: &str, tensors: &Tensors) -> Mask {
+fn kept(mask: &str, tensors: &Tensors) -> ArrayD<bool> {
     tensors[mask].numbers().map(|&x| {
         assert!(x == 0.0 || x == 1.0, "promised masks are binary");
         x == 1.0
@@ -227,7 +227,7 @@ fn kept(mask: &str, tensors: &Tensors) -> Mask {
 }
 
 /// How many entries of a mask are kept, or how many channels along `dim` have one.
-fn units(mask: &Mask, dim: Option<isize>) -> usize {
+fn units(mask: &ArrayD<bool>, dim: Option<isize>) -> usize {
     match dim {
         None => mask.iter().filter(|&&kept| kept).count(),
         Some(dim) => {

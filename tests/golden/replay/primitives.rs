@@ -3,8 +3,8 @@
 use ndarray::{Array2, ArrayD, Dimension};
 use prune::torch::Generator;
 use prune::{
-    Amount, CustomFromMask, Identity, L1Unstructured, LnStructured, Mask, Norm, Parameter, PruneError,
-    PruningContainer, PruningMethod, RandomStructured, RandomUnstructured, TieBreak,
+    Amount, CustomFromMask, Identity, L1Unstructured, LnStructured, Norm, Parameter, PruneError, PruningContainer,
+    PruningMethod, RandomStructured, RandomUnstructured, TieBreak,
 };
 use safetensors::Dtype;
 
@@ -72,7 +72,7 @@ fn prune_at_random<A: Scalar>(generator: &Generator, weight: ArrayD<A>) -> Resul
     let mut weight = Parameter::new(weight);
     prune::random_unstructured(&mut weight, "", 0.4, generator)?;
     prune::random_structured(&mut weight, "", 0.5, 0, generator)?;
-    Ok(weight.mask().unwrap().iter().copied().collect())
+    Ok(weight.mask().unwrap().iter().collect())
 }
 
 /// Selection through the methods that select: the smallest as entries, the largest as channels of one entry that are kept.
@@ -102,7 +102,7 @@ fn select<A: Scalar>(input: &Tensor, k: usize, largest: bool) -> Result<Vec<bool
     if !largest {
         parameter.prune(L1Unstructured::new(k)?.tie_break(TieBreak::PyTorch))?;
     }
-    Ok(parameter.mask().unwrap().iter().copied().collect())
+    Ok(parameter.mask().unwrap().iter().collect())
 }
 
 pub fn norms(recording: &Recording, case: &Norms) -> Result<(), String> {
@@ -162,7 +162,7 @@ fn direct_in<A: Scalar>(tensors: &Tensors, case: &Direct) -> Result<(), String> 
     container.push(Identity);
     container.push(method(&generator()));
     let mask = container.compute_mask(ranked.view(), default_mask.view()).unwrap();
-    compare_kept(&flat(&tensors[&case.container]), &mask.into_iter().collect::<Vec<_>>())
+    compare_kept(&flat(&tensors[&case.container]), &mask.iter().collect::<Vec<_>>())
         .map_err(|e| format!("container {e}"))?;
 
     let scores = scores.as_ref().map(|scores| scores.view());
@@ -193,7 +193,7 @@ fn method<A: Scalar>(
     })
 }
 
-fn bools(mask: &Tensor) -> Mask {
+fn bools(mask: &Tensor) -> ArrayD<bool> {
     mask.numbers().map(|&x| x != 0.0)
 }
 
