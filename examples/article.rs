@@ -43,7 +43,7 @@ pub(crate) fn article(out: &mut impl io::Write) -> Result<(), Box<dyn Error>> {
     prune::identity(&mut conv, "weight")?;
     writeln!(out, "identity\n{}\n", tensor(conv.weight.value().view()))?;
 
-    // The stream that made the layer goes on and draws the mask, as in PyTorch.
+    // The stream that made the layer also draws the mask, as in PyTorch.
     let (mut conv, generator) = fresh();
     prune::random_unstructured(&mut conv, "weight", 0.5, &generator)?;
     writeln!(out, "random_unstructured, amount 0.5\n{}\n", tensor(conv.weight.value().view()))?;
@@ -55,7 +55,7 @@ pub(crate) fn article(out: &mut impl io::Write) -> Result<(), Box<dyn Error>> {
     // The original is kept beside the mask for as long as the parameter is pruned ...
     writeln!(out, "its original\n{}\n", tensor(conv.weight.orig().view()))?;
 
-    // ... and remove makes the pruning permanent: the values stay, the mask goes.
+    // ... and remove makes the pruning permanent: it keeps the values and drops the mask.
     prune::remove(&mut conv, "weight")?;
     writeln!(out, "removed: is_pruned = {}\n{}", prune::is_pruned(&conv), tensor(conv.weight.orig().view()))?;
     Ok(())

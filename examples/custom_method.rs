@@ -1,4 +1,4 @@
-//! A pruning method of one's own, written outside the crate, and everywhere a built-in one could stand.
+//! A custom pruning method, written outside the crate and used wherever a built-in one can be.
 //!
 //! ```text
 //! cargo run --example custom_method
@@ -8,7 +8,7 @@ use ndarray::{Array2, ArrayViewD};
 use prune::{Describe, Element, L1Unstructured, Mask, Module, Parameter, PruneError, PruningMethod, PruningType};
 use std::error::Error;
 
-/// Keeps every n-th entry of those that are left, starting with the first.
+/// Keeps every n-th of the remaining entries, starting with the first.
 #[derive(Debug, Clone)]
 struct KeepEvery {
     n: usize,
@@ -19,7 +19,7 @@ impl Describe for KeepEvery {
         "KeepEvery"
     }
 
-    /// Single entries: a parameter that is pruned already hands over only what is left of it, as a vector.
+    /// Single entries: a parameter that is already pruned gives the method its remaining entries, as a vector.
     fn pruning_type(&self) -> PruningType {
         PruningType::Unstructured
     }
@@ -29,7 +29,7 @@ impl<A: Element> PruningMethod<A> for KeepEvery {
     /// `scores` would be what to rank by; this method looks only at positions.
     fn compute_mask(&self, _scores: ArrayViewD<'_, A>, default_mask: ArrayViewD<'_, bool>) -> Result<Mask, PruneError> {
         if self.n == 0 {
-            return Err(PruneError::method(self.name(), "n: expected at least 1, found 0"));
+            return Err(PruneError::method(self.name(), "n must be at least 1, not 0"));
         }
         let mut mask = default_mask.to_owned();
         for (position, kept) in mask.iter_mut().enumerate() {
@@ -70,7 +70,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let history: Vec<&str> = layer.input.methods().iter().map(|method| method.name()).collect();
     println!("{}\n{}\n", history.join(", then "), layer.input.value());
 
-    // Before a built-in one, which prunes two of the four entries that are left.
+    // Before a built-in method, which prunes two of the four remaining entries.
     let mut layer = Layer::new();
     layer.input.prune(KeepEvery { n: 3 })?;
     layer.input.prune(L1Unstructured::new(0.5)?)?;

@@ -103,7 +103,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     // A part of the network is a module, too.
     prune::l1_unstructured(&mut network.blocks[1].mlp, "0.weight", 0.75)?;
 
-    // All matrices compete for what may stay.
+    // One ranking decides for all matrices.
     let all = network.named_parameters().into_iter();
     let matrices: Vec<String> = all.filter(|(_, p)| p.value().ndim() == 2).map(|(name, _)| name).collect();
     prune::global_unstructured(prune::parameters_mut(&mut network, &matrices)?, L1Unstructured::new(0.2)?)?;

@@ -37,7 +37,7 @@ fn go_on<A: Element>(model: &Path, folder: &Path) -> Result<bool, Box<dyn Error>
     }
     println!("{}: {report}", model.display());
 
-    // A half of what is left in all matrices together.
+    // Half of the remaining entries of all matrices together.
     let all = net.named_parameters().into_iter();
     let matrices: Vec<String> = all.filter(|(_, p)| p.value().ndim() >= 2).map(|(name, _)| name).collect();
     prune::global_unstructured(prune::parameters_mut(&mut net, &matrices)?, L1Unstructured::new(0.5)?)?;

@@ -11,7 +11,7 @@ use std::error::Error;
 /// What became of the dense network.
 pub struct Outcome {
     pub method: Method,
-    /// The share of the weights that are zero. Accuracies are shares too, 0..=1, of the test images.
+    /// The fraction of the weights that are zero. Accuracies are fractions of the test images, 0..=1.
     pub sparsity: f64,
     pub pruned_accuracy: f64,
     pub tuned_accuracy: f64,
@@ -37,8 +37,9 @@ pub fn prune_once(
 
 /// Prunes a copy of `dense` to the sparsity `target` in equal `rounds`, fine-tuning after each; one outcome a round.
 ///
-/// A round's amount is a share of what is still alive: the container of each parameter hides from a method the entries that
-/// earlier ones pruned. So each round leaves the same share of the weights, and that share to the power `rounds` is the rest.
+/// The amount of a round is a fraction of the remaining weights, because the container of each parameter gives a method no
+/// entries that earlier rounds pruned. Each round therefore keeps the same fraction of the weights, and all rounds together
+/// keep that fraction to the power `rounds`.
 pub fn prune_iteratively(
     dense: &Network,
     method: Method,

@@ -33,7 +33,7 @@ use training::{Recipe, train};
 
 /// Of the split, the first weights and the order of the images. Another seed moves an accuracy by a point or so.
 const SEED: u64 = 888;
-/// The shares that are pruned.
+/// The sparsities to prune to.
 const AMOUNTS: [f64; 5] = [0.5, 0.8, 0.9, 0.95, 0.98];
 /// Of the run that prunes in rounds.
 const ROUNDS: usize = 5;

@@ -96,7 +96,7 @@ impl Network {
         Ok((inputs, scores))
     }
 
-    /// The share of `data` that is recognised, 0..=1.
+    /// The fraction of `data` that is recognised, 0..=1.
     pub fn accuracy(&self, data: &Digits) -> Result<f64, ShapeError> {
         let (_, scores) = self.forward(&data.images)?;
         let right = scores.outer_iter().zip(&data.labels).filter(|(row, label)| argmax(row) == Some(**label));

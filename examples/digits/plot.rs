@@ -85,7 +85,7 @@ pub fn draw(path: &Path, outcomes: &[Outcome], rounds: &[Outcome], dense_accurac
     Ok(())
 }
 
-/// An axis of shares of zero weights on which a step to the right is always the same factor of weights left.
+/// An axis of sparsities. A step to the right always divides the number of remaining weights by the same factor.
 struct SparsityAxis;
 
 impl SparsityAxis {

@@ -7,12 +7,12 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use std::error::Error;
 
-/// A way to choose the weights that go.
+/// The method that chooses the pruned weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
     /// Any weights: the baseline that every other method has to beat.
     Random,
-    /// The smallest weights of each layer, the same share of each.
+    /// The smallest weights of each layer, the same fraction of each.
     L1PerLayer,
     /// The smallest weights of the whole network: layers compete.
     L1Global,
@@ -32,7 +32,7 @@ impl Method {
         }
     }
 
-    /// Prunes the share `amount` of what is still alive: of the weights, or of the neurons.
+    /// Prunes the fraction `amount` of the remaining weights or neurons.
     pub fn prune(self, network: &mut Network, amount: f64) -> Result<(), Box<dyn Error>> {
         match self {
             Self::Random => {
@@ -54,8 +54,8 @@ impl Method {
                 // Only hidden neurons: a row of the output layer is a digit, which the network could never answer again.
                 for layer in &mut network.hidden {
                     prune::ln_structured(layer, "weight", amount, 2, 0)?;
-                    // A neuron without weights still says its bias, so the bias goes with them.
-                    let neurons = living_rows(&layer.weight)?;
+                    // A neuron without weights still adds its bias, so the bias is pruned too.
+                    let neurons = remaining_rows(&layer.weight)?;
                     prune::custom_from_mask(layer, "bias", neurons)?;
                 }
             }
@@ -64,8 +64,8 @@ impl Method {
     }
 }
 
-/// For each row of a matrix, whether anything in it is kept.
-fn living_rows(weight: &Parameter<f32>) -> Result<Array1<bool>, Box<dyn Error>> {
+/// Returns, for each row of a matrix, whether any of its entries remains.
+fn remaining_rows(weight: &Parameter<f32>) -> Result<Array1<bool>, Box<dyn Error>> {
     let mask = weight.mask().ok_or("the weight is not pruned")?.view().into_dimensionality::<Ix2>()?;
     Ok(mask.map_axis(Axis(1), |row| row.iter().any(|&kept| kept)))
 }
@@ -76,7 +76,7 @@ pub fn count_weights(network: &Network) -> (usize, usize) {
     (weights().count(), weights().filter(|&&weight| weight != 0.0).count())
 }
 
-/// The share of the weights that are zero, 0..=1.
+/// The fraction of the weights that are zero, 0..=1.
 pub fn sparsity(network: &Network) -> f64 {
     let (all, nonzero) = count_weights(network);
     1.0 - nonzero as f64 / all as f64
