@@ -1,4 +1,4 @@
-//! What a parameter goes through between its first pruning and `remove`, and the modules that hold it.
+//! The life of a parameter from its first pruning to `remove`, and the modules that hold it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

@@ -116,7 +116,7 @@ fn a_generator_of_pytorch() -> Tested {
     let mut module = module();
     let generator = prune::torch::Generator::manual_seed(888);
     prune::random_unstructured(&mut module, "weight", 0.5, &generator)?;
-    // The largest of PyTorch's numbers go, and the generator has moved on by them.
+    // The entries with the largest of PyTorch's numbers are pruned, and the generator has advanced.
     let draws = prune::torch::Generator::manual_seed(888).rand::<f32>(8 + 1);
     let mut pruned: Vec<usize> = (0..8).collect();
     pruned.sort_by(|&a, &b| draws[b].total_cmp(&draws[a]));

@@ -207,7 +207,8 @@ mod pools {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().expect("a pool");
         pool.install(|| {
             parameters.par_iter_mut().for_each(|p| {
-                p.prune(RandomUnstructured::new(0.5, &generator).unwrap()).expect("a half is always left")
+                p.prune(RandomUnstructured::new(0.5, &generator).unwrap())
+                    .expect("half of the remaining entries can always be pruned")
             });
         });
         let kept = |p: &Parameter<f32>| p.mask().map(prune::Mask::kept);

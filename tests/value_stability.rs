@@ -5,8 +5,8 @@
 //! methods that rank, by sorting. A change that makes these tests fail breaks the promise; it belongs under "Value-breaking"
 //! in the changelog.
 
-#[path = "laws/drawn.rs"]
-mod drawn;
+#[path = "laws/random_oracle.rs"]
+mod random_oracle;
 
 use half::{bf16, f16};
 use ndarray::{Array, Array1, ArrayD, Axis, IntoDimension, IxDyn};
@@ -15,7 +15,7 @@ use prune::{
     global_unstructured,
 };
 
-use drawn::drawn;
+use random_oracle::pruned_at_random;
 
 /// What is in it plays no role.
 fn parameter<A: Element, Sh: IntoDimension>(shape: Sh) -> Parameter<A> {
@@ -116,7 +116,7 @@ fn masks_follow_the_documented_rule() {
     for n in [1, 2, 3, 63, 64, 65, 300, 16_384, 16_387, 140_000] {
         for count in [0, 1, n / 256, n / 3, n / 2, n - 1, n] {
             for seed in [0, 42, 1 << 40, u64::MAX] {
-                let expected = masked(n, &drawn(seed, n, count));
+                let expected = masked(n, &pruned_at_random(seed, n, count));
                 let mut entries = parameter::<f32, _>(n);
                 entries.prune(RandomUnstructured::new(count, seed).unwrap()).unwrap();
                 assert!(*entries.mask().expect("it is pruned") == expected, "{count} of {n} entries, seed {seed}");
@@ -140,7 +140,7 @@ fn masks_of_direct_calls() {
     };
     let random = RandomUnstructured::new(0.5, 42).unwrap();
     let expected = direct(&random, &scores);
-    assert_eq!(drawn(42, n, n / 2).into_iter().filter(|&place| expected[place]).count(), 0);
+    assert_eq!(pruned_at_random(42, n, n / 2).into_iter().filter(|&place| expected[place]).count(), 0);
     assert_eq!(expected.iter().filter(|kept| !**kept).count(), n / 2);
     let l1 = L1Unstructured::new(0.5).unwrap();
     let by_magnitude = direct(&l1, &scores);
@@ -155,7 +155,7 @@ fn masks_follow_the_rule_wherever_the_boundary_is() {
         for (n, count) in [(1, 1), (2, 1), (2, 2), (3, 1), (3, 2)] {
             let mut entries = parameter::<f32, _>(n);
             entries.prune(RandomUnstructured::new(count, seed).unwrap()).unwrap();
-            let pruned = drawn(seed, n, count);
+            let pruned = pruned_at_random(seed, n, count);
             let expected = (0..n).map(|i| !pruned.contains(&i));
             assert!(entries.mask().into_iter().flat_map(Mask::iter).eq(expected), "{count} of {n}, seed {seed}");
         }
@@ -174,10 +174,10 @@ fn only_what_is_left_draws() {
         parameter.prune(prune::CustomFromMask::new(part)).unwrap();
         parameter
     });
-    let living: Vec<usize> =
+    let remaining: Vec<usize> =
         whole.mask().into_iter().flat_map(Mask::iter).enumerate().filter(|(_, kept)| *kept).map(|(i, _)| i).collect();
     let mut expected: ArrayD<bool> = whole.mask().expect("it is pruned").to_array();
-    drawn(seed, living.len(), 10_000).into_iter().for_each(|place| expected[living[place]] = false);
+    pruned_at_random(seed, remaining.len(), 10_000).into_iter().for_each(|place| expected[remaining[place]] = false);
 
     whole.prune(RandomUnstructured::new(10_000, seed).unwrap()).unwrap();
     assert!(*whole.mask().expect("it is pruned") == expected);

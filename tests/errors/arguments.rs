@@ -57,13 +57,16 @@ fn more_than_is_left() {
     fails(|m| prune::ln_structured(m, "weight", 3, 2, 1), channels.clone(), message);
     fails(|m| prune::random_structured(m, "weight", 3, -1, 1), channels, message);
 
-    // Globally, what is left of all targets counts.
+    // A global amount refers to the remaining entries of all targets.
     let all = PruneError::AmountTooLarge { count: 8, available: 7, unit: "entries" };
     let message = "amount 8 exceeds the number of remaining entries (7)";
     let global =
         |m: &mut Store| prune::global_unstructured(parameters_mut(m, &["weight", "bias"])?, L1Unstructured::new(8)?);
     fails(global, all, message);
-    assert!(prune::l1_unstructured(&mut store(), "weight", 4).is_ok(), "as many as are left is not too many");
+    assert!(
+        prune::l1_unstructured(&mut store(), "weight", 4).is_ok(),
+        "the number of remaining entries is not too many"
+    );
 }
 
 #[test]

@@ -57,7 +57,7 @@ impl<A: Element> PruningMethod<A> for Fixed {
 #[test]
 fn a_method_that_returns_another_shape() {
     let fixed = |kind| Fixed { kind, mask: ArrayD::from_elem(IxDyn(&[1, 1]), true) };
-    // What each type is handed: what is left, the channels with something left, everything.
+    // Each type is given: the remaining entries, the channels with a remaining entry, the whole tensor.
     let kinds = [
         (PruningType::Unstructured, vec![4]),
         (PruningType::Structured { dim: 0 }, vec![2, 3]),

@@ -22,7 +22,7 @@ pub fn check(bytes: &[u8]) {
     }
 }
 
-/// What is left of the bytes; zeros follow.
+/// The remaining bytes; zeros follow.
 struct Bytes<'b>(&'b [u8]);
 
 impl Bytes<'_> {

@@ -10,7 +10,7 @@ use prune::Element;
 pub trait Dtype: Element {
     /// What norms are accumulated in.
     type Wide: Float + Debug;
-    /// How many entries PyTorch squares and sums at a time over contiguous memory; `None` where it goes one by one.
+    /// The number of entries that PyTorch squares and sums at a time over contiguous memory; `None` if it takes one by one.
     const BLOCK: Option<usize>;
 
     fn bits(self) -> u64;

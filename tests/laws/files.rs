@@ -16,7 +16,7 @@ pub enum Step {
     Load,
     /// Applies the masks of what was saved last to what there is now.
     ApplyMasks,
-    /// Goes on with what is read of what is written.
+    /// Writes the parameters and continues with the ones read back.
     Reload,
 }
 
@@ -87,7 +87,7 @@ pub fn follow<A: Dtype>(
             assert!(report.is_complete(), "{report}");
             for (model, saved) in models.iter_mut().zip(&saved.models) {
                 let Some(mask) = &saved.mask else { continue };
-                model.mask = Some(model.alive().iter().zip(mask).map(|(a, b)| a & b).collect());
+                model.mask = Some(model.remaining().iter().zip(mask).map(|(a, b)| a & b).collect());
                 model.history.push("CustomFromMask");
             }
         }

@@ -7,8 +7,8 @@ use prune::{CustomFromMask, Parameter, Target, global_unstructured};
 use crate::dtype::{Dtype, for_each_dtype};
 use crate::inputs::{Fill, flags, layout, shape, spec, unstructured, values};
 use crate::layout::Layout;
-use crate::model::{Model, Picture};
-use crate::runner::holds;
+use crate::model::{Model, Snapshot};
+use crate::runner::check_law;
 use crate::spec::Spec;
 
 for_each_dtype!(a_global_call_is_what_the_oracle_says, parts_are_pruned_like_their_concatenation);
@@ -52,7 +52,7 @@ fn prune<A: Dtype>(parameters: &mut [Parameter<A>], parts: &[Part<A>], spec: &Sp
 }
 
 fn a_global_call_is_what_the_oracle_says<A: Dtype>() {
-    holds((prop::collection::vec(part::<A>(), 0..5), spec()), |(parts, spec)| {
+    check_law((prop::collection::vec(part::<A>(), 0..5), spec()), |(parts, spec)| {
         let mut parameters: Vec<_> = parts.iter().map(Part::parameter).collect();
         let mut models: Vec<_> = parts
             .iter()
@@ -63,7 +63,7 @@ fn a_global_call_is_what_the_oracle_says<A: Dtype>() {
                 model
             })
             .collect();
-        let before: Vec<_> = parameters.iter().map(Picture::of).collect();
+        let before: Vec<_> = parameters.iter().map(Snapshot::of).collect();
 
         let scores: Vec<_> =
             parts.iter().map(|part| part.scores.as_ref().map(|s| s.iter().copied().collect())).collect();
@@ -72,7 +72,7 @@ fn a_global_call_is_what_the_oracle_says<A: Dtype>() {
         assert_eq!(pruned.is_ok(), valid, "{pruned:?}");
         models.iter().zip(&parameters).for_each(|(model, parameter)| model.assert_is(parameter));
         if pruned.is_err() {
-            assert_eq!(parameters.iter().map(Picture::of).collect::<Vec<_>>(), before);
+            assert_eq!(parameters.iter().map(Snapshot::of).collect::<Vec<_>>(), before);
         }
     });
 }
@@ -82,15 +82,15 @@ fn parts_are_pruned_like_their_concatenation<A: Dtype>() {
         Array1::from_iter(arrays.flatten()).into_dyn()
     }
 
-    holds((prop::collection::vec(part::<A>(), 1..5), unstructured()), |(parts, spec)| {
+    check_law((prop::collection::vec(part::<A>(), 1..5), unstructured()), |(parts, spec)| {
         let mut parameters: Vec<_> = parts.iter().map(Part::parameter).collect();
         let scores = parts.iter().zip(&parameters);
         let scores = scores.map(|(part, parameter)| part.scores.clone().unwrap_or_else(|| parameter.value().clone()));
-        let alive =
+        let remaining =
             |part: &Part<A>| part.keep.clone().unwrap_or_else(|| ArrayD::from_elem(part.tensor.raw_dim(), true));
         let whole = Part {
             tensor: concatenation(parts.iter().map(|part| part.tensor.clone())),
-            keep: Some(concatenation(parts.iter().map(alive))),
+            keep: Some(concatenation(parts.iter().map(remaining))),
             scores: Some(concatenation(scores)),
         };
 

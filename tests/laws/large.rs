@@ -51,13 +51,13 @@ fn calls_in_a_row_agree_with_the_model<A: Dtype>() {
         let method = || spec.method::<A>(&SHAPE).expect("it is valid");
         let ones = ArrayD::from_elem(tensor.raw_dim(), true);
         let alone = method().compute_mask(layout.of(&tensor).view(), layout.of(&ones).view());
-        parameter.prune(method()).expect("enough is left");
+        parameter.prune(method()).expect("enough entries remain");
         assert_eq!(alone.map(Mask::from).as_ref().ok(), parameter.mask(), "called directly");
         assert!(model.prune(&spec, None));
         model.assert_is(&parameter);
 
         for spec in [&Spec::L1 { amount: Amount::Fraction(0.3) }, &spec] {
-            parameter.prune(spec.method::<A>(&SHAPE).expect("it is valid")).expect("enough is left");
+            parameter.prune(spec.method::<A>(&SHAPE).expect("it is valid")).expect("enough entries remain");
             assert!(model.prune(spec, None));
             model.assert_is(&parameter);
         }

@@ -8,8 +8,8 @@ use crate::dtype::{Dtype, assert_same, for_each_dtype};
 use crate::files;
 use crate::inputs::{Fill, layout, shape, spec, unstructured, values};
 use crate::layout::Layout;
-use crate::model::{Model, Picture};
-use crate::runner::holds;
+use crate::model::{Model, Snapshot};
+use crate::runner::check_law;
 use crate::spec::Spec;
 
 for_each_dtype!(every_sequence_of_calls_agrees_with_the_model);
@@ -51,7 +51,7 @@ pub enum Step<A> {
         layout: Layout,
         misshapen: bool,
     },
-    /// Goes on with a clone, and the original must stay as it is.
+    /// Continues with a clone; the original must not change.
     Clone,
     Remove {
         at: usize,
@@ -88,7 +88,7 @@ pub fn sequence<A: Dtype>() -> BoxedStrategy<Sequence<A>> {
 }
 
 fn every_sequence_of_calls_agrees_with_the_model<A: Dtype>() {
-    holds(sequence::<A>(), agrees_with_the_model);
+    check_law(sequence::<A>(), agrees_with_the_model);
 }
 
 /// Panics at the first step after which anything is not as the model says.
@@ -100,7 +100,7 @@ pub fn agrees_with_the_model<A: Dtype>((tensors, steps): Sequence<A>) {
     #[cfg(feature = "safetensors")]
     let mut saved = None;
     for step in &steps {
-        let before = pictures(&store);
+        let before = snapshots(&store);
         match step {
             Step::Clone => {
                 let clone = store.clone();
@@ -113,7 +113,7 @@ pub fn agrees_with_the_model<A: Dtype>((tensors, steps): Sequence<A>) {
                 let result = in_crate(step, &mut store, &models);
                 assert_eq!(result.is_ok(), valid, "{step:?}: {result:?}");
                 if result.is_err() {
-                    assert_eq!(pictures(&store), before);
+                    assert_eq!(snapshots(&store), before);
                 }
             }
         }
@@ -123,12 +123,12 @@ pub fn agrees_with_the_model<A: Dtype>((tensors, steps): Sequence<A>) {
         assert_eq!(prune::is_pruned(&store), models.iter().any(|model| model.mask.is_some()));
     }
     for (original, picture) in originals {
-        assert_eq!(pictures(&original), picture);
+        assert_eq!(snapshots(&original), picture);
     }
 }
 
-fn pictures<A: Dtype>(store: &ParameterStore<A>) -> Vec<Picture> {
-    store.iter().map(|(_, parameter)| Picture::of(parameter)).collect()
+fn snapshots<A: Dtype>(store: &ParameterStore<A>) -> Vec<Snapshot> {
+    store.iter().map(|(_, parameter)| Snapshot::of(parameter)).collect()
 }
 
 /// A shape that is not this one.

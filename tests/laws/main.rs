@@ -5,7 +5,6 @@
 
 #[cfg(feature = "safetensors")]
 mod bytes;
-mod drawn;
 mod dtype;
 #[cfg(feature = "safetensors")]
 mod files;
@@ -17,6 +16,7 @@ mod machine;
 mod model;
 mod norms;
 mod oracle;
+mod random_oracle;
 #[cfg(feature = "safetensors")]
 #[path = "../fuzz/replay.rs"]
 mod replay;

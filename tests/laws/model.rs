@@ -1,4 +1,4 @@
-//! A naive model of a parameter, and exact pictures of the real one.
+//! A naive model of a parameter, and exact snapshots of the real one.
 
 use prune::{Parameter, PruningType};
 
@@ -34,22 +34,22 @@ impl<A: Dtype> Model<A> {
     pub fn prune(&mut self, spec: &Spec, scores: Option<&[A]>) -> bool {
         let value = self.value();
         let scores = scores.unwrap_or(&value);
-        let tensor = Tensor { shape: &self.shape, scores, alive: self.mask.as_deref() };
+        let tensor = Tensor { shape: &self.shape, scores, remaining: self.mask.as_deref() };
         let Some(mask) = oracle::mask(spec, tensor) else { return false };
         self.mask = Some(mask);
         self.history.push(spec.name());
         true
     }
 
-    /// Prunes several as if they were one long vector, of which a method sees what is left.
+    /// Prunes several as if they were one long vector, of which a method is given the remaining entries.
     pub fn prune_globally(models: &mut [&mut Self], scores: &[Option<Vec<A>>], spec: &Spec) -> bool {
         if models.is_empty() || spec.kind() != PruningType::Unstructured {
             return false;
         }
         let parts = models.iter().zip(scores);
         let scores: Vec<A> = parts.flat_map(|(model, own)| own.clone().unwrap_or_else(|| model.value())).collect();
-        let alive: Vec<bool> = models.iter().flat_map(|model| model.alive()).collect();
-        let tensor = Tensor { shape: &[scores.len()], scores: &scores, alive: Some(&alive) };
+        let remaining: Vec<bool> = models.iter().flat_map(|model| model.remaining()).collect();
+        let tensor = Tensor { shape: &[scores.len()], scores: &scores, remaining: Some(&remaining) };
         let Some(mask) = oracle::mask(spec, tensor) else { return false };
         let mut rest = mask.as_slice();
         for model in models {
@@ -61,7 +61,7 @@ impl<A: Dtype> Model<A> {
         true
     }
 
-    pub fn alive(&self) -> Vec<bool> {
+    pub fn remaining(&self) -> Vec<bool> {
         self.mask.clone().unwrap_or_else(|| vec![true; self.orig.len()])
     }
 
@@ -89,7 +89,7 @@ pub fn history<A: Dtype>(parameter: &Parameter<A>) -> Vec<&str> {
 
 /// Everything that can be seen of a parameter, to the last bit.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Picture {
+pub struct Snapshot {
     shape: Vec<usize>,
     value: Vec<u64>,
     orig: Vec<u64>,
@@ -97,7 +97,7 @@ pub struct Picture {
     history: Vec<String>,
 }
 
-impl Picture {
+impl Snapshot {
     pub fn of<A: Dtype>(parameter: &Parameter<A>) -> Self {
         Self {
             shape: parameter.value().shape().to_vec(),

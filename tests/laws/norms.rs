@@ -7,7 +7,7 @@ use prune::{Norm, channel_norms};
 use crate::dtype::{Dtype, assert_same, for_each_dtype};
 use crate::inputs::{dim, layout, norm, shape, values};
 use crate::oracle::{self, Tensor};
-use crate::runner::holds;
+use crate::runner::check_law;
 
 for_each_dtype!(
     norms_are_summed_in_the_documented_order,
@@ -20,14 +20,14 @@ for_each_dtype!(
 fn assert_norms<A: Dtype>(tensor: &ArrayD<A>, norm: Norm, dim: isize) {
     let found = channel_norms(tensor.view(), norm, dim);
     let scores: Vec<A> = tensor.iter().copied().collect();
-    match oracle::norms(Tensor { shape: tensor.shape(), scores: &scores, alive: None }, norm, dim) {
+    match oracle::norms(Tensor { shape: tensor.shape(), scores: &scores, remaining: None }, norm, dim) {
         Some(expected) => assert_same(&found.expect("the norm is defined"), &expected, "norms"),
         None => assert!(found.is_err()),
     }
 }
 
 fn norms_are_summed_in_the_documented_order<A: Dtype>() {
-    holds((shape(), values::<A>(), layout(), norm(), dim()), |(shape, values, layout, norm, dim)| {
+    check_law((shape(), values::<A>(), layout(), norm(), dim()), |(shape, values, layout, norm, dim)| {
         assert_norms(&layout.of(&values.array(&shape)), norm, dim);
     });
 }
@@ -35,7 +35,7 @@ fn norms_are_summed_in_the_documented_order<A: Dtype>() {
 /// Channels long enough for full blocks and every length of the tail, whose sums depend on the order.
 fn long_channels_are_summed_in_lanes<A: Dtype>() {
     let numbers = prop::collection::vec((-1.0..1.0_f64).prop_map(A::of), 2 * 3 * 70);
-    holds((numbers, 1_usize..=70), |(numbers, length)| {
+    check_law((numbers, 1_usize..=70), |(numbers, length)| {
         for shape in [[1, 2, length], [2, length, 1], [2, 3, length]] {
             let numbers = numbers[..shape.iter().product()].to_vec();
             let tensor = Array::from_shape_vec(IxDyn(&shape), numbers).expect("the numbers fill the shape");
@@ -79,7 +79,7 @@ mod nuclear {
     #[test]
     fn is_the_sum_of_singular_values() {
         let numbers = prop::array::uniform4(prop_oneof![-9.0..9.0_f64, Just(0.0)]);
-        holds((numbers, layout()), |([a, b, c, d], layout)| {
+        check_law((numbers, layout()), |([a, b, c, d], layout)| {
             let expected = (a * a + b * b + c * c + d * d + 2.0 * (a * d - b * c).abs()).sqrt();
             let matrix = Array::from_shape_vec(IxDyn(&[2, 2]), vec![a, b, c, d]).expect("four numbers");
             for dim in 0..3 {

@@ -7,48 +7,51 @@ use num_traits::{Float, One, Zero};
 use prune::torch::Generator;
 use prune::{Amount, Norm, PruningType};
 
-use crate::drawn::drawn;
 use crate::dtype::Dtype;
+use crate::random_oracle::pruned_at_random;
 use crate::spec::Spec;
 
-/// A tensor as a method is asked about it: all row-major, and `alive` only where it is pruned already.
+/// A tensor as a method is given it: row-major, with `remaining` if it is already pruned.
 #[derive(Clone, Copy)]
 pub struct Tensor<'a, A> {
     pub shape: &'a [usize],
     pub scores: &'a [A],
-    pub alive: Option<&'a [bool]>,
+    pub remaining: Option<&'a [bool]>,
 }
 
 /// The mask after a method, or `None` where it must be an error.
 pub fn mask<A: Dtype>(spec: &Spec, tensor: Tensor<'_, A>) -> Option<Vec<bool>> {
-    let mut mask = tensor.alive.map_or_else(|| vec![true; tensor.scores.len()], <[bool]>::to_vec);
+    let mut mask = tensor.remaining.map_or_else(|| vec![true; tensor.scores.len()], <[bool]>::to_vec);
     for index in pruned(spec, tensor)? {
         mask[index] = false;
     }
     Some(mask)
 }
 
-/// The indices of the entries that go.
+/// The indices of the entries that are pruned.
 fn pruned<A: Dtype>(spec: &Spec, tensor: Tensor<'_, A>) -> Option<Vec<usize>> {
-    let alive: Vec<usize> = (0..tensor.scores.len()).filter(|&i| tensor.alive.is_none_or(|alive| alive[i])).collect();
+    let remaining: Vec<usize> =
+        (0..tensor.scores.len()).filter(|&i| tensor.remaining.is_none_or(|remaining| remaining[i])).collect();
     Some(match spec {
         Spec::Identity => Vec::new(),
         &Spec::L1 { amount } => {
-            let keys = magnitudes(alive.iter().map(|&i| &tensor.scores[i]));
-            chosen(&alive, &lowest(&keys, f64::total_cmp, units(amount, alive.len())?))
+            let keys = magnitudes(remaining.iter().map(|&i| &tensor.scores[i]));
+            chosen(&remaining, &lowest(&keys, f64::total_cmp, units(amount, remaining.len())?))
         }
-        &Spec::Random { amount, seed } => chosen(&alive, &drawn(seed, alive.len(), units(amount, alive.len())?)),
+        &Spec::Random { amount, seed } => {
+            chosen(&remaining, &pruned_at_random(seed, remaining.len(), units(amount, remaining.len())?))
+        }
         &Spec::Torch { amount, seed } => {
-            let draws = magnitudes(&Generator::manual_seed(seed).rand::<A>(alive.len()));
+            let draws = magnitudes(&Generator::manual_seed(seed).rand::<A>(remaining.len()));
             let largest_first = |a: &f64, b: &f64| b.total_cmp(a);
-            chosen(&alive, &lowest(&draws, largest_first, units(amount, alive.len())?))
+            chosen(&remaining, &lowest(&draws, largest_first, units(amount, remaining.len())?))
         }
         &Spec::RandomChannels { amount, dim, seed } => {
-            let channels = living_channels(tensor, dim)?;
-            chosen(&channels, &drawn(seed, channels.len(), units(amount, channels.len())?)).concat()
+            let channels = remaining_channels(tensor, dim)?;
+            chosen(&channels, &pruned_at_random(seed, channels.len(), units(amount, channels.len())?)).concat()
         }
         &Spec::TorchChannels { amount, dim, seed } => {
-            let channels = living_channels(tensor, dim)?;
+            let channels = remaining_channels(tensor, dim)?;
             let count = units(amount, channels.len())?;
             let draws = Generator::manual_seed(seed).rand::<f32>(channels.len()).into_iter().collect::<Vec<f32>>();
             let mut sorted = draws.clone();
@@ -58,7 +61,7 @@ fn pruned<A: Dtype>(spec: &Spec, tensor: Tensor<'_, A>) -> Option<Vec<usize>> {
         }
         &Spec::Ln { amount, norm, dim } => {
             let norms = norms(tensor, norm, dim)?;
-            let channels = living_channels(tensor, dim)?;
+            let channels = remaining_channels(tensor, dim)?;
             chosen(&channels, &lowest(&magnitudes(&norms), f64::total_cmp, units(amount, channels.len())?)).concat()
         }
         Spec::Custom { misshapen: true, .. } => return None,
@@ -70,7 +73,7 @@ fn pruned<A: Dtype>(spec: &Spec, tensor: Tensor<'_, A>) -> Option<Vec<usize>> {
             let all = || (0..tensor.scores.len()).collect();
             let handed = match kind {
                 PruningType::Structured { dim } => sub_tensor(tensor, dim)?,
-                PruningType::Unstructured if tensor.alive.is_some() => alive,
+                PruningType::Unstructured if tensor.remaining.is_some() => remaining,
                 PruningType::Unstructured | PruningType::Groups | PruningType::Global => all(),
                 other => panic!("the oracle does not know {other:?}"),
             };
@@ -125,31 +128,31 @@ fn indices(shape: &[usize]) -> ArrayD<usize> {
     ArrayD::from_shape_simple_fn(IxDyn(shape), || next.next().unwrap_or_default())
 }
 
-/// Which channels are not wholly pruned. A first call finds all of them, even those without entries.
-fn living<A>(tensor: Tensor<'_, A>, axis: usize) -> Vec<usize> {
+/// The channels along an axis with a remaining entry. For a first call these are all channels, even those without entries.
+fn remaining_along<A>(tensor: Tensor<'_, A>, axis: usize) -> Vec<usize> {
     let indices = indices(tensor.shape);
-    let lives = |channel: &usize| {
+    let remains = |channel: &usize| {
         let mut entries = indices.index_axis(Axis(axis), *channel).into_iter();
-        tensor.alive.is_none_or(|alive| entries.any(|&i| alive[i]))
+        tensor.remaining.is_none_or(|remaining| entries.any(|&i| remaining[i]))
     };
-    (0..tensor.shape[axis]).filter(lives).collect()
+    (0..tensor.shape[axis]).filter(remains).collect()
 }
 
-/// The flat indices of the entries of each living channel.
-fn living_channels<A>(tensor: Tensor<'_, A>, dim: isize) -> Option<Vec<Vec<usize>>> {
+/// The flat indices of the entries of each remaining channel.
+fn remaining_channels<A>(tensor: Tensor<'_, A>, dim: isize) -> Option<Vec<Vec<usize>>> {
     let axis = axis(tensor.shape, dim)?;
     let indices = indices(tensor.shape);
     let entries = |channel| indices.index_axis(Axis(axis), channel).iter().copied().collect();
-    Some(living(tensor, axis).into_iter().map(entries).collect())
+    Some(remaining_along(tensor, axis).into_iter().map(entries).collect())
 }
 
-/// The flat indices of all entries of living channels, in the order of the tensor.
+/// The flat indices of all entries of remaining channels, in the order of the tensor.
 fn sub_tensor<A: Copy>(tensor: Tensor<'_, A>, dim: isize) -> Option<Vec<usize>> {
     let axis = axis(tensor.shape, dim)?;
-    Some(indices(tensor.shape).select(Axis(axis), &living(tensor, axis)).iter().copied().collect())
+    Some(indices(tensor.shape).select(Axis(axis), &remaining_along(tensor, axis)).iter().copied().collect())
 }
 
-/// The norm of each living channel, or `None` where it is not defined.
+/// The norm of each remaining channel, or `None` if it is undefined.
 pub fn norms<A: Dtype>(tensor: Tensor<'_, A>, norm: Norm, dim: isize) -> Option<Vec<A>> {
     let n = match norm {
         Norm::L(n) if !n.is_nan() => n,
@@ -162,7 +165,7 @@ pub fn norms<A: Dtype>(tensor: Tensor<'_, A>, norm: Norm, dim: isize) -> Option<
     if entries == 0 && (n < 0.0 || n.is_infinite()) {
         return None;
     }
-    let channels = living_channels(tensor, dim)?;
+    let channels = remaining_channels(tensor, dim)?;
     let contiguous = channels.len() == 1 || tensor.shape[..axis].iter().all(|&length| length == 1);
     let of = |channel: Vec<usize>| {
         let magnitudes: Vec<A::Wide> = channel.iter().map(|&i| tensor.scores[i].wide().abs()).collect();

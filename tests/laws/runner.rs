@@ -10,7 +10,7 @@ use proptest::test_runner::{Config, RngSeed, TestRunner};
 
 /// Panics, with a minimal input, if the law does.
 #[track_caller]
-pub fn holds<S: Strategy>(inputs: S, law: impl Fn(S::Value)) {
+pub fn check_law<S: Strategy>(inputs: S, law: impl Fn(S::Value)) {
     let mut config = Config { source_file: Some(Location::caller().file()), ..Config::default() };
     config.cases *= 3; // the laws are cheap
     if config.rng_seed == RngSeed::Random {

@@ -46,10 +46,10 @@ const HARD: [(&str, Input); 13] = [
     ("one low at the end", |i, n| if i + 1 == n { 0.1 } else { 0.2 }),
 ];
 
-/// Whether an entry is alive before.
-type Alive = fn(usize) -> bool;
+/// Returns whether an entry remains before the call.
+type Remaining = fn(usize) -> bool;
 
-const ALIVE: [(&str, Alive); 3] = [
+const REMAINING: [(&str, Remaining); 3] = [
     ("nothing pruned", |_| true),
     ("some pruned", |i| !hash(i ^ 77).is_multiple_of(3)),
     ("a stretch pruned", |i| !(10..20_000).contains(&i)),
@@ -66,22 +66,24 @@ fn wild<A: Dtype>(n: usize) -> Vec<A> {
 
 /// Prunes `counts` of the entries, in turn from the start, and compares with a full sort.
 fn check<A: Dtype>(name: &str, entries: &[A], counts: impl Fn(usize) -> Vec<usize>) {
-    for (before, alive) in ALIVE {
-        let living: Vec<usize> = (0..entries.len()).filter(|&i| alive(i)).collect();
-        let order = lowest(&magnitudes(living.iter().map(|&i| &entries[i])), f64::total_cmp, living.len());
+    for (before, is_remaining) in REMAINING {
+        let remaining: Vec<usize> = (0..entries.len()).filter(|&i| is_remaining(i)).collect();
+        let order = lowest(&magnitudes(remaining.iter().map(|&i| &entries[i])), f64::total_cmp, remaining.len());
 
         let mut parameter = Parameter::new(Array1::from(entries.to_vec()));
-        let mask = Array1::from_shape_fn(entries.len(), alive);
-        if living.len() < entries.len() {
+        let mask = Array1::from_shape_fn(entries.len(), is_remaining);
+        if remaining.len() < entries.len() {
             parameter.prune(CustomFromMask::new(mask.clone().into_dyn())).expect("the mask has the shape");
         }
-        for count in counts(living.len()) {
+        for count in counts(remaining.len()) {
             let mut expected = mask.clone();
-            order[..count].iter().for_each(|&place| expected[living[place]] = false);
+            order[..count].iter().for_each(|&place| expected[remaining[place]] = false);
             let mut parameter = parameter.clone();
-            parameter.prune(L1Unstructured::new(count).expect("counts are valid")).expect("so many are left");
+            parameter
+                .prune(L1Unstructured::new(count).expect("counts are valid"))
+                .expect("the count is at most the number of remaining entries");
             let found = parameter.mask().expect("it is pruned");
-            assert!(*found == expected.into_dyn(), "{name}, {before}: {count} of {}", living.len());
+            assert!(*found == expected.into_dyn(), "{name}, {before}: {count} of {}", remaining.len());
             let product =
                 parameter.orig().iter().zip(found.iter()).map(|(&x, kept)| x * if kept { A::one() } else { A::zero() });
             assert!(
@@ -95,9 +97,9 @@ fn check<A: Dtype>(name: &str, entries: &[A], counts: impl Fn(usize) -> Vec<usiz
 fn every_count_of_few_entries<A: Dtype>() {
     for n in 1..=70 {
         for (name, input) in HARD {
-            check(name, &entries::<A>(input, n), |living| (0..=living).collect());
+            check(name, &entries::<A>(input, n), |remaining| (0..=remaining).collect());
         }
-        check("any bits", &wild::<A>(n), |living| (0..=living).collect());
+        check("any bits", &wild::<A>(n), |remaining| (0..=remaining).collect());
     }
 }
 
@@ -121,7 +123,7 @@ fn lengths_around_block_boundaries<A: Dtype>() {
     check("any bits", &wild::<A>(100_000), counts);
 }
 
-/// Segments shorter and longer than a block, empty ones too, of which equal scores in the first go first.
+/// Segments shorter and longer than a block, empty ones too, of which equal scores in the first are pruned first.
 fn a_global_ranking_across_block_boundaries<A: Dtype>() {
     let lengths = [0, 16_383, 1, 5, 65_537, 0, 40_000, 2];
     let total = lengths.iter().sum();
@@ -164,7 +166,7 @@ fn channels_are_ranked_like_entries<A: Dtype>() {
     }
 }
 
-/// As many go, all that rank below go, and none that rank above.
+/// Exactly the requested number is pruned: all that rank below the threshold, and none that rank above.
 fn the_tie_order_of_pytorch_only_moves_the_tied<A: Dtype>() {
     for (name, input) in HARD {
         for n in [1, 2, 3, 4, 64, 65, 300] {

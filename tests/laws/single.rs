@@ -8,8 +8,8 @@ use prune::{
 
 use crate::dtype::{Dtype, assert_same, for_each_dtype};
 use crate::inputs::{amount, flags, layout, shape, spec, values};
-use crate::model::{Model, Picture};
-use crate::runner::holds;
+use crate::model::{Model, Snapshot};
+use crate::runner::check_law;
 use crate::spec::Spec;
 
 for_each_dtype!(
@@ -41,25 +41,28 @@ fn parameter<A: Dtype>() -> BoxedStrategy<(Parameter<A>, Model<A>)> {
 
 /// So the count is exact, no pruned entry comes back, and `value == orig * mask`; and an error changes nothing.
 fn a_call_is_what_the_oracle_says<A: Dtype>() {
-    holds((parameter::<A>(), spec(), prop::option::of(values::<A>())), |((mut parameter, mut model), spec, scores)| {
-        let before = Picture::of(&parameter);
-        let scores = scores.map(|scores| scores.array(&model.shape));
-        let flat: Option<Vec<A>> = scores.as_ref().map(|scores| scores.iter().copied().collect());
-        let pruned = spec.method::<A>(&model.shape).and_then(|method| match &scores {
-            Some(scores) => parameter.prune_with_scores(method, scores.view()),
-            None => parameter.prune(method),
-        });
-        assert_eq!(pruned.is_ok(), model.prune(&spec, flat.as_deref()), "{pruned:?}");
-        model.assert_is(&parameter);
-        if pruned.is_err() {
-            assert_eq!(Picture::of(&parameter), before);
-        }
-    });
+    check_law(
+        (parameter::<A>(), spec(), prop::option::of(values::<A>())),
+        |((mut parameter, mut model), spec, scores)| {
+            let before = Snapshot::of(&parameter);
+            let scores = scores.map(|scores| scores.array(&model.shape));
+            let flat: Option<Vec<A>> = scores.as_ref().map(|scores| scores.iter().copied().collect());
+            let pruned = spec.method::<A>(&model.shape).and_then(|method| match &scores {
+                Some(scores) => parameter.prune_with_scores(method, scores.view()),
+                None => parameter.prune(method),
+            });
+            assert_eq!(pruned.is_ok(), model.prune(&spec, flat.as_deref()), "{pruned:?}");
+            model.assert_is(&parameter);
+            if pruned.is_err() {
+                assert_eq!(Snapshot::of(&parameter), before);
+            }
+        },
+    );
 }
 
 fn layout_does_not_matter<A: Dtype>() {
     let inputs = (shape(), values::<A>(), values::<A>(), flags(), spec(), layout());
-    holds(inputs, |(shape, tensor, scores, keep, spec, layout)| {
+    check_law(inputs, |(shape, tensor, scores, keep, spec, layout)| {
         let (tensor, scores, keep) = (tensor.array(&shape), scores.array(&shape), keep.array(&shape));
         let prune = |tensor: ArrayD<A>, scores: ArrayD<A>, keep: ArrayD<bool>| {
             let mut parameter = Parameter::new(tensor);
@@ -70,7 +73,7 @@ fn layout_does_not_matter<A: Dtype>() {
             ];
             let mut gradient = scores; // laid out as they are
             parameter.mask_gradient(gradient.view_mut())?;
-            Ok::<_, prune::PruneError>((results, Picture::of(&parameter), gradient.mapv(A::bits)))
+            Ok::<_, prune::PruneError>((results, Snapshot::of(&parameter), gradient.mapv(A::bits)))
         };
         let laid_out = prune(layout.of(&tensor), layout.of(&scores), layout.of(&keep));
         assert_eq!(laid_out.map_err(drop), prune(tensor, scores, keep).map_err(drop));
@@ -79,7 +82,7 @@ fn layout_does_not_matter<A: Dtype>() {
 
 /// A parameter, a container and a method on its own agree.
 fn all_doors_lead_to_one_mask<A: Dtype>() {
-    holds((shape(), values::<A>(), spec(), layout()), |(shape, tensor, spec, layout)| {
+    check_law((shape(), values::<A>(), spec(), layout()), |(shape, tensor, spec, layout)| {
         let tensor = tensor.array(&shape);
         if spec.method::<A>(&shape).is_err() {
             return;
@@ -110,34 +113,34 @@ fn all_doors_lead_to_one_mask<A: Dtype>() {
     });
 }
 
-/// A second call does to what is left what a first call would do to a tensor of just that.
+/// A second call prunes the remaining entries like a first call on a tensor of just those entries.
 fn pruning_twice_is_pruning_the_rest<A: Dtype>() {
-    holds((shape(), values::<A>(), flags(), spec()), |(shape, tensor, keep, spec)| {
+    check_law((shape(), values::<A>(), flags(), spec()), |(shape, tensor, keep, spec)| {
         let keep = keep.array(&shape);
         let mut parameter = Parameter::new(tensor.array(&shape));
         parameter.prune(CustomFromMask::new(keep.clone())).expect("the mask has the shape of the tensor");
-        let (Some(left), Ok(method), Ok(again)) =
-            (left(&keep, spec.kind()), spec.method::<A>(&shape), spec.method(&shape))
+        let (Some(remaining), Ok(method), Ok(again)) =
+            (remaining(&keep, spec.kind()), spec.method::<A>(&shape), spec.method(&shape))
         else {
             return;
         };
         let (value, before): (Vec<A>, Vec<bool>) = parameter.value().iter().copied().zip(keep).unzip();
-        let mut rest = Parameter::new(left.mapv(|i| value[i]));
-        if left.iter().any(|&i| !before[i]) {
-            rest.prune(CustomFromMask::new(left.mapv(|i| before[i]))).expect("the mask has the shape of the rest");
+        let mut rest = Parameter::new(remaining.mapv(|i| value[i]));
+        if remaining.iter().any(|&i| !before[i]) {
+            rest.prune(CustomFromMask::new(remaining.mapv(|i| before[i]))).expect("the mask has the shape of the rest");
         }
 
         assert_eq!(parameter.prune(method).is_ok(), rest.prune(again).is_ok());
         let mut expected = before;
-        for (&i, kept) in left.iter().zip(rest.mask().into_iter().flat_map(Mask::iter)) {
+        for (&i, kept) in remaining.iter().zip(rest.mask().into_iter().flat_map(Mask::iter)) {
             expected[i] = kept;
         }
         assert!(parameter.mask().into_iter().flat_map(Mask::iter).eq(expected));
     });
 }
 
-/// The flat indices of what a method of this type is handed of a pruned tensor, in the shape in which it is handed over.
-fn left(keep: &ArrayD<bool>, kind: PruningType) -> Option<ArrayD<usize>> {
+/// The flat indices of the part of a pruned tensor that a method of this type is given, in the shape of that part.
+fn remaining(keep: &ArrayD<bool>, kind: PruningType) -> Option<ArrayD<usize>> {
     let mut next = 0..;
     let indices = ArrayD::from_shape_simple_fn(keep.raw_dim(), || next.next().unwrap_or_default());
     match kind {
@@ -151,8 +154,8 @@ fn left(keep: &ArrayD<bool>, kind: PruningType) -> Option<ArrayD<usize>> {
             let axis = if dim < 0 { dim.wrapping_add(ndim) } else { dim };
             let axis = (ndim >= 2 && (0..ndim).contains(&axis)).then_some(Axis(axis as usize))?;
             let channels = keep.axis_iter(axis).enumerate();
-            let living = channels.filter(|(_, channel)| channel.iter().any(|kept| *kept));
-            Some(indices.select(axis, &living.map(|(i, _)| i).collect::<Vec<_>>()))
+            let remaining = channels.filter(|(_, channel)| channel.iter().any(|kept| *kept));
+            Some(indices.select(axis, &remaining.map(|(i, _)| i).collect::<Vec<_>>()))
         }
         other => panic!("the law does not know {other:?}"),
     }
@@ -162,7 +165,7 @@ fn left(keep: &ArrayD<bool>, kind: PruningType) -> Option<ArrayD<usize>> {
 fn called_directly_a_method_counts_pruned_entries_too<A: Dtype>() {
     type Chosen<A> = Result<Box<dyn PruningMethod<A>>, PruneError>;
 
-    holds(
+    check_law(
         (shape(), values::<A>(), flags(), spec(), amount(), layout()),
         |(shape, scores, keep, spec, amount, layout)| {
             let (scores, keep) = (scores.array(&shape), keep.array(&shape));
@@ -181,26 +184,26 @@ fn called_directly_a_method_counts_pruned_entries_too<A: Dtype>() {
 }
 
 fn a_clone_is_independent<A: Dtype>() {
-    holds((parameter::<A>(), spec(), values::<A>()), |((mut parameter, model), spec, values)| {
+    check_law((parameter::<A>(), spec(), values::<A>()), |((mut parameter, model), spec, values)| {
         let change = |parameter: &mut Parameter<A>| {
             parameter.update(|mut orig| orig.assign(&values.array(&model.shape)));
             // Whether it succeeds does not matter here.
             let _ = spec.method::<A>(&model.shape).and_then(|method| parameter.prune(method));
             let _ = parameter.remove();
         };
-        let before = Picture::of(&parameter);
+        let before = Snapshot::of(&parameter);
         let mut clone = parameter.clone();
-        assert_eq!(Picture::of(&clone), before);
+        assert_eq!(Snapshot::of(&clone), before);
         change(&mut parameter);
-        assert_eq!(Picture::of(&clone), before);
-        let changed = Picture::of(&parameter);
+        assert_eq!(Snapshot::of(&clone), before);
+        let changed = Snapshot::of(&parameter);
         change(&mut clone);
-        assert_eq!(Picture::of(&parameter), changed);
+        assert_eq!(Snapshot::of(&parameter), changed);
     });
 }
 
 fn remove_leaves_the_value<A: Dtype>() {
-    holds((parameter::<A>(), spec()), |((mut parameter, model), spec)| {
+    check_law((parameter::<A>(), spec()), |((mut parameter, model), spec)| {
         let _ = spec.method::<A>(&model.shape).and_then(|method| parameter.prune(method));
         let value = parameter.value().mapv(A::bits);
         assert_eq!(parameter.is_pruned(), parameter.remove().is_ok());

@@ -140,7 +140,7 @@ fn a_whole_network_is_pruned_at_once() -> Result<(), PruneError> {
         NAMES.into_iter().filter(|name| name.ends_with("pair.1.weight") || name.contains("heads")).collect();
     prune::global_unstructured(prune::parameters_mut(&mut network, &matrices)?, KeepEvery(3))?;
     let kept: f32 = network.named_parameters().into_iter().map(|(_, parameter)| parameter.value().sum()).sum();
-    // 18 of the 38 entries take part, and every third of these stays.
+    // 18 of the 38 entries take part, and every third of these is kept.
     assert_eq!(kept, 6.0 + 20.0);
 
     let error = prune::parameters_mut(&mut network.heads, &["b.bias", "c.bias"]).expect_err("there is no c");

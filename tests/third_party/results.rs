@@ -22,7 +22,7 @@ fn it_composes_with_built_in_methods_in_any_order() -> Result<(), PruneError> {
     assert_eq!(weight.value(), &arr2(&[[0.0, 0.0, 0.0, 0.0], [5.0, 0.0, 7.0, 0.0]]).into_dyn());
     assert_eq!(history(&weight), ["KeepEvery", "L1Unstructured"]);
 
-    // Columns: KeepEvery empties the second and fourth, so one of two is half of what is left.
+    // Columns: KeepEvery empties the second and fourth, so one of two is half of the remaining ones.
     let mut weight = counting(&[2, 4]);
     weight.prune(KeepEvery(2))?;
     weight.prune(LnStructured::new(0.5, 1, 1)?)?;
@@ -63,10 +63,10 @@ fn a_method_is_chosen_at_run_time() -> Result<(), PruneError> {
         })
     };
     let mut module = ParameterStore::from_iter([("weight", counting(&[4, 2]))]);
-    for (name, left) in [("every second", 4), ("smallest", 2), ("a row", 1)] {
+    for (name, remaining) in [("every second", 4), ("smallest", 2), ("a row", 1)] {
         prune::apply(&mut module, "weight", method(name)?)?;
         let kept = module["weight"].value().iter().filter(|&&x| x != 0.0).count();
-        assert_eq!(kept, left, "{name}");
+        assert_eq!(kept, remaining, "{name}");
     }
     // Boxed or not, methods keep their names, also in a clone.
     assert_eq!(history(&module.clone()["weight"]), ["KeepEvery", "L1Unstructured", "RandomStructured"]);

@@ -1,4 +1,4 @@
-//! What a method sees.
+//! The scores and masks that a method is given.
 
 use crate::{GLOBAL, KeepEvery, UNSTRUCTURED, all_true, counting, history, structured};
 use ndarray::{ArrayD, ArrayViewD, arr1, arr2};
@@ -64,7 +64,7 @@ fn a_first_call_sees_the_whole_tensor() -> Result<(), PruneError> {
 }
 
 #[test]
-fn a_later_unstructured_call_sees_the_living_entries_as_a_vector() -> Result<(), PruneError> {
+fn a_later_unstructured_call_sees_the_remaining_entries_as_a_vector() -> Result<(), PruneError> {
     let (spy, seen) = Spy::new(UNSTRUCTURED);
     let mut weight = counting(&[2, 3]);
     weight.prune(CustomFromMask::new(arr2(&[[true, false, true], [false, true, true]]).into_dyn()))?;
@@ -75,10 +75,10 @@ fn a_later_unstructured_call_sees_the_living_entries_as_a_vector() -> Result<(),
 
 #[test]
 fn a_later_structured_call_sees_the_channels_that_are_not_all_pruned() -> Result<(), PruneError> {
-    // Row 1 is pruned; row 2 has entries left, and its pruned ones are zeros.
+    // Row 1 is pruned; row 2 has remaining entries, and its pruned ones are zeros.
     let mask = arr2(&[[true, true, true], [false, false, false], [false, true, false]]);
     let rows = (arr2(&[[1.0, 2.0, 3.0], [0.0, 8.0, 0.0]]), arr2(&[[true, true, true], [false, true, false]]));
-    // Every column has an entry left.
+    // Every column has a remaining entry.
     let columns = (arr2(&[[1.0, 2.0, 3.0], [0.0, 0.0, 0.0], [0.0, 8.0, 0.0]]), mask.clone());
     for (dim, (scores, expected)) in [(0, rows.clone()), (-2, rows), (1, columns.clone()), (-1, columns)] {
         let (spy, seen) = Spy::new(structured(dim));
@@ -127,7 +127,7 @@ fn scores_that_are_given_are_sliced_like_weights() -> Result<(), PruneError> {
 }
 
 #[test]
-fn a_global_call_sees_what_is_left_of_all_parameters_in_order() -> Result<(), PruneError> {
+fn a_global_call_sees_the_remaining_entries_of_all_parameters_in_order() -> Result<(), PruneError> {
     let (spy, seen) = Spy::new(UNSTRUCTURED);
     let (mut first, mut second) = (counting(&[2, 2]), counting(&[3]));
     first.prune(KeepEvery(3))?;

@@ -8,9 +8,9 @@ use prune::{
 };
 
 use super::fixture::{self, Kept, Large, LargeStep, Recording};
+use super::modules::amount;
 use super::primitives::{check_position, compare_kept};
 use super::tensor::{Scalar, Tensor, Tensors, dtype, with_dtype};
-use super::world::amount;
 
 /// Compares the masks after each step: exactly, but in the crate's own tie order only up to the first tie, and there by count.
 pub fn check(recording: &Recording, case: &Large, tie_break: TieBreak) -> Result<(), String> {

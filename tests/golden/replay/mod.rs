@@ -1,24 +1,24 @@
 //! Replays recorded cases: every step is either identical to PyTorch, or a row of the table in README.md, or, in the
 //! crate's own tie order, decided by a tie.
 
+mod converted;
 mod errors;
 pub mod fixture;
 pub mod large;
+mod modules;
 pub mod primitives;
-mod shadow;
 mod tally;
 pub mod tensor;
-mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use fixture::{Mended, Recording, State, Step};
+pub use modules::Mode;
+use modules::{Modules, Outcome};
 use ndarray::{ArrayD, Axis, Dimension};
 use prune::{Mask, TieBreak};
 pub use tally::Tally;
 use tensor::{Tensor, Tensors};
-pub use world::Mode;
-use world::{Outcome, World};
 
 /// Replays all cases of a recording. `more` holds what is promised where golden_s1 differs, and its tensors.
 pub fn cases(recording: &Recording, more: &Recording, mode: Mode) -> Tally {
@@ -30,7 +30,7 @@ pub fn cases(recording: &Recording, more: &Recording, mode: Mode) -> Tally {
         }
         let elsewhere = (recording.name == "golden_s1").then(|| more.manifest.mended_s1.get(&case.id)).flatten();
         let mut replay = Replay {
-            world: World::new(case, &recording.tensors, mode),
+            modules: Modules::new(case, &recording.tensors, mode),
             torch: BTreeMap::new(),
             converted: BTreeSet::new(),
         };
@@ -77,7 +77,7 @@ enum Verdict<'a> {
 type Promise<'t> = (&'t State, &'t Tensors);
 
 struct Replay<'t> {
-    world: World<'t>,
+    modules: Modules<'t>,
     /// What PyTorch had after the last step that it could do.
     torch: BTreeMap<&'t str, Promise<'t>>,
     /// Methods, by parameter and position, that were applied as a mask since their scores were of another dtype.
@@ -87,20 +87,21 @@ struct Replay<'t> {
 impl<'t> Replay<'t> {
     fn step(&mut self, step: &'t Step, mended: Option<(&'t Mended, &'t Tensors)>) -> Result<Verdict<'t>, String> {
         let expected = step.expect.as_ref();
-        self.torch
-            .extend(expected.iter().flat_map(|e| &e.params).map(|(name, s)| (name.as_str(), (s, self.world.tensors))));
+        self.torch.extend(
+            expected.iter().flat_map(|e| &e.params).map(|(name, s)| (name.as_str(), (s, self.modules.tensors))),
+        );
         let promised = match mended.and_then(|(mended, tensors)| Some((mended.params.as_ref()?, tensors))) {
             Some((params, tensors)) => params.iter().map(|(name, state)| (name.as_str(), (state, tensors))).collect(),
             None => self.torch.clone(),
         };
-        let (mended, tensors) = (mended.map(|(mended, _)| mended), mended.map_or(self.world.tensors, |(_, t)| t));
+        let (mended, tensors) = (mended.map(|(mended, _)| mended), mended.map_or(self.modules.tensors, |(_, t)| t));
 
-        let mixed = self.world.mixes_dtypes(step);
-        let outcome = self.world.operate(step);
+        let mixed = self.modules.mixes_dtypes(step);
+        let outcome = self.modules.operate(step);
         let failed = !matches!(outcome, Outcome::Done(_));
         let gradient = check_outcome(step, mended, outcome)?;
         let tie = !failed && (step.is_tie() || mended.is_some_and(|mended| mended.tie));
-        if tie && self.world.mode.tie_break == TieBreak::LowestIndex && !step.is_random() {
+        if tie && self.modules.mode.tie_break == TieBreak::LowestIndex && !step.is_random() {
             return self.check_counts(step, &promised).map(|()| Verdict::Tie);
         }
         self.note_conversion(step, mixed && !failed, &promised);
@@ -109,12 +110,12 @@ impl<'t> Replay<'t> {
         }
         let recorded = match mended.and_then(|mended| mended.grad.as_ref()) {
             Some(name) => Some(&tensors[name]),
-            None => expected.and_then(|expected| expected.grad.as_ref()).map(|name| &self.world.tensors[name]),
+            None => expected.and_then(|expected| expected.grad.as_ref()).map(|name| &self.modules.tensors[name]),
         };
         check_gradient(recorded, gradient.as_ref())?;
         let word = mended.and_then(|mended| mended.next_word_u24).or_else(|| expected?.next_word_u24);
         if let Some(word) = word {
-            let found = self.world.next_word(step);
+            let found = self.modules.next_word(step);
             if found != word {
                 return Err(format!("position of the stream: expected next word {word}, found {found}"));
             }
@@ -123,7 +124,7 @@ impl<'t> Replay<'t> {
     }
 
     fn check_parameter(&mut self, name: &'t str, (state, tensors): Promise<'t>) -> Result<(), String> {
-        let found = self.world.snapshot(name);
+        let found = self.modules.snapshot(name);
         let differ = |what: &str, tensor: &str, found| match tensors[tensor].difference(found) {
             Some(difference) => Err(format!("{what} {difference}")),
             None => Ok(()),
@@ -165,7 +166,7 @@ impl<'t> Replay<'t> {
         for name in step.names() {
             let (state, tensors) = promised[name.as_str()];
             let expected = kept(state.mask.as_ref().unwrap(), tensors);
-            let found = self.world.snapshot(name).mask.ok_or("not pruned")?;
+            let found = self.modules.snapshot(name).mask.ok_or("not pruned")?;
             counts[0] += units(&expected, step.dim);
             counts[1] += units(&found.to_array(), step.dim);
         }

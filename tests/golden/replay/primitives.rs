@@ -9,8 +9,8 @@ use prune::{
 use safetensors::Dtype;
 
 use super::fixture::{Direct, Draws, Layer, Norms, Order, Recording, Rounded, Stream, TopK};
+use super::modules::next_word;
 use super::tensor::{Scalar, Tensor, Tensors, dtype, with_dtype};
-use super::world::next_word;
 
 pub fn rng(recording: &Recording, case: &Draws) -> Result<(), String> {
     let generator = Generator::manual_seed(case.seed.parse().unwrap());
@@ -177,7 +177,7 @@ fn method<A: Scalar>(
     case: &Direct,
     generator: &Generator,
 ) -> Result<Box<dyn PruningMethod<A>>, PruneError> {
-    let amount = case.amount.map_or(Amount::Count(0), super::world::amount);
+    let amount = case.amount.map_or(Amount::Count(0), super::modules::amount);
     let dim = case.dim.unwrap_or(0);
     Ok(match case.method.as_str() {
         "Identity" => Box::new(Identity),

@@ -8,7 +8,7 @@ use ndarray::{Array, ArrayD, Dimension, Slice};
 use prune::{Element, ParameterStore};
 use safetensors::{Dtype, SafeTensors};
 
-use super::world::World;
+use super::modules::Modules;
 
 /// The element types of parameters, with what the replay needs of each.
 pub trait Scalar: Element {
@@ -17,7 +17,7 @@ pub trait Scalar: Element {
     const KIND: Dtype;
     fn from_le(bytes: &[u8]) -> Self;
     fn to_le(self) -> Vec<u8>;
-    fn store<'w>(world: &'w mut World<'_>) -> &'w mut ParameterStore<Self>;
+    fn store<'w>(modules: &'w mut Modules<'_>) -> &'w mut ParameterStore<Self>;
 }
 
 macro_rules! scalar {
@@ -31,8 +31,8 @@ macro_rules! scalar {
             fn to_le(self) -> Vec<u8> {
                 self.to_le_bytes().to_vec()
             }
-            fn store<'w>(world: &'w mut World<'_>) -> &'w mut ParameterStore<Self> {
-                &mut world.$store
+            fn store<'w>(modules: &'w mut Modules<'_>) -> &'w mut ParameterStore<Self> {
+                &mut modules.$store
             }
         }
     )*};

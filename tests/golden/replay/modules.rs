@@ -11,8 +11,8 @@ use prune::{
 };
 use safetensors::Dtype;
 
+use super::converted;
 use super::fixture::{self, Case, Step};
-use super::shadow;
 use super::tensor::{Layout, Scalar, Tensor, Tensors, with_dtype};
 
 /// How a case is replayed; none of it may matter, but for ties.
@@ -41,7 +41,7 @@ pub struct Snapshot {
 }
 
 /// The modules of a case as one store per dtype, since a module has one element type here.
-pub struct World<'t> {
+pub struct Modules<'t> {
     pub f32: ParameterStore<f32>,
     pub f64: ParameterStore<f64>,
     pub f16: ParameterStore<f16>,
@@ -52,9 +52,9 @@ pub struct World<'t> {
     generator: Option<Generator>,
 }
 
-impl<'t> World<'t> {
+impl<'t> Modules<'t> {
     pub fn new(case: &Case, tensors: &'t Tensors, mode: Mode) -> Self {
-        let mut world = Self {
+        let mut modules = Self {
             f32: ParameterStore::new(),
             f64: ParameterStore::new(),
             f16: ParameterStore::new(),
@@ -67,11 +67,11 @@ impl<'t> World<'t> {
         for (module, parameters) in &case.modules {
             for (parameter, tensor) in parameters {
                 let name = format!("{module}.{parameter}");
-                with_dtype!(tensors[tensor].dtype, A => world.insert::<A>(&name, tensor));
-                world.dtypes.insert(name, tensors[tensor].dtype);
+                with_dtype!(tensors[tensor].dtype, A => modules.insert::<A>(&name, tensor));
+                modules.dtypes.insert(name, tensors[tensor].dtype);
             }
         }
-        world
+        modules
     }
 
     fn insert<A: Scalar>(&mut self, name: &str, tensor: &str) {
@@ -120,7 +120,7 @@ impl<'t> World<'t> {
             return Outcome::Inexpressible;
         }
         if self.mixes_dtypes(step) {
-            return shadow::operate(self, step);
+            return converted::operate(self, step);
         }
         if step.op == "global_unstructured" {
             let Some(first) = step.names().first() else {

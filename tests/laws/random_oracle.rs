@@ -5,9 +5,9 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 
 /// Which `count` of `n` living candidates a seed prunes.
 ///
-/// Candidate `i` draws byte `i` of ChaCha8's stream 0, and the lowest go. The `j`-th candidate that drew the byte at the
-/// boundary then draws word `j` of stream 1, and the lowest of those go; among equal words, the first ones.
-pub fn drawn(seed: u64, n: usize, count: usize) -> Vec<usize> {
+/// Candidate `i` draws byte `i` of ChaCha8's stream 0, and the lowest are pruned. The `j`-th candidate that drew the byte at the
+/// boundary then draws word `j` of stream 1, and the lowest of those are pruned; among equal words, the first ones.
+pub fn pruned_at_random(seed: u64, n: usize, count: usize) -> Vec<usize> {
     let mut bytes = vec![0_u8; n];
     ChaCha8Rng::seed_from_u64(seed).fill_bytes(&mut bytes);
     let mut words = ChaCha8Rng::seed_from_u64(seed);
