@@ -3,14 +3,14 @@
 //! No feature changes a mask or a value. Without a feature, there is less to call. To select features:
 //!
 //! ```toml
-//! nn-prune = { version = "0.1", default-features = false, features = ["nuclear"] }
+//! nn-prune = { version = "0.1", features = ["safetensors"] }
 //! ```
 //!
 //! | feature | default | dependency | what it adds |
 //! |---|---|---|---|
-//! | [`nuclear`](#nuclear) | yes | nalgebra | [`Norm::Nuclear`] |
+//! | [`nuclear`](#nuclear) | no | nalgebra | [`Norm::Nuclear`] |
 //! | [`rayon`](#rayon) | yes | rayon | pruning of large tensors on all cores |
-//! | [`safetensors`](#safetensors) | yes | safetensors, serde, serde_json, tempfile, globset | `prune::safetensors`: state dicts and masks as files; `prune::checkpoint`: files larger than memory |
+//! | [`safetensors`](#safetensors) | no | safetensors, serde, serde_json, tempfile, globset | `prune::safetensors`: state dicts and masks as files; `prune::checkpoint`: files larger than memory |
 //!
 //! # `nuclear`
 //!
