@@ -96,7 +96,7 @@ impl Norm {
     pub(crate) fn validated(self) -> Result<Self, PruneError> {
         match self {
             Self::L(found) if found.is_nan() => Err(PruneError::InvalidNorm { found }),
-            _ => Ok(self),
+            Self::L(_) | Self::Frobenius | Self::Nuclear => Ok(self),
         }
     }
 
@@ -117,7 +117,7 @@ impl Norm {
             Self::L(found) if channels.size() == 0 && (found < 0.0 || found.is_infinite()) => {
                 Err(PruneError::EmptyChannels { found, shape: shape.to_vec() })
             }
-            _ => Ok(()),
+            Self::L(_) | Self::Frobenius | Self::Nuclear => Ok(()),
         }
     }
 }

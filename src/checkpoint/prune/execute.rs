@@ -4,6 +4,9 @@ use std::ops::Range;
 use std::slice;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use bytemuck::Pod;
+use num_traits::Num;
+
 use crate::checkpoint::error::CheckpointError;
 use crate::checkpoint::progress::ProgressCounter;
 use crate::checkpoint::prune::candidates::{FileCandidates, narrowed};
@@ -286,32 +289,18 @@ impl Execute<'_, '_> {
 
 /// A mask as ones and zeros of a dtype, in bytes.
 fn as_numbers<'b>(kept: &[bool], dtype: Dtype, out: &'b mut Buffer) -> &'b [u8] {
-    use ::safetensors::Dtype as D;
-    let one: u64 = match dtype.0 {
-        D::F64 => 1_f64.to_bits(),
-        D::F32 => 1_f32.to_bits().into(),
-        D::F16 => half::f16::ONE.to_bits().into(),
-        D::BF16 => half::bf16::ONE.to_bits().into(),
-        // BOOL and integers: tensors of other dtypes are not read as masks, and `safetensors::Dtype` is non-exhaustive.
-        _ => 1,
-    };
-    macro_rules! write {
-        ($unsigned:ty) => {{
-            let numbers = out.take::<$unsigned>(kept.len());
-            numbers
-                .iter_mut()
-                .zip(kept)
-                .for_each(|(number, &kept)| *number = <$unsigned>::from(kept) * one as $unsigned);
-            to_file(numbers)
-        }};
+    fn numbers<'b, T: Pod + Num>(kept: &[bool], out: &'b mut Buffer) -> &'b [u8] {
+        let numbers = out.take::<T>(kept.len());
+        let number = |kept| if kept { T::one() } else { T::zero() };
+        numbers.iter_mut().zip(kept).for_each(|(out, &kept)| *out = number(kept));
+        to_file(numbers)
     }
-    match dtype.bits() {
-        64 => write!(u64),
-        32 => write!(u32),
-        16 => write!(u16),
-        // 8 bits: a mask has no narrower dtype.
-        _ => write!(u8),
-    }
+    with_dtype!(
+        dtype,
+        T: Number => numbers::<T>(kept, out),
+        // The mask in the input has this dtype, or the tensor has.
+        else => unreachable!("a mask of dtype {dtype}"),
+    )
 }
 
 #[cfg(test)]
