@@ -18,7 +18,7 @@ use crate::tensor::{STANDARD, flat, parallel};
 /// The entries that a request is carried out on, where they lie: nothing is gathered or concatenated.
 pub(crate) trait Candidates<A: Element> {
     /// The reason why entries cannot be read.
-    type Error;
+    type Error: Send;
     /// The scores of all tensors, in the order of the call.
     type Scores: Scores<Score = A, Error = Self::Error> + ?Sized;
 

@@ -1,5 +1,6 @@
 //! Requests with their counts, and the one place that decides which entries are pruned, in memory and on files.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::element::Element;
@@ -10,10 +11,12 @@ use crate::method::candidates::Candidates;
 use crate::method::decision::{Decision, GroupRule, PrunedCandidates};
 use crate::method::request::{ChannelScore, Factors, Quota, Score};
 use crate::select::random::RandomSubset;
-use crate::select::scaled::ScaledScores;
+use crate::select::scaled::{Factored, ScaledScores};
 use crate::select::scores::Scores;
 use crate::select::{KeyOf, Threshold, TieBreak, lowest_keys, lowest_of};
 use crate::tensor::channels::Channels;
+use crate::tensor::chunk::count_true;
+use crate::tensor::flat;
 use crate::tensor::groups::Groups;
 use crate::torch;
 
@@ -94,8 +97,9 @@ impl ResolvedRequest {
                 Ok(lowest.decision(Decision::Lowest))
             }
             Self::Lowest { count, score: Score::Scaled(factors), tie_break } => {
-                let scores = ScaledScores::new(candidates.scores(), factors);
-                let lowest = Lowest::of(&scores, *count, *tie_break, || candidates.remaining_in_chunks())?;
+                let factored = Factored { scores: candidates.scores(), factors };
+                let lowest =
+                    Lowest::of(&ScaledScores::new(&factored), *count, *tie_break, || candidates.remaining_in_chunks())?;
                 Ok(lowest.decision(|threshold| Decision::LowestScaled(vec![(0, threshold)], Arc::clone(factors))))
             }
             Self::Random { count, source, tie_break } => random(candidates, *count, source, *tie_break),
@@ -224,21 +228,22 @@ fn in_groups<A: Element, C: Candidates<A>>(
             if let Some(remaining) = remaining {
                 mask.as_mut_slice().copy_from_slice(remaining);
             }
-            rule.clear(0, crate::tensor::flat(&scores), mask.as_mut_slice());
+            rule.clear(0, flat(&scores), mask.as_mut_slice());
             Decision::Mask(Arc::new(mask))
         });
     };
     match score {
         Score::Magnitude => {
-            let threshold = |range: &std::ops::Range<usize>| {
+            let threshold = |range: &Range<usize>| {
                 let lowest = candidates.with_range(range.clone(), |scores| quota_threshold(scores, quota))?;
                 Ok((range.start, lowest))
             };
             Ok(Decision::LowestInRanges(ranges.iter().map(threshold).collect::<Result<_, _>>()?))
         }
         Score::Scaled(factors) => {
-            let threshold = |range: &std::ops::Range<usize>| {
-                let scaled = |scores: &C::Scores| quota_threshold(&ScaledScores::new(scores, factors), quota);
+            let threshold = |range: &Range<usize>| {
+                let scaled =
+                    |scores: &C::Scores| quota_threshold(&ScaledScores::new(&Factored { scores, factors }), quota);
                 Ok((range.start, candidates.with_range(range.clone(), scaled)?))
             };
             let ranges = ranges.iter().map(threshold).collect::<Result<_, _>>()?;
@@ -249,9 +254,15 @@ fn in_groups<A: Element, C: Candidates<A>>(
 
 /// The threshold of one group.
 fn quota_threshold<S: Scores + ?Sized>(scores: &S, quota: Quota) -> Result<Threshold<KeyOf<S>>, S::Error> {
-    let remaining = scores.map(|chunk| match chunk.remaining {
-        None => chunk.scores.len(),
-        Some(remaining) => crate::tensor::chunk::count_true(remaining),
-    })?;
-    lowest_of(scores, quota.count(scores.entries(), remaining.into_iter().sum()))
+    let mut remaining = 0;
+    for piece in 0..scores.pieces() {
+        let kept = scores.with(piece, |chunk| chunk.remaining.map(count_true))?;
+        let Some(kept) = kept else {
+            // A tensor without a mask has none in any piece.
+            remaining = scores.entries();
+            break;
+        };
+        remaining += kept;
+    }
+    lowest_of(scores, quota.count(scores.entries(), remaining))
 }
