@@ -73,7 +73,9 @@ impl MethodName {
         match self {
             Self::BuiltIn(method) => {
                 let flags = method.options().iter().filter_map(|&option| flag(option));
-                flags.chain(method.ranks_globally().then_some("--scope")).collect()
+                let mut flags: Vec<_> = flags.chain(method.ranks_globally().then_some("--scope")).collect();
+                flags.sort_unstable();
+                flags
             }
             Self::Mask => vec!["--mask"],
         }
