@@ -7,9 +7,9 @@ use num_traits::{Float, One, Zero};
 use prune::torch::Generator;
 use prune::{Amount, Norm, PruningType};
 
-use crate::drawn::drawn;
-use crate::dtype::Dtype;
-use crate::spec::Spec;
+use super::drawn::drawn;
+use super::dtype::Dtype;
+use super::spec::Spec;
 
 /// A tensor as a method is asked about it: all row-major, and `alive` only where it is pruned already.
 #[derive(Clone, Copy)]
