@@ -4,7 +4,7 @@ use prune::{Module, ParameterStore, PruneError, torch::Generator};
 
 #[path = "../examples/article.rs"]
 #[allow(dead_code, reason = "its main is for cargo run")]
-mod article;
+mod example;
 
 const FRESH: &str = "-0.3017 0.1290 -0.2468 / 0.2107 0.1799 0.1923 / 0.1887 -0.0527 0.1403";
 const RANDOM: &str = "-0.0000 0.0000 -0.0000 / 0.2107 0.1799 0.1923 / 0.1887 -0.0527 0.0000";
@@ -48,7 +48,7 @@ fn the_api_computes_the_numbers_of_the_article() -> Result<(), PruneError> {
 #[test]
 fn the_example_prints_them_in_the_layout_of_pytorch() -> Result<(), Box<dyn std::error::Error>> {
     let mut printed = Vec::new();
-    article::article(&mut printed)?;
+    example::article(&mut printed)?;
     let expected = "\
 identity
 tensor([[[[-0.3017,  0.1290, -0.2468],

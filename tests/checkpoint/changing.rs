@@ -12,7 +12,7 @@ use prune::checkpoint::{
     extract_masks, inspect, remove,
 };
 
-use crate::support::*;
+use super::support::*;
 
 fn l1() -> Pruner {
     l1_pruner(0.5)

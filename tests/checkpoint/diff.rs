@@ -4,7 +4,7 @@ use half::bf16;
 use ndarray::array;
 use prune::checkpoint::{Checkpoint, Containment, EntryDifference, diff};
 
-use crate::support::*;
+use super::support::*;
 
 #[test]
 fn what_differs() {

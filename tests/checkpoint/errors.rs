@@ -12,7 +12,7 @@ use prune::{
     CustomFromMask, Identity, L1Unstructured, LnStructured, PruneError, RandomStructured, RandomUnstructured, TieBreak,
 };
 
-use crate::support::*;
+use super::support::*;
 
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()

@@ -7,7 +7,7 @@ use prune::checkpoint::{
 };
 use prune::safetensors::load_masks;
 
-use crate::support::*;
+use super::support::*;
 
 fn l1(count: usize, format: Format) -> Pruner {
     l1_pruner(count).format(format)

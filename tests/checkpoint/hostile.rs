@@ -9,7 +9,7 @@ use prune::checkpoint::{
 };
 use prune::safetensors::StateDictError;
 
-use crate::support::*;
+use super::support::*;
 
 fn l1() -> Pruner {
     l1_pruner(0.5)

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use prune::checkpoint::{Checkpoint, CheckpointError, Output, Pruner, inspect, remove};
 use serde_json::{Value, json};
 
-use crate::support::*;
+use super::support::*;
 
 const SHARD: &str = "model-00001-of-00001.safetensors";
 

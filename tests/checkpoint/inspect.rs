@@ -4,7 +4,7 @@ use half::bf16;
 use ndarray::array;
 use prune::checkpoint::{Checkpoint, CheckpointError, Magnitudes, PackedSizes, Progress, inspect};
 
-use crate::support::*;
+use super::support::*;
 
 /// The sizes of all formats: dense, bitmask, compressed rows.
 fn sizes(packed: PackedSizes) -> [u64; 3] {

@@ -1,5 +1,4 @@
 //! Checkpoints in files, against the same tensors in memory.
-#![cfg(feature = "safetensors")]
 
 mod changing;
 mod diff;

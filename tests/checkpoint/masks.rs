@@ -8,7 +8,7 @@ use prune::{
     RandomUnstructured, safetensors,
 };
 
-use crate::support::*;
+use super::support::*;
 
 /// Shapes with one chunk and a rest, with several blocks of a file, with more than is held in memory, and without entries.
 const SHAPES: &[&[usize]] = &[&[3, 5], &[129, 128], &[540, 1024], &[0, 4]];

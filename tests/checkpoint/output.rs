@@ -9,7 +9,7 @@ use prune::checkpoint::{
     Checkpoint, CheckpointError, Format, Outcome, Output, Phase, Progress, PruneReport, Pruner, Scope, Selection,
 };
 
-use crate::support::*;
+use super::support::*;
 
 const RUN_FILE: &str = ".nn-prune-run.json";
 

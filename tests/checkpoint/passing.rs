@@ -4,7 +4,7 @@ use half::f16;
 use ndarray::{Array, array};
 use prune::checkpoint::{Checkpoint, Outcome, Output, Pruner, Selection, SkipReason};
 
-use crate::support::*;
+use super::support::*;
 
 fn model() -> Vec<Raw> {
     let weight = |name: &str| Raw::of(name, &weights::<f32>(&[3, 4], 5));

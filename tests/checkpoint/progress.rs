@@ -10,7 +10,7 @@ use prune::checkpoint::{
     extract_masks, inspect, remove,
 };
 
-use crate::support::*;
+use super::support::*;
 
 /// A phase, and the bytes of its steps, the largest first: threads take them in any order.
 type Steps = (Phase, Vec<u64>);

@@ -7,8 +7,8 @@ use prune::{
     RandomStructured, RandomUnstructured, channel_norms, parameters_mut,
 };
 
-use crate::methods::Fixed;
-use crate::{Outcome, Store, assert_says, fails, picture, store};
+use super::methods::Fixed;
+use super::{Outcome, Store, assert_says, fails, picture, store};
 
 #[test]
 fn a_fraction_outside_0_to_1() {

@@ -6,7 +6,7 @@ use prune::{
     Identity, IntoMask, L1Unstructured, Parameter, PruneError, PruningContainer, PruningMethod, Target, parameters_mut,
 };
 
-use crate::{Outcome, Store, assert_says, fails, picture, store};
+use super::{Outcome, Store, assert_says, fails, picture, store};
 
 #[test]
 fn a_wrong_shape() {

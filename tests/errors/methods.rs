@@ -6,7 +6,7 @@ use prune::{
     RandomStructured, parameters_mut,
 };
 
-use crate::{Store, assert_says, fails, store};
+use super::{Store, assert_says, fails, store};
 
 #[test]
 fn a_global_call_with_a_method_that_chooses_no_entries() {

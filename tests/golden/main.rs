@@ -1,7 +1,7 @@
 //! PyTorch runs, recorded by the scripts beside this file, replayed bit for bit. README.md says what is in them.
 //!
-//! `cargo test --test golden -- --nocapture` prints how many steps are identical to PyTorch and how many follow which row
-//! of the table in README.md.
+//! `cargo test --test suite golden -- --nocapture` prints how many steps are identical to PyTorch, and how many follow each
+//! row of the table in README.md.
 
 mod replay;
 

@@ -1,14 +1,14 @@
 //! A sequence of calls from a fuzzer's bytes: what comes first in them comes first in the sequence, and no byte makes an
-//! invalid one. The fuzz target `pruning` consists of this and of [`machine`](crate::machine).
+//! invalid one. The fuzz target `pruning` consists of this and of [`machine`](super::machine).
 
 use prune::{Amount, Norm, PruningType};
 
-use crate::dtype::Dtype;
-use crate::files;
-use crate::inputs::Fill;
-use crate::layout::Layout;
-use crate::machine::{NAMES, Sequence, Step, agrees_with_the_model};
-use crate::spec::Spec;
+use super::dtype::Dtype;
+use super::files;
+use super::inputs::Fill;
+use super::layout::Layout;
+use super::machine::{NAMES, Sequence, Step, agrees_with_the_model};
+use super::spec::Spec;
 
 /// Follows the sequence that bytes stand for; the first one tells the element type.
 pub fn check(bytes: &[u8]) {
@@ -160,5 +160,5 @@ impl Bytes<'_> {
 
 #[test]
 fn every_input_of_the_fuzz_target_agrees_with_the_model() {
-    crate::replay::all("pruning", check);
+    super::replay::all("pruning", check);
 }

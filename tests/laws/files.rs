@@ -5,8 +5,8 @@ use proptest::sample::select;
 use prune::ParameterStore;
 use prune::safetensors::{apply_masks, from_bytes, load_into, masks_from_bytes, masks_to_bytes, to_bytes};
 
-use crate::dtype::Dtype;
-use crate::model::Model;
+use super::dtype::Dtype;
+use super::model::Model;
 
 #[derive(Debug, Clone, Copy)]
 pub enum Step {

@@ -4,12 +4,12 @@ use ndarray::{Array1, ArrayD};
 use proptest::prelude::*;
 use prune::{CustomFromMask, Parameter, Target, global_unstructured};
 
-use crate::dtype::{Dtype, for_each_dtype};
-use crate::inputs::{Fill, flags, layout, shape, spec, unstructured, values};
-use crate::layout::Layout;
-use crate::model::{Model, Snapshot};
-use crate::runner::check_law;
-use crate::spec::Spec;
+use super::dtype::{Dtype, for_each_dtype};
+use super::inputs::{Fill, flags, layout, shape, spec, unstructured, values};
+use super::layout::Layout;
+use super::model::{Model, Snapshot};
+use super::runner::check_law;
+use super::spec::Spec;
 
 for_each_dtype!(a_global_call_is_what_the_oracle_says, parts_are_pruned_like_their_concatenation);
 

@@ -5,9 +5,9 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use prune::{Amount, Norm, PruningType};
 
-use crate::dtype::Dtype;
-use crate::layout::Layout;
-use crate::spec::Spec;
+use super::dtype::Dtype;
+use super::layout::Layout;
+use super::spec::Spec;
 
 /// A few elements, repeated to fill a tensor of any shape: few enough for ties, and easy to shrink.
 #[derive(Debug, Clone)]

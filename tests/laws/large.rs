@@ -3,11 +3,11 @@
 use ndarray::{ArrayD, IxDyn};
 use prune::{Amount, Mask, Norm, Parameter, PruningMethod, PruningType};
 
-use crate::dtype::{Dtype, assert_same, for_each_dtype};
-use crate::inputs::Fill;
-use crate::layout::Layout;
-use crate::model::Model;
-use crate::spec::Spec;
+use super::dtype::{Dtype, assert_same, for_each_dtype};
+use super::inputs::Fill;
+use super::layout::Layout;
+use super::model::Model;
+use super::spec::Spec;
 
 for_each_dtype!(calls_in_a_row_agree_with_the_model);
 

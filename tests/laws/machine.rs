@@ -3,14 +3,14 @@
 use proptest::prelude::*;
 use prune::{Module, ParameterStore, PruneError, Target};
 
-use crate::dtype::{Dtype, assert_same, for_each_dtype};
+use super::dtype::{Dtype, assert_same, for_each_dtype};
 #[cfg(feature = "safetensors")]
-use crate::files;
-use crate::inputs::{Fill, layout, shape, spec, unstructured, values};
-use crate::layout::Layout;
-use crate::model::{Model, Snapshot};
-use crate::runner::check_law;
-use crate::spec::Spec;
+use super::files;
+use super::inputs::{Fill, layout, shape, spec, unstructured, values};
+use super::layout::Layout;
+use super::model::{Model, Snapshot};
+use super::runner::check_law;
+use super::spec::Spec;
 
 for_each_dtype!(every_sequence_of_calls_agrees_with_the_model);
 

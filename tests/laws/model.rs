@@ -2,9 +2,9 @@
 
 use prune::{Parameter, PruningType};
 
-use crate::dtype::{Dtype, assert_same};
-use crate::oracle::{self, Tensor};
-use crate::spec::Spec;
+use super::dtype::{Dtype, assert_same};
+use super::oracle::{self, Tensor};
+use super::spec::Spec;
 
 /// What a parameter must hold: plain row-major vectors, with the value multiplied out on demand.
 #[derive(Debug, Clone)]

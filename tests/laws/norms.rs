@@ -4,10 +4,10 @@ use ndarray::{Array, Array2, ArrayD, IxDyn};
 use proptest::prelude::*;
 use prune::{Norm, channel_norms};
 
-use crate::dtype::{Dtype, assert_same, for_each_dtype};
-use crate::inputs::{dim, layout, norm, shape, values};
-use crate::oracle::{self, Tensor};
-use crate::runner::check_law;
+use super::dtype::{Dtype, assert_same, for_each_dtype};
+use super::inputs::{dim, layout, norm, shape, values};
+use super::oracle::{self, Tensor};
+use super::runner::check_law;
 
 for_each_dtype!(
     norms_are_summed_in_the_documented_order,

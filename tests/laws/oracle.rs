@@ -7,9 +7,9 @@ use num_traits::{Float, One, Zero};
 use prune::torch::Generator;
 use prune::{Amount, Norm, PruningType};
 
-use crate::dtype::Dtype;
-use crate::random_oracle::pruned_at_random;
-use crate::spec::Spec;
+use super::dtype::Dtype;
+use super::random_oracle::pruned_at_random;
+use super::spec::Spec;
 
 /// A tensor as a method is given it: row-major, with `remaining` if it is already pruned.
 #[derive(Clone, Copy)]

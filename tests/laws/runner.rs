@@ -1,7 +1,8 @@
 //! Runs a law on many inputs.
 //!
-//! The seed is fixed, so that a failure comes back; a longer hunt is `PROPTEST_CASES=10000 PROPTEST_RNG_SEED=7 cargo test
-//! --test laws`. What fails is shrunk, and its seed is kept in `tests/proptest-regressions/`, to be checked in with the fix.
+//! The seed is fixed, so that a failure is repeated; for a longer search run `PROPTEST_CASES=10000 PROPTEST_RNG_SEED=7 cargo
+//! test --test suite laws`. An input that fails is shrunk, and its seed is kept in `tests/proptest-regressions/`, to be checked
+//! in with the fix.
 
 use std::panic::Location;
 

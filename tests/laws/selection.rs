@@ -3,8 +3,8 @@
 use ndarray::{Array1, Axis};
 use prune::{CustomFromMask, L1Unstructured, LnStructured, Parameter, TieBreak, global_unstructured};
 
-use crate::dtype::{Dtype, for_each_dtype, same};
-use crate::oracle::{lowest, magnitudes};
+use super::dtype::{Dtype, for_each_dtype, same};
+use super::oracle::{lowest, magnitudes};
 
 for_each_dtype!(
     every_count_of_few_entries,

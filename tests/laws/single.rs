@@ -6,11 +6,11 @@ use prune::{
     CustomFromMask, L1Unstructured, Mask, Parameter, PruneError, PruningContainer, PruningMethod, PruningType, TieBreak,
 };
 
-use crate::dtype::{Dtype, assert_same, for_each_dtype};
-use crate::inputs::{amount, flags, layout, shape, spec, values};
-use crate::model::{Model, Snapshot};
-use crate::runner::check_law;
-use crate::spec::Spec;
+use super::dtype::{Dtype, assert_same, for_each_dtype};
+use super::inputs::{amount, flags, layout, shape, spec, values};
+use super::model::{Model, Snapshot};
+use super::runner::check_law;
+use super::spec::Spec;
 
 for_each_dtype!(
     a_call_is_what_the_oracle_says,

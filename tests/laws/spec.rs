@@ -7,8 +7,8 @@ use prune::{
     PruningType, RandomStructured, RandomUnstructured, TieBreak,
 };
 
-use crate::inputs::Fill;
-use crate::layout::Layout;
+use super::inputs::Fill;
+use super::layout::Layout;
 
 #[derive(Debug, Clone)]
 pub enum Spec {

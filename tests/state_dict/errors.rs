@@ -10,7 +10,7 @@ use prune::safetensors::{
 };
 use prune::{Module, NamedParameters, NamedParametersMut, Parameter, ParameterStore};
 
-use crate::{bytes_of, file, file_of, layer, snapshot};
+use super::{bytes_of, file, file_of, layer, snapshot};
 
 /// Loads a file in both ways, which return the same error, and checks that the module is unchanged.
 fn refused(file: &[u8]) -> StateDictError {
@@ -169,7 +169,7 @@ fn shape_mismatch() {
         if pruned {
             prune::identity(&mut other, "weight").unwrap();
         }
-        let mut module = crate::unpruned_layer();
+        let mut module = super::unpruned_layer();
         let before = snapshot(&module);
         let error = load_into(&mut module, &to_bytes(&other).unwrap()).unwrap_err();
         let name = if pruned { "weight_orig" } else { "weight" };

@@ -8,7 +8,7 @@ use prune::safetensors::{
 };
 use tempfile::tempdir;
 
-use crate::{layer, unpruned_layer};
+use super::{layer, unpruned_layer};
 
 fn names_in(directory: &Path) -> Vec<String> {
     let entries = fs::read_dir(directory).unwrap();
@@ -172,7 +172,7 @@ mod unix {
         let script = "ulimit -f 2000 && trap '' XFSZ && exec \"$@\"";
         let mut shell = std::process::Command::new("sh");
         shell.args(["-c", script, "sh"]).arg(std::env::current_exe().unwrap());
-        shell.args(["--exact", "files::unix::saves_where_it_is_told_to"]).env(DIRECTORY, directory.path());
+        shell.args(["--exact", "state_dict::files::unix::saves_where_it_is_told_to"]).env(DIRECTORY, directory.path());
         let output = shell.output().unwrap();
         let printed = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(output.status.success() && printed.contains("1 passed"), "{output:?}");

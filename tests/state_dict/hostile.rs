@@ -9,7 +9,7 @@ use prune::safetensors::{
     masks_to_bytes, save_file, to_bytes,
 };
 
-use crate::{file, file_of, layer, snapshot};
+use super::{file, file_of, layer, snapshot};
 
 /// Checks that every way of loading returns an error and does not change the module.
 fn refused_by_all(file: &[u8]) {

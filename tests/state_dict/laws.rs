@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use prune::safetensors::{apply_masks, from_bytes, load_into, masks_from_bytes, masks_to_bytes, to_bytes};
 use prune::{CustomFromMask, Element, Parameter, ParameterStore};
 
-use crate::{layer, snapshot, tensors};
+use super::{layer, snapshot, tensors};
 
 /// The parts of a parameter: its shape, its bits, and the pattern of its mask if it is pruned.
 type Recipe = (Vec<usize>, Vec<u64>, Option<u64>);
@@ -149,6 +149,6 @@ proptest! {
         let data = [byte; 33];
         let tensors: Vec<_> =
             tensors.iter().map(|(name, dtype, shape, len)| (*name, *dtype, *shape, &data[..*len])).collect();
-        load(&crate::file_of(&tensors))?;
+        load(&super::file_of(&tensors))?;
     }
 }

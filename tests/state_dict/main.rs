@@ -2,8 +2,6 @@
 //!
 //! The `.safetensors` files in this directory were written by PyTorch, with `make.py`.
 
-#![cfg(feature = "safetensors")]
-
 mod errors;
 mod files;
 mod hostile;

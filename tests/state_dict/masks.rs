@@ -4,7 +4,7 @@ use ndarray::{Array, ArrayD, Axis, IxDyn, arr0, arr1, arr2};
 use prune::ParameterStore;
 use prune::safetensors::{apply_masks, masks_from_bytes, masks_to_bytes, to_bytes};
 
-use crate::{file_of, history, layer, tensors};
+use super::{file_of, history, layer, tensors};
 
 #[test]
 fn the_layout_is_what_the_documentation_says() {

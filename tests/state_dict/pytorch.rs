@@ -4,7 +4,7 @@ use half::bf16;
 use prune::safetensors::{SkipReason, from_bytes, load_into, to_bytes};
 use prune::{Element, L1Unstructured, LnStructured, ParameterStore, PruneError, TieBreak};
 
-use crate::{history, tensors};
+use super::{history, tensors};
 
 fn fixture(name: &str) -> Vec<u8> {
     let path = format!("{}/tests/state_dict/{name}.safetensors", env!("CARGO_MANIFEST_DIR"));

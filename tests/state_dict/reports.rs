@@ -5,7 +5,7 @@ use ndarray::{Array1, ArrayD, arr0, arr1, arr2};
 use prune::safetensors::{Entry, LoadReport, SkipReason, Skipped, from_bytes, load_into, state_dict, to_bytes};
 use prune::{Module, Parameter, ParameterStore};
 
-use crate::{bytes_of, file_of, history, layer, snapshot, tensors, unpruned_layer};
+use super::{bytes_of, file_of, history, layer, snapshot, tensors, unpruned_layer};
 
 fn store(tensors: &[(&str, &[f32])]) -> ParameterStore<f32> {
     tensors.iter().map(|(name, values)| (*name, arr1(values))).collect()
@@ -272,7 +272,7 @@ fn a_file_without_tensors_is_a_store_without_parameters() {
 fn metadata_and_unaligned_data_are_read() {
     let header = r#" {"__metadata__":{"format":"pt","x":"y"},"w":{"dtype":"F32","shape":[2],"data_offsets":[1,9]},"u":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}"#;
     let data = [vec![1], bytes_of(&[5.0, -6.0])].concat();
-    let (store, report) = from_bytes::<f32>(&crate::file(header, &data)).unwrap();
+    let (store, report) = from_bytes::<f32>(&super::file(header, &data)).unwrap();
     assert_eq!(store["w"].value(), &arr1(&[5.0, -6.0]).into_dyn());
     assert_eq!(report.skipped, [skipped("u", dtype("F32", "U8"))]);
 }

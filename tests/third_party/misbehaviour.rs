@@ -1,6 +1,6 @@
 //! Methods that break the contract.
 
-use crate::{GLOBAL, KeepEvery, UNSTRUCTURED, all_true, counting, history, structured};
+use super::{GLOBAL, KeepEvery, UNSTRUCTURED, all_true, counting, history, structured};
 use ndarray::{ArrayD, ArrayViewD, Axis, arr1, arr2};
 use prune::{Describe, Element, Module, Parameter, ParameterStore, PruneError, PruningMethod, PruningType};
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,6 +1,6 @@
 //! Networks of layers of layers.
 
-use crate::{KeepEvery, history};
+use super::{KeepEvery, history};
 use half::f16;
 use ndarray::{Array1, Array2, arr2};
 use prune::{Element, Module, NamedParameters, NamedParametersMut, Parameter, ParameterStore, PruneError, prefixed};

@@ -1,6 +1,6 @@
 //! What becomes of the masks that a method returns.
 
-use crate::{KeepEvery, counting, history};
+use super::{KeepEvery, counting, history};
 use half::{bf16, f16};
 use ndarray::{Array2, Axis, Slice, arr2};
 use prune::{

@@ -1,6 +1,6 @@
 //! The scores and masks that a method is given.
 
-use crate::{GLOBAL, KeepEvery, UNSTRUCTURED, all_true, counting, history, structured};
+use super::{GLOBAL, KeepEvery, UNSTRUCTURED, all_true, counting, history, structured};
 use ndarray::{ArrayD, ArrayViewD, arr1, arr2};
 use prune::{CustomFromMask, Describe, ParameterStore, PruneError, PruningMethod, PruningType};
 use std::sync::{Arc, Mutex};

@@ -1,0 +1,27 @@
+//! Most tests of the library, in one binary, because each binary links all dependencies once more.
+//!
+//! A module is a file or a directory beside this file: `cargo test --test suite laws` runs the tests of one of them. Tests that
+//! change the process for others are binaries of their own; Cargo.toml lists them.
+
+#[path = "article.rs"]
+mod article;
+#[cfg(feature = "safetensors")]
+#[path = "checkpoint/main.rs"]
+mod checkpoint;
+#[path = "errors/main.rs"]
+mod errors;
+#[path = "golden/main.rs"]
+mod golden;
+#[path = "laws/main.rs"]
+mod laws;
+#[path = "lifecycle.rs"]
+mod lifecycle;
+#[path = "literals.rs"]
+mod literals;
+#[cfg(feature = "safetensors")]
+#[path = "state_dict/main.rs"]
+mod state_dict;
+#[path = "third_party/main.rs"]
+mod third_party;
+#[path = "threads.rs"]
+mod threads;
