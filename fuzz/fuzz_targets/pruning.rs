@@ -3,8 +3,6 @@
 
 #[path = "../../tests/laws/bytes.rs"]
 mod bytes;
-#[path = "../../tests/laws/drawn.rs"]
-mod drawn;
 #[path = "../../tests/laws/dtype.rs"]
 mod dtype;
 #[path = "../../tests/laws/files.rs"]
@@ -19,6 +17,8 @@ mod machine;
 mod model;
 #[path = "../../tests/laws/oracle.rs"]
 mod oracle;
+#[path = "../../tests/laws/random_oracle.rs"]
+mod random_oracle;
 #[path = "../../tests/laws/runner.rs"]
 mod runner;
 #[path = "../../tests/laws/spec.rs"]
