@@ -12,6 +12,8 @@ mod checkpoint;
 mod errors;
 #[path = "golden/main.rs"]
 mod golden;
+#[path = "interface.rs"]
+mod interface;
 #[path = "laws/main.rs"]
 mod laws;
 #[path = "lifecycle.rs"]

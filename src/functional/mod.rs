@@ -200,6 +200,8 @@ where
     let (names, amounts): (Vec<N>, Vec<T>) = amounts.into_iter().unzip();
     let methods = amounts.into_iter().map(|amount| method(amount.into())).collect::<Result<Vec<P>, _>>()?;
     let parameters = parameters_mut(module, &names)?;
+    // An error draws nothing from a generator, so everything that can be refused is refused before the first decision.
+    parameters.iter().zip(&methods).try_for_each(|(parameter, method)| parameter.check(method))?;
     let decisions = parameters.iter().zip(&methods).map(|(parameter, method)| parameter.decide(method, None));
     let decisions = decisions.collect::<Result<Vec<_>, _>>()?;
     for ((parameter, method), decision) in parameters.into_iter().zip(methods).zip(decisions) {

@@ -288,6 +288,12 @@ impl<A: Element> Parameter<A> {
         Ok(())
     }
 
+    /// Rejects a built-in method that cannot prune the remaining entries. Nothing is decided, and nothing is drawn.
+    pub(crate) fn check(&self, method: &dyn PruningMethod<A>) -> Result<(), PruneError> {
+        let Some(method) = method.built_in() else { return Ok(()) };
+        MemoryCandidates::new(vec![self.candidates(None)]).resolve(method.request(&[])?).map(drop)
+    }
+
     /// The decision of a method about the remaining entries, with nothing changed yet.
     pub(crate) fn decide(
         &self,
