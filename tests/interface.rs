@@ -208,7 +208,10 @@ fn masks_are_read_without_their_storage() {
     assert_eq!(mask.iter().collect::<Vec<_>>(), array.iter().copied().collect::<Vec<_>>());
     assert_eq!((mask.kept_channels(0), mask.kept_channels(-1)), (Ok(vec![0]), Ok(vec![0, 2])));
     assert_eq!(mask.kept_channels(2), Err(PruneError::AxisOutOfRange { found: 2, ndim: 2 }));
-    assert!(mask == array && array == mask && mask == array.view() && mask != array.t());
+    assert_eq!(mask, array);
+    assert_eq!(array, mask);
+    assert_eq!(mask, array.view());
+    assert_ne!(mask, array.t());
     assert_eq!((mask.to_array(), ArrayD::from(mask.clone())), (array.clone().into_dyn(), array.clone().into_dyn()));
     // Any layout; entries are in row-major order.
     let transposed = Mask::from(array.t());

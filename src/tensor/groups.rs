@@ -31,21 +31,27 @@ pub enum Granularity {
 /// A tensor in standard layout cut into tiles: each tile is a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Groups {
-    shape: Vec<usize>,
-    /// The size of a tile along each axis, at least 1.
-    tile: Vec<usize>,
-    /// The first axis along which a tile has more than one entry, and its geometry.
     lead: Lead,
+    /// The sizes of the tensor and of a tile along the axes after the leading one.
+    inner: Vec<Extent>,
+    is_empty: bool,
 }
 
-/// The outermost axis of a tile.
+/// The leading axis: the first one along which a tile has more than one entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Lead {
-    axis: usize,
+    extent: Extent,
     /// The product of the sizes before the axis.
     outer: usize,
     /// The product of the sizes after the axis.
-    inner: usize,
+    stride: usize,
+}
+
+/// The size of a tensor along an axis, and that of a tile, which is at least 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Extent {
+    len: usize,
+    tile: usize,
 }
 
 impl Granularity {
@@ -83,50 +89,42 @@ pub(crate) fn axis(dim: isize, shape: &[usize]) -> Result<usize, PruneError> {
 }
 
 impl Groups {
-    fn new(shape: &[usize], mut tile: Vec<usize>) -> Self {
-        tile.iter_mut().zip(shape).for_each(|(tile, &size)| *tile = (*tile).min(size).max(1));
-        let axis = tile.iter().position(|&size| size > 1).unwrap_or(shape.len().saturating_sub(1));
-        let product = |sizes: &[usize]| sizes.iter().product();
-        let after = shape.get(axis + 1..).unwrap_or_default();
-        let lead = Lead { axis, outer: product(&shape[..axis.min(shape.len())]), inner: product(after) };
-        Self { shape: shape.to_vec(), tile, lead }
-    }
-
-    /// The size of the leading axis.
-    fn len(&self) -> usize {
-        self.shape.get(self.lead.axis).copied().unwrap_or(1)
-    }
-
-    /// The number of entries from one tile to the next along the leading axis.
-    fn step(&self) -> usize {
-        self.tile.get(self.lead.axis).copied().unwrap_or(1) * self.lead.inner
+    fn new(shape: &[usize], tile: Vec<usize>) -> Self {
+        let extent = |(&len, tile): (&usize, usize)| Extent { len, tile: tile.min(len).max(1) };
+        let extents: Vec<Extent> = shape.iter().zip(tile).map(extent).collect();
+        let product = |extents: &[Extent]| extents.iter().map(|extent| extent.len).product();
+        let axis = extents.iter().position(|extent| extent.tile > 1).unwrap_or(extents.len().saturating_sub(1));
+        let (outer, rest) = extents.split_at(axis.min(extents.len()));
+        // A single number is a group of its own.
+        let (lead, inner) = rest.split_first().unwrap_or((&Extent { len: 1, tile: 1 }, &[]));
+        let lead = Lead { extent: *lead, outer: product(outer), stride: product(inner) };
+        Self { lead, inner: inner.to_vec(), is_empty: shape.contains(&0) }
     }
 
     /// The number of entries of the largest group.
     pub fn largest(&self) -> usize {
-        self.tile.iter().product()
+        std::iter::once(&self.lead.extent).chain(&self.inner).map(|extent| extent.tile).product()
     }
 
     /// The length of the shortest stretches of neighbouring entries that are whole groups: chunks and blocks of files are
     /// cut at multiples of it. At least 1.
     pub fn stretch(&self) -> usize {
-        let is_ragged = self.len() % self.tile.get(self.lead.axis).copied().unwrap_or(1) != 0;
-        // The last tile of a line is shorter, so only whole lines repeat.
-        let stretch = if is_ragged && self.lead.outer > 1 { self.len() * self.lead.inner } else { self.step() };
-        stretch.max(1)
+        let Lead { extent: Extent { len, tile }, outer, stride } = self.lead;
+        // If the last tile of a line is shorter, only whole lines repeat.
+        let repeats = if outer == 1 || len.is_multiple_of(tile) { tile } else { len };
+        (repeats * stride).max(1)
     }
 
     /// The ranges of all groups, if they are longer than a chunk and the entries of each are neighbours. There are few then.
     pub fn long_ranges(&self) -> Option<Vec<Range<usize>>> {
-        let tile = self.tile.get(self.lead.axis + 1..).unwrap_or_default();
-        let is_contiguous =
-            tile.iter().zip(self.shape.iter().skip(self.lead.axis + 1)).all(|(tile, size)| tile == size);
-        if !is_contiguous || self.step() <= CHUNK {
+        let Lead { extent: Extent { len, tile }, outer, stride } = self.lead;
+        let step = tile * stride;
+        if step <= CHUNK || self.inner.iter().any(|extent| extent.tile < extent.len) {
             return None;
         }
-        let line = self.len() * self.lead.inner;
-        let starts = (0..self.lead.outer).flat_map(|outer| (0..line).step_by(self.step()).map(move |at| (outer, at)));
-        Some(starts.map(|(outer, at)| outer * line + at..outer * line + (at + self.step()).min(line)).collect())
+        let line = len * stride;
+        let starts = (0..outer).flat_map(|number| (0..line).step_by(step).map(move |at| (number * line, at)));
+        Some(starts.map(|(start, at)| start + at..start + (at + step).min(line)).collect())
     }
 
     /// Clears the lowest remaining entries of every group in a part of a mask, which starts at a multiple of the
@@ -157,45 +155,40 @@ impl Groups {
     /// Calls `f` with every group of a part of the tensor: the place of its first entry in the part, and the distances of
     /// all its entries from there, in increasing order.
     fn for_each(&self, offset: usize, len: usize, mut f: impl FnMut(usize, &[usize])) {
-        let (lead, lines) = (&self.lead, self.len());
-        if self.shape.contains(&0) {
+        if self.is_empty {
             return;
         }
-        let inner_shape = self.shape.get(lead.axis + 1..).unwrap_or_default();
-        let inner_tile = self.tile.get(lead.axis + 1..).unwrap_or_default();
-        let strides = strides(inner_shape);
-        let lead_tile = self.tile.get(lead.axis).copied().unwrap_or(1);
+        let Lead { extent, stride, .. } = self.lead;
+        let strides = strides(&self.inner);
         // The distances within a tile are the same but at the edges.
-        let (mut extents, mut distances) = (Vec::new(), Vec::new());
+        let (mut sizes, mut distances) = (Vec::new(), Vec::new());
         let mut start = 0;
         while start < len {
-            let line = (offset + start) / lead.inner % lines;
-            let height = lead_tile.min(lines - line);
-            let mut corner = vec![0; inner_shape.len()];
+            let height = extent.tile.min(extent.len - (offset + start) / stride % extent.len);
+            let mut corner = vec![0; self.inner.len()];
             loop {
-                let sizes =
-                    corner.iter().zip(inner_tile).zip(inner_shape).map(|((&at, &tile), &size)| tile.min(size - at));
-                let sizes: Vec<usize> = std::iter::once(height).chain(sizes).collect();
-                if sizes != extents {
-                    distances = distances_within(&sizes, lead.inner, &strides);
-                    extents = sizes;
+                let inner = corner.iter().zip(&self.inner).map(|(&at, extent)| extent.tile.min(extent.len - at));
+                let found: Vec<usize> = std::iter::once(height).chain(inner).collect();
+                if found != sizes {
+                    distances = distances_within(&found, stride, &strides);
+                    sizes = found;
                 }
                 let first: usize = corner.iter().zip(&strides).map(|(at, stride)| at * stride).sum();
                 f(start + first, &distances);
-                if !advance(&mut corner, inner_tile, inner_shape) {
+                if !advance(&mut corner, &self.inner) {
                     break;
                 }
             }
-            start += height * lead.inner;
+            start += height * stride;
         }
     }
 }
 
 /// The distance of neighbours along each axis.
-fn strides(shape: &[usize]) -> Vec<usize> {
-    let mut strides = vec![1; shape.len()];
-    for axis in (1..shape.len()).rev() {
-        strides[axis - 1] = strides[axis] * shape[axis];
+fn strides(extents: &[Extent]) -> Vec<usize> {
+    let mut strides = vec![1; extents.len()];
+    for axis in (1..extents.len()).rev() {
+        strides[axis - 1] = strides[axis] * extents[axis].len;
     }
     strides
 }
@@ -209,13 +202,13 @@ fn distances_within(sizes: &[usize], lead_stride: usize, strides: &[usize]) -> V
 }
 
 /// Moves a corner to the next tile in row-major order; `false` after the last one.
-fn advance(corner: &mut [usize], tile: &[usize], shape: &[usize]) -> bool {
-    for axis in (0..corner.len()).rev() {
-        corner[axis] += tile[axis];
-        if corner[axis] < shape[axis] {
+fn advance(corner: &mut [usize], extents: &[Extent]) -> bool {
+    for (corner, extent) in corner.iter_mut().zip(extents).rev() {
+        *corner += extent.tile;
+        if *corner < extent.len {
             return true;
         }
-        corner[axis] = 0;
+        *corner = 0;
     }
     false
 }
