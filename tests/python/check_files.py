@@ -23,7 +23,7 @@ read_masks = runpy.run_path(str(ROOT / "src/safetensors/read_masks.py"))["read_m
 
 def write(model, folder):
     """Lets Rust prune a half of what is left in all matrices together."""
-    command = ["cargo", "run", "--quiet", "--example", "state_dict", str(model), str(folder)]
+    command = ["cargo", "run", "--quiet", "--all-features", "--example", "state_dict", str(model), str(folder)]
     subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     return folder / "model.safetensors", folder / "masks.safetensors"
 
