@@ -34,7 +34,7 @@ def parameters(net):
 
 def check(fixture, dtype, folder):
     model = ROOT / f"tests/state_dict/{fixture}.safetensors"
-    command = ["cargo", "run", "--quiet", "--example", "state_dict", str(model), str(folder)]
+    command = ["cargo", "run", "--quiet", "--all-features", "--example", "state_dict", str(model), str(folder)]
     subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     state = load_file(folder / "model.safetensors")
 
