@@ -21,10 +21,10 @@ use crate::parameter::Parameter;
 /// assert_eq!(summary.parameters[0].pruned, 2);
 /// assert_eq!((summary.entries(), summary.pruned(), summary.bytes()), (6, 2, 36 + 8));
 /// let table = "\
-/// parameter  shape   entries  pruned  sparsity  methods           bytes
-/// weight     [2, 2]        4       2    50.0 %  L1Unstructured       36
-/// bias       [2]           2       0     0.0 %                        8
-/// total                    6       2    33.3 %                       44
+/// parameter  shape   entries  pruned  sparsity  methods         bytes
+/// weight     [2, 2]        4       2    50.0 %  L1Unstructured     36
+/// bias       [2]           2       0     0.0 %                      8
+/// total                    6       2    33.3 %                     44
 /// ";
 /// assert_eq!(summary.to_string(), table);
 /// # Ok::<(), prune::PruneError>(())

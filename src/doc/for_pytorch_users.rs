@@ -33,7 +33,7 @@
 //!
 //! ```
 //! use ndarray::array;
-//! use prune::{Module, Parameter};
+//! use prune::{Mask, Module, Parameter};
 //!
 //! struct Linear {
 //!     weight: Parameter<f32>,
@@ -51,7 +51,8 @@
 //!
 //! assert_eq!(fc.weight.value(), &array![[0.9, -0.0, 0.4], [-0.0, 0.0, -0.8]].into_dyn()); // fc.weight
 //! assert_eq!(fc.weight.orig(), &weight.into_dyn()); // fc.weight_orig
-//! assert_eq!(fc.weight.mask(), Some(&array![[true, false, true], [false, false, true]].into_dyn())); // fc.weight_mask
+//! let mask = Mask::from(array![[true, false, true], [false, false, true]]);
+//! assert_eq!(fc.weight.mask(), Some(&mask)); // fc.weight_mask
 //! # Ok::<(), prune::PruneError>(())
 //! ```
 //!
@@ -188,8 +189,8 @@
 //! remaining entries or channels, by its type.
 //!
 //! ```
-//! use ndarray::{ArrayViewD, array};
-//! use prune::{Describe, Element, Mask, ParameterStore, PruneError, PruningMethod, PruningType};
+//! use ndarray::{ArrayD, ArrayViewD, array};
+//! use prune::{Describe, Element, ParameterStore, PruneError, PruningMethod, PruningType};
 //!
 //! #[derive(Debug, Clone)]
 //! struct EveryOther;
@@ -204,8 +205,8 @@
 //! }
 //!
 //! impl<A: Element> PruningMethod<A> for EveryOther {
-//!     fn compute_mask(&self, _: ArrayViewD<'_, A>, default_mask: ArrayViewD<'_, bool>) -> Result<Mask, PruneError> {
-//!         let mut mask = default_mask.to_owned();
+//!     fn compute_mask(&self, _: ArrayViewD<'_, A>, kept: ArrayViewD<'_, bool>) -> Result<ArrayD<bool>, PruneError> {
+//!         let mut mask = kept.to_owned();
 //!         mask.iter_mut().step_by(2).for_each(|kept| *kept = false); // mask.view(-1)[::2] = 0
 //!         Ok(mask)
 //!     }
@@ -273,7 +274,7 @@
 //!
 //! ```
 //! use ndarray::array;
-//! use prune::{ParameterStore, torch::Generator};
+//! use prune::{Mask, ParameterStore, torch::Generator};
 //!
 //! let generator = Generator::manual_seed(888);
 //! let (weight, bias) = generator.conv::<f32>(1, 1, &[3, 3]);
@@ -281,11 +282,11 @@
 //!
 //! prune::random_unstructured(&mut conv, "weight", 0.5, &generator)?;
 //! let mask = array![[[[false, false, false], [true, true, true], [true, true, false]]]];
-//! assert_eq!(conv["weight"].mask(), Some(&mask.into_dyn()));
+//! assert_eq!(conv["weight"].mask(), Some(&Mask::from(mask)));
 //!
 //! prune::random_structured(&mut conv, "weight", 1, 2, &generator)?;
 //! let mask = array![[[[false, false, false], [true, true, true], [false, false, false]]]];
-//! assert_eq!(conv["weight"].mask(), Some(&mask.into_dyn()));
+//! assert_eq!(conv["weight"].mask(), Some(&Mask::from(mask)));
 //! # Ok::<(), prune::PruneError>(())
 //! ```
 //!
