@@ -69,6 +69,7 @@ mod error;
 #[cfg(feature = "safetensors")]
 mod file;
 mod functional;
+mod hash;
 mod key;
 mod mask;
 mod method;

@@ -7,6 +7,7 @@ use half::{bf16, f16};
 use ndarray::{Array, ArrayBase, ArrayD, ArrayView, ArrayViewD, Data, Dimension, IntoDimension, IxDyn};
 
 use crate::error::PruneError;
+use crate::hash::fnv1a;
 use crate::tensor::channels::Channels;
 use crate::tensor::chunk::count_true;
 use crate::tensor::{flat, flat_mut};
@@ -108,11 +109,16 @@ impl Mask {
 
     /// The shape and a hash of the entries, by which two masks can be told apart.
     pub(crate) fn fingerprint(&self) -> String {
-        // FNV-1a, whose value is the same on every platform.
-        let hash = self
-            .iter()
-            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, kept| (hash ^ u64::from(kept)).wrapping_mul(0x0100_0000_01b3));
-        format!("{:?}:{hash:016x}", self.shape())
+        format!("{:?}:{:016x}", self.shape(), fnv1a(self.iter().map(u8::from)))
+    }
+
+    /// A mask that keeps the remaining entries: all of them if nothing is pruned.
+    pub(crate) fn of_remaining(shape: IxDyn, remaining: Option<&[bool]>) -> Self {
+        let mut mask = Self::from_elem(shape, true);
+        if let Some(remaining) = remaining {
+            mask.as_mut_slice().copy_from_slice(remaining);
+        }
+        mask
     }
 
     /// The entries as an array.
@@ -141,7 +147,7 @@ pub(crate) fn fraction(part: usize, whole: usize) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
 
-/// Whether an entry is kept.
+/// The state of an entry: `true` = kept.
 ///
 /// # Panics
 ///
@@ -255,7 +261,7 @@ impl<T: MaskElement, S: Data<Elem = T>, D: Dimension> IntoMask for &ArrayBase<S,
 
 /// The elements that a mask can be made of. Cannot be named outside.
 pub trait MaskElement: Copy {
-    /// Whether it stands for a kept entry, or the number that stands for nothing.
+    /// Returns `true` for a kept entry and `false` for a pruned one, or the number if it stands for neither.
     fn kept(self) -> Result<bool, f64>;
 }
 

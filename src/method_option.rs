@@ -6,7 +6,7 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum MethodOption {
-    /// How much is pruned. Every method that has it needs it.
+    /// The amount to prune. Every method that has it needs it.
     Amount,
     /// The norm that ranks channels; 2 by default.
     Norm,

@@ -139,10 +139,7 @@ impl<'a, A: Element> BorrowedTensor<'a, A> {
 
     /// The mask that a decision leaves, in which this is the tensor of the given number, and its first chunk has a number too.
     fn new_mask(&self, decision: &Decision<A>, segment: usize, first_chunk: usize) -> Mask {
-        let mut mask = Mask::from_elem(self.orig.raw_dim(), true);
-        if let Some(before) = &self.mask {
-            mask.as_mut_slice().copy_from_slice(flat(before));
-        }
+        let mut mask = Mask::of_remaining(self.orig.raw_dim(), self.mask.as_ref().map(flat));
         let scores = self.scores.as_ref().unwrap_or(&self.orig);
         decision.clear_tensor(segment, first_chunk, flat(scores), mask.as_mut_slice());
         mask

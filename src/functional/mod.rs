@@ -205,7 +205,7 @@ where
     let decisions = parameters.iter().zip(&methods).map(|(parameter, method)| parameter.decide(method, None));
     let decisions = decisions.collect::<Result<Vec<_>, _>>()?;
     for ((parameter, method), decision) in parameters.into_iter().zip(methods).zip(decisions) {
-        parameter.commit_method(&decision, method);
+        parameter.commit_method(&decision, method, None);
     }
     Ok(())
 }

@@ -46,7 +46,7 @@ pub struct MemoryCandidates<'a, A> {
     chunks: Vec<Chunk<'a, A>>,
     /// The number of remaining entries.
     remaining: usize,
-    /// Whether this is a tensor of which nothing was pruned before, which a custom method sees as a whole.
+    /// `true` for a tensor of which nothing was pruned before: a custom method sees it as a whole.
     pub is_untouched: bool,
 }
 

@@ -105,7 +105,7 @@ pub trait Named:
     const SUMMARY: &'static str;
     /// The options that the method has.
     const OPTIONS: &'static [MethodOption];
-    /// Whether the entries of several tensors can be ranked together.
+    /// `true` if the entries of several tensors can be ranked together.
     const RANKS_GLOBALLY: bool;
 
     /// Makes the method of its options.

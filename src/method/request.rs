@@ -12,7 +12,7 @@ use crate::select::TieBreak;
 use crate::tensor::channels::Channels;
 use crate::tensor::groups::Granularity;
 
-/// What a method prunes, before any score is read and any unit is counted.
+/// The entries or channels that a method prunes, before any score is read and any unit is counted.
 #[derive(Debug, Clone)]
 pub enum Request {
     /// Nothing.

@@ -224,10 +224,7 @@ fn in_groups<A: Element, C: Candidates<A>>(
     let Some(ranges) = groups.long_ranges() else {
         // Groups of far apart entries, such as columns of a large matrix: they are ranked in memory.
         return candidates.with_tensor(|scores, remaining| {
-            let mut mask = Mask::from_elem(scores.raw_dim(), true);
-            if let Some(remaining) = remaining {
-                mask.as_mut_slice().copy_from_slice(remaining);
-            }
+            let mut mask = Mask::of_remaining(scores.raw_dim(), remaining);
             rule.clear(0, flat(&scores), mask.as_mut_slice());
             Decision::Mask(Arc::new(mask))
         });

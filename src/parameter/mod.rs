@@ -255,22 +255,20 @@ impl<A: Element> Parameter<A> {
         value: Array<A, D>,
         pruned: Option<(Array<A, D>, Mask)>,
     ) -> Result<Self, PruneError> {
-        let mut parameter = Self::new(value);
-        if let Some((orig, mask)) = pruned {
-            PruneError::check_shape("orig", parameter.value.shape(), orig.shape())?;
-            PruneError::check_shape("mask", parameter.value.shape(), mask.shape())?;
-            let orig = standard(orig);
-            multiply(Some(flat(&orig)), mask.as_slice(), flat_mut(&mut parameter.value));
-            parameter.pruned = Some(Pruned { orig, mask });
-            parameter.methods.push_mask();
-        }
-        Ok(parameter)
+        let Some((orig, mask)) = pruned else { return Ok(Self::new(value)) };
+        PruneError::check_shape("orig", value.shape(), orig.shape())?;
+        PruneError::check_shape("mask", value.shape(), mask.shape())?;
+        Ok(Self::of_parts(standard(value), standard(orig), mask))
     }
 
     /// A pruned parameter of an original and a mask of one shape.
     #[cfg(feature = "safetensors")]
     pub(crate) fn restored(orig: ArrayD<A>, mask: Mask) -> Self {
-        let mut value = zeroed(orig.raw_dim());
+        Self::of_parts(zeroed(orig.raw_dim()), orig, mask)
+    }
+
+    /// A pruned parameter of parts of one shape and in standard layout. The value is recomputed.
+    fn of_parts(mut value: ArrayD<A>, orig: ArrayD<A>, mask: Mask) -> Self {
         multiply(Some(flat(&orig)), mask.as_slice(), flat_mut(&mut value));
         let mut methods = PruningContainer::new();
         methods.push_mask();
@@ -283,8 +281,7 @@ impl<A: Element> Parameter<A> {
         scores: Option<ImportanceScores<'_, A>>,
     ) -> Result<(), PruneError> {
         let decision = self.decide(&method, scores.as_ref())?;
-        commit(vec![self.commit_target(scores.as_ref())], &decision);
-        self.methods.push(method);
+        self.commit_method(&decision, method, scores.as_ref());
         Ok(())
     }
 
@@ -308,8 +305,13 @@ impl<A: Element> Parameter<A> {
     }
 
     /// Carries a decision of a method out, and adds the method to the history.
-    pub(crate) fn commit_method(&mut self, decision: &Decision<A>, method: impl PruningMethod<A> + 'static) {
-        commit(vec![self.commit_target(None)], decision);
+    pub(crate) fn commit_method(
+        &mut self,
+        decision: &Decision<A>,
+        method: impl PruningMethod<A> + 'static,
+        scores: Option<&ImportanceScores<'_, A>>,
+    ) {
+        commit(vec![self.commit_target(scores)], decision);
         self.methods.push(method);
     }
 

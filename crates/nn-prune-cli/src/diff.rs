@@ -102,7 +102,7 @@ fn sum(difference: &Difference) -> EntryDifference {
 #[derive(Serialize)]
 struct Json<'a> {
     equal: bool,
-    /// How the zeros of all tensors relate.
+    /// The relation between the zeros of all tensors.
     zeros: &'static str,
     only_a: &'a [String],
     only_b: &'a [String],

@@ -18,6 +18,7 @@ use crate::checkpoint::report::SkipReason;
 use crate::element::Element;
 use crate::error::PruneError;
 use crate::file::dtype::with_dtype;
+use crate::hash::fnv1a;
 use crate::method::built_in::BuiltIn;
 use crate::method::decision::Decision;
 use crate::method::request::{Remaining, Request};
@@ -112,11 +113,8 @@ pub(crate) struct Totals {
 /// tensor the same mask in memory. The seed consists of the first eight bytes, in little-endian order, that ChaCha8 generates
 /// for `seed` in the stream with the number of the 64-bit FNV-1a hash of the name.
 pub fn tensor_seed(seed: u64, tensor: &str) -> u64 {
-    let hash = tensor.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3) // FNV-1a
-    });
     let mut stream = ChaCha8Rng::seed_from_u64(seed);
-    stream.set_stream(hash);
+    stream.set_stream(fnv1a(tensor.bytes()));
     stream.next_u64()
 }
 

@@ -64,22 +64,22 @@ pub(crate) struct Pool {
 impl Pool {
     /// Calls `f` with buffers for a block.
     pub fn with<R>(&self, f: impl FnOnce(&mut Scratch) -> R) -> R {
-        let waiting = lock(&self.blocks).pop();
-        let mut scratch = waiting.unwrap_or_default();
-        let result = f(&mut scratch);
-        lock(&self.blocks).push(scratch);
-        result
+        reuse(&self.blocks, f)
     }
 
     /// Calls `f` with a buffer for a whole tensor.
     pub fn with_tensor<R>(&self, f: impl FnOnce(&mut Buffer) -> R) -> R {
-        // The pages of a used buffer are mapped already.
-        let waiting = lock(&self.tensors).pop();
-        let mut buffer = waiting.unwrap_or_default();
-        let result = f(&mut buffer);
-        lock(&self.tensors).push(buffer);
-        result
+        reuse(&self.tensors, f)
     }
+}
+
+/// Calls `f` with one of the unused buffers, or with a new one. The pages of a used buffer are mapped already.
+fn reuse<T: Default, R>(unused: &Mutex<Vec<T>>, f: impl FnOnce(&mut T) -> R) -> R {
+    let waiting = lock(unused).pop();
+    let mut buffer = waiting.unwrap_or_default();
+    let result = f(&mut buffer);
+    lock(unused).push(buffer);
+    result
 }
 
 impl Checkpoint {
