@@ -4,7 +4,7 @@ use crate::checkpoint::error::CheckpointError;
 use crate::checkpoint::progress::Observer;
 use crate::checkpoint::prune::plan::{MaskPlan, ParameterPlan};
 use crate::checkpoint::prune::run::PlannedRun;
-use crate::checkpoint::prune::selection::Selection;
+use crate::checkpoint::prune::selection::{Purpose, Selection};
 use crate::checkpoint::read::Checkpoint;
 use crate::checkpoint::read::blocks::Pool;
 use crate::checkpoint::report::SkipReason;
@@ -56,7 +56,7 @@ pub fn extract_masks(
 ) -> Result<Vec<String>, CheckpointError> {
     let reasons = match source {
         MaskSource::Masks => vec![Some(SkipReason::NoMask); checkpoint.parameters.len()],
-        MaskSource::Zeros(selection) => selection.resolve(None, &checkpoint.parameters)?,
+        MaskSource::Zeros(selection) => selection.resolve(checkpoint, Purpose::Entries)?.reasons,
     };
     let plans = checkpoint.parameters.iter().zip(reasons).map(|(parameter, reason)| match parameter.mask {
         Some(_) => ParameterPlan::new(parameter, None),
@@ -80,7 +80,8 @@ fn convert(
     }
     let layout = Layout::new(checkpoint, &selected, format)?;
     let pool = Pool::default();
-    let run = PlannedRun { checkpoint, layout: &layout, plans, mask_file: None, pool: &pool, observer };
+    let run =
+        PlannedRun { checkpoint, layout: &layout, plans, mask_file: None, pool: &pool, observer, counts_zeros: false };
     let plans = run.execute(Some((output, vec![("method", name.into())])))?.plans;
     let converted = plans.iter().filter(|plan| plan.skip.is_none());
     Ok(converted.map(|plan| plan.parameter.name.clone()).collect())

@@ -5,7 +5,9 @@ use std::io;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::path::PathBuf;
 
+use crate::checkpoint::report::SkipReason;
 use crate::error::PruneError;
+use crate::file::dtype::Dtype;
 use crate::file::error::StateDictError;
 use crate::file::escape::Quoted;
 
@@ -185,20 +187,43 @@ pub enum CheckpointError {
         /// The error of the parser.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// A pattern to include matches no tensor that can be pruned, or a pattern to exclude matches no tensor.
-    #[error("pattern {} matches no tensor{}", Quoted(pattern), if *excludes { "" } else { " that can be pruned" })]
+    /// A pattern for tensors to prune matches no tensor.
+    #[error("pattern {} matches no tensor", Quoted(pattern))]
     UnmatchedPattern {
         /// The pattern.
         pattern: String,
-        /// `true` for a pattern to exclude.
-        excludes: bool,
+    },
+    /// A pattern for tensors to prune matches only tensors of dtypes that cannot be pruned, such as F8.
+    #[error("{dtype} cannot be pruned: pattern {} matches only tensors such as {}", Quoted(pattern), Quoted(tensor))]
+    UnsupportedDtype {
+        /// The pattern.
+        pattern: String,
+        /// The first tensor that matches.
+        tensor: String,
+        /// Its dtype.
+        dtype: Dtype,
     },
     /// No tensor is selected.
-    #[error("nothing to prune: 0 of {tensors} tensors selected")]
+    #[error("nothing to prune: 0 of {} tensors selected{}", total(reasons), Reasons(reasons))]
     NothingSelected {
-        /// The number of tensors in the checkpoint.
-        tensors: usize,
+        /// The reasons why the tensors of the checkpoint were skipped, with the number of tensors for each.
+        reasons: Vec<(SkipReason, usize)>,
     },
+    /// Channels of the direction of a weight norm would be pruned: v / ||v|| of a channel of zeros is NaN.
+    #[error(
+        "cannot prune channels of {}, the direction of a weight norm: a channel of zeros becomes NaN",
+        Quoted(tensor)
+    )]
+    WeightNorm {
+        /// The tensor, such as `conv.weight_v`.
+        tensor: String,
+    },
+    /// The methods for different tensors prune different units, entries and channels.
+    #[error("cannot prune entries of some tensors and channels of others in one run")]
+    MixedUnits,
+    /// Methods for some tensors only were given together with global scope.
+    #[error("amounts for single tensors do not apply to global scope")]
+    LayersWithGlobalScope,
     /// [`remove`](crate::checkpoint::remove) or [`extract_masks`](crate::checkpoint::extract_masks) was called for a
     /// checkpoint without masks.
     #[error("the checkpoint has no masks: no tensor is stored as `_orig` and `_mask`")]
@@ -300,5 +325,23 @@ struct QuotedPath<'a>(&'a std::path::Path);
 impl fmt::Display for QuotedPath<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Quoted(&self.0.to_string_lossy()).fmt(f)
+    }
+}
+
+/// The number of tensors that all reasons are for.
+fn total(reasons: &[(SkipReason, usize)]) -> usize {
+    reasons.iter().map(|(_, count)| count).sum()
+}
+
+/// Reasons with their numbers, in parentheses.
+struct Reasons<'a>(&'a [(SkipReason, usize)]);
+
+impl fmt::Display for Reasons<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, (reason, count)) in self.0.iter().enumerate() {
+            f.write_str(if number == 0 { " (" } else { "; " })?;
+            write!(f, "{count}: {reason}")?;
+        }
+        f.write_str(if self.0.is_empty() { "" } else { ")" })
     }
 }

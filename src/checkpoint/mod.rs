@@ -62,7 +62,7 @@ pub use diff::{Containment, Difference, EntryDifference, TensorDifference, diff}
 pub use error::CheckpointError;
 pub use inspect::{Inspection, Magnitudes, PackedSizes, TensorInspection, inspect};
 pub use progress::{Observer, Phase, Progress};
-pub use prune::{NOT_PRUNED_BY_DEFAULT, Pruner, Scope, Selection, tensor_seed};
+pub use prune::{Pruner, Scope, Selection, tensor_seed};
 pub use read::{Checkpoint, Dtype, Shard, Tensor};
-pub use report::{Outcome, PruneReport, SkipReason, TensorReport, Unit};
+pub use report::{AxisReason, ChannelAxis, Outcome, PruneReport, SkipReason, TensorReport, Unit};
 pub use write::{Format, Output};

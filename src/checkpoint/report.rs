@@ -21,6 +21,20 @@ pub struct PruneReport {
     pub threshold: Option<f64>,
     /// The shards that an earlier run finished, and this one kept.
     pub resumed: Vec<PathBuf>,
+    /// The patterns to exclude that matched no tensor.
+    pub unmatched: Vec<String>,
+}
+
+impl fmt::Display for ChannelAxis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let reason = match self.reason {
+            AxisReason::Given => "as given",
+            AxisReason::OutputFirst => "output channels come first",
+            AxisReason::Bias => "the bias has one entry per channel of it",
+            AxisReason::Name => "by its name, the layer stores input channels first",
+        };
+        write!(f, "axis {}: {reason}", self.axis)
+    }
 }
 
 /// The unit of amounts.
@@ -46,8 +60,33 @@ pub struct TensorReport {
     pub shard: usize,
     /// The number of entries of the tensor.
     pub entries: usize,
+    /// The axis of the channels, if the method is structured and the tensor was pruned.
+    pub axis: Option<ChannelAxis>,
     /// The counts of a pruned tensor, or the reason why it was skipped.
     pub outcome: Outcome,
+}
+
+/// The axis of the channels of a tensor in a structured pruning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChannelAxis {
+    /// The axis, from 0.
+    pub axis: usize,
+    /// Why it is this one.
+    pub reason: AxisReason,
+}
+
+/// The reason why an axis is that of the channels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum AxisReason {
+    /// The method says so.
+    Given,
+    /// The first axis is that of the output channels in most layers.
+    OutputFirst,
+    /// The layer's bias has as many entries as this axis, and not as many as the first.
+    Bias,
+    /// The layer is one that stores its input channels first, by its name.
+    Name,
 }
 
 /// The outcome of a pruning for one tensor: pruned or skipped.
@@ -58,9 +97,10 @@ pub enum Outcome {
     Pruned {
         /// The requested number of units of this tensor; `None` with global scope and for masks from a file.
         asked: Option<usize>,
-        /// The number of entries that the mask pruned before the run; 0 for a tensor without a mask, even if it has zeros.
+        /// The number of these entries that were zero before the run: pruned by a mask, or stored as a zero. In a shard that
+        /// an earlier run finished, only those pruned by a mask.
         before: usize,
-        /// The number of entries that the mask prunes after the run.
+        /// The number of entries that are pruned after the run.
         after: usize,
     },
     /// The tensor was skipped, and copied as it is.
@@ -73,14 +113,43 @@ pub enum Outcome {
 pub enum SkipReason {
     /// The dtype is none of F32, F64, F16 and BF16.
     Dtype,
-    /// The tensor has fewer than two dimensions, and no pattern includes it.
-    Rank,
-    /// The name contains a word of [`NOT_PRUNED_BY_DEFAULT`](crate::checkpoint::NOT_PRUNED_BY_DEFAULT), and no pattern
-    /// includes it.
-    Name {
-        /// The word, such as `embed`.
-        mark: &'static str,
+    /// At most one dimension is larger than 1.
+    Vector,
+    /// The name is not that of a layer's weight: a buffer, a token, a position, a table, a constant filter.
+    NotALayer {
+        /// The part of the name that says so, such as `pos_embed`.
+        name: String,
     },
+    /// The layer is a norm.
+    Norm {
+        /// The word in the layer's name, such as `norm`.
+        word: &'static str,
+    },
+    /// The layer is an embedding.
+    Embedding {
+        /// The word in the layer's name, such as `embed`.
+        word: &'static str,
+    },
+    /// The tensor equals an embedding, byte for byte: the two are tied, and stored twice.
+    Tied {
+        /// The embedding.
+        embedding: String,
+    },
+    /// The layer scores a vocabulary, like `lm_head`.
+    Head,
+    /// The layer chooses experts.
+    Router,
+    /// The method is structured, and the layer computes the output of the model.
+    LastLayer,
+    /// A scale, a zero point or the like of a quantised weight.
+    Quantization {
+        /// The quantised weight.
+        weight: String,
+    },
+    /// The gain of a weight normalisation.
+    Gain,
+    /// State of an optimizer.
+    OptimizerState,
     /// None of the patterns to include matches the name.
     NotIncluded,
     /// A pattern to exclude matches the name.
@@ -88,17 +157,64 @@ pub enum SkipReason {
         /// The pattern.
         pattern: String,
     },
+    /// No pattern that has an amount, or a method, matches the name.
+    NoAmount,
     /// The mask file has no mask for the tensor.
     NoMask,
 }
 
+impl SkipReason {
+    /// Returns a short name of the reason for programs, such as `embedding`. It stays the same.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Dtype => "dtype",
+            Self::Vector => "vector",
+            Self::NotALayer { .. } => "not_a_layer",
+            Self::Norm { .. } => "norm",
+            Self::Embedding { .. } => "embedding",
+            Self::Tied { .. } => "tied",
+            Self::Head => "head",
+            Self::Router => "router",
+            Self::LastLayer => "last_layer",
+            Self::Quantization { .. } => "quantization",
+            Self::Gain => "gain",
+            Self::OptimizerState => "optimizer_state",
+            Self::NotIncluded => "not_included",
+            Self::Excluded { .. } => "excluded",
+            Self::NoAmount => "no_amount",
+            Self::NoMask => "no_mask",
+        }
+    }
+
+    /// Returns the name, word or pattern that belongs to the reason, if there is one.
+    pub fn detail(&self) -> Option<&str> {
+        match self {
+            Self::NotALayer { name } => Some(name),
+            Self::Norm { word } | Self::Embedding { word } => Some(word),
+            Self::Tied { embedding } => Some(embedding),
+            Self::Quantization { weight } => Some(weight),
+            Self::Excluded { pattern } => Some(pattern),
+            Self::Dtype
+            | Self::Vector
+            | Self::Head
+            | Self::Router
+            | Self::LastLayer
+            | Self::Gain
+            | Self::OptimizerState
+            | Self::NotIncluded
+            | Self::NoAmount
+            | Self::NoMask => None,
+        }
+    }
+}
+
 impl PruneReport {
-    /// Returns the number of entries that the masks of all pruned tensors prune after the run.
+    /// Returns the number of entries of all pruned tensors that are pruned after the run.
     pub fn pruned_after(&self) -> usize {
         self.pruned().map(|(_, after)| after).sum()
     }
 
-    /// Returns the number of entries that the masks of all pruned tensors pruned before the run.
+    /// Returns the number of these entries that were zero before the run.
     pub fn pruned_before(&self) -> usize {
         self.pruned().map(|(before, _)| before).sum()
     }
@@ -121,15 +237,26 @@ impl PruneReport {
     }
 }
 
-/// The reason in a few words, as in the last column of a table.
+/// The reason in a few words, as in the last column of a table. Tensors with equal texts were skipped for one reason;
+/// [`SkipReason::detail`] has the rest.
 impl fmt::Display for SkipReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Dtype => f.write_str("not F32, F64, F16 or BF16"),
-            Self::Rank => f.write_str("fewer than 2 dimensions"),
-            Self::Name { mark } => write!(f, "`{mark}` in its name"),
+            Self::Vector => f.write_str("a vector"),
+            Self::NotALayer { .. } => f.write_str("not a layer's weight"),
+            Self::Norm { .. } => f.write_str("a norm"),
+            Self::Embedding { .. } => f.write_str("an embedding"),
+            Self::Tied { .. } => f.write_str("equal to an embedding (tied)"),
+            Self::Head => f.write_str("an output layer over a vocabulary"),
+            Self::Router => f.write_str("a router of experts"),
+            Self::LastLayer => f.write_str("the last layer"),
+            Self::Quantization { .. } => f.write_str("part of a quantised weight"),
+            Self::Gain => f.write_str("the gain of a weight norm"),
+            Self::OptimizerState => f.write_str("optimizer state"),
             Self::NotIncluded => f.write_str("not included"),
             Self::Excluded { pattern } => write!(f, "excluded by `{pattern}`"),
+            Self::NoAmount => f.write_str("no amount for it"),
             Self::NoMask => f.write_str("no mask for it"),
         }
     }

@@ -97,17 +97,24 @@ impl Request {
     #[cfg(feature = "safetensors")]
     pub fn only_in_memory(&self) -> Option<&'static str> {
         match self {
-            Self::Lowest { tie_break: TieBreak::PyTorch, .. }
-            | Self::Channels { by: ChannelScore::Norm(_, TieBreak::PyTorch), .. } => Some("TieBreak::PyTorch"),
             Self::Random { source: RandomSource::Torch(_), .. }
             | Self::Channels { by: ChannelScore::Random(RandomSource::Torch(_)), .. } => Some("torch::Generator"),
             Self::Mask(_) => Some("CustomFromMask"),
             Self::Nothing
-            | Self::Lowest { tie_break: TieBreak::LowestIndex, .. }
+            | Self::Lowest { .. }
             | Self::Random { source: RandomSource::Seed(_), .. }
-            | Self::Channels { by: ChannelScore::Norm(_, TieBreak::LowestIndex), .. }
+            | Self::Channels { by: ChannelScore::Norm(..), .. }
             | Self::Channels { by: ChannelScore::Random(RandomSource::Seed(_)), .. }
             | Self::InGroups { .. } => None,
+        }
+    }
+
+    /// The same request for channels along another axis. A request for anything else is as it was.
+    #[cfg(feature = "safetensors")]
+    pub fn along(self, axis: usize) -> Self {
+        match self {
+            Self::Channels { dim: _, amount, by } => Self::Channels { dim: axis as isize, amount, by },
+            Self::Nothing | Self::Lowest { .. } | Self::Random { .. } | Self::InGroups { .. } | Self::Mask(_) => self,
         }
     }
 

@@ -76,7 +76,9 @@ impl ResolvedRequest {
             Self::Nothing | Self::Random { .. } | Self::Mask(_) => Reads::Nothing,
             Self::Lowest { count: 0, .. } | Self::Channels { count: 0, .. } => Reads::Nothing,
             Self::Channels { by: ChannelScore::Random(_), .. } => Reads::Nothing,
-            Self::Lowest { .. } => Reads::Pieces,
+            // PyTorch's choice among equals depends on all keys, in order.
+            Self::Lowest { tie_break: TieBreak::PyTorch, .. } => Reads::Whole,
+            Self::Lowest { tie_break: TieBreak::LowestIndex, .. } => Reads::Pieces,
             Self::Channels { channels, by: ChannelScore::Norm(..), .. } if channels.axis == 0 => Reads::Rows,
             Self::Channels { by: ChannelScore::Norm(..), .. } => Reads::Whole,
             Self::InGroups { groups, .. } if groups.stretch() <= MAX_STRETCH => Reads::Nothing,

@@ -80,7 +80,7 @@ fn a_custom_method_that_refuses_leaves_no_file() {
     let tensors = [("a", super::support::weights::<f32>(&[3, 3], 1)), ("b", super::support::weights(&[1, 1], 1))];
     safetensors::save_file(&ParameterStore::from_iter(tensors), &input).unwrap();
     let checkpoint = Checkpoint::open([&input]).unwrap();
-    let pruner = Pruner::new(Custom(PruningType::Unstructured, 0.1)).selection(Selection::new().include("*"));
+    let pruner = Pruner::new(Custom(PruningType::Unstructured, 0.1)).selection(Selection::new().only("*"));
     let error = pruner.run(&checkpoint, &output, &()).unwrap_err();
     assert!(matches!(&error, CheckpointError::Tensor { tensor, .. } if tensor == "b"), "{error:?}");
     assert!(!output.path().exists());

@@ -10,7 +10,7 @@ use prune::safetensors::load_masks;
 use super::support::*;
 
 fn l1(count: usize, format: Format) -> Pruner {
-    l1_pruner(count).format(format)
+    l1_pruner(count).format(format).selection(Selection::new().only("{*.weight,w}"))
 }
 
 /// A layer that is pruned already, next to one that is not, in two shards: a mask away from its original.
@@ -119,7 +119,7 @@ fn masks() {
     let before = ("fc.weight".to_owned(), array![[true, false], [true, true]].into_dyn());
     assert_eq!(loaded(output.path()), std::slice::from_ref(&before));
 
-    let zeros = MaskSource::Zeros(Selection::new().include("*"));
+    let zeros = MaskSource::Zeros(Selection::new().only("*"));
     let all = extract_masks(&checkpoint, &zeros, &output.clone().force(true), &()).unwrap();
     assert_eq!(all, ["fc.weight", "fc.bias", "head.weight"]);
     let found = loaded(output.path());

@@ -2,6 +2,7 @@
 
 mod changing;
 mod custom;
+mod defaults;
 mod diff;
 mod errors;
 mod formats;

@@ -14,7 +14,7 @@ use super::support::*;
 const SHAPES: &[&[usize]] = &[&[3, 5], &[129, 128], &[540, 1024], &[0, 4]];
 
 fn all() -> Selection {
-    Selection::new().include("*")
+    Selection::new().only("*")
 }
 
 fn prune_all(pruner: Pruner, scope: Scope) -> Pruner {

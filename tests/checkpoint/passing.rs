@@ -7,7 +7,7 @@ use prune::checkpoint::{Checkpoint, Outcome, Output, Pruner, Selection, SkipReas
 use super::support::*;
 
 fn model() -> Vec<Raw> {
-    let weight = |name: &str| Raw::of(name, &weights::<f32>(&[3, 4], 5));
+    let weight = |name: &str| Raw::of(name, &weights::<f32>(&[3, 4], name.len() as u64));
     vec![
         weight("model.embed_tokens.weight"),
         weight("layers.0.input_layernorm.weight"),
@@ -36,24 +36,24 @@ fn default_selection() {
     let output = folder.path().join("out.safetensors");
     let report = run(&l1(), [&input], &output).unwrap();
     let pruned = Outcome::Pruned { asked: Some(6), before: 0, after: 6 };
-    let mark = |mark| Outcome::Skipped(SkipReason::Name { mark });
+    let skipped = Outcome::Skipped;
     let expected = [
-        mark("embed"),
-        mark("layernorm"),
+        skipped(SkipReason::Embedding { word: "embed" }),
+        skipped(SkipReason::Norm { word: "layernorm" }),
         Outcome::Skipped(SkipReason::Dtype),
         pruned.clone(),
-        mark("bias"),
+        skipped(SkipReason::Vector),
         Outcome::Skipped(SkipReason::Dtype),
         Outcome::Skipped(SkipReason::Dtype),
-        Outcome::Skipped(SkipReason::Rank),
-        Outcome::Skipped(SkipReason::Rank),
+        skipped(SkipReason::Vector),
+        skipped(SkipReason::Vector),
         Outcome::Skipped(SkipReason::Dtype),
-        pruned,
-        Outcome::Pruned { asked: Some(2), before: 0, after: 2 },
+        skipped(SkipReason::Head),
+        skipped(SkipReason::NotALayer { name: "lonely_mask".into() }),
     ];
     let outcomes: Vec<_> = report.tensors.iter().map(|tensor| tensor.outcome.clone()).collect();
     assert_eq!(outcomes, expected);
-    assert_eq!((report.asked, report.selected_entries()), (Some(14), 28));
+    assert_eq!((report.asked, report.selected_entries()), (Some(6), 12));
 
     assert_eq!(header(&input), header(&output));
     for (before, (after, outcome)) in tensors.iter().zip(read(&output).iter().zip(outcomes)) {
@@ -67,12 +67,15 @@ fn patterns() {
     let input = write(&folder.path().join("in.safetensors"), &[], &model());
     let checkpoint = Checkpoint::open([&input]).unwrap();
     for (selection, expected) in [
-        (Selection::new(), vec!["layers.0.q_proj.weight", "lm_head.weight", "lonely_mask"]),
-        (Selection::new().exclude("lm_*").exclude("lonely*"), vec!["layers.0.q_proj.weight"]),
-        (Selection::new().include("{vector,scalar}"), vec!["scalar", "vector"]),
-        (Selection::new().include("layers.?.q_proj.*"), vec!["layers.0.q_proj.weight", "layers.0.q_proj.bias"]),
+        (Selection::new(), vec!["layers.0.q_proj.weight"]),
         (
-            Selection::new().include("*.weight").exclude("*norm*"),
+            Selection::new().only("*.weight").exclude("lm_*").exclude("*norm*").exclude("*embed*"),
+            vec!["layers.0.q_proj.weight"],
+        ),
+        (Selection::new().only("{vector,scalar}"), vec!["scalar", "vector"]),
+        (Selection::new().only("layers.?.q_proj.*"), vec!["layers.0.q_proj.weight", "layers.0.q_proj.bias"]),
+        (
+            Selection::new().only("*.weight").exclude("*norm*"),
             vec!["model.embed_tokens.weight", "layers.0.q_proj.weight", "lm_head.weight"],
         ),
     ] {
@@ -80,7 +83,7 @@ fn patterns() {
         let pruned = report.tensors.iter().filter(|tensor| matches!(tensor.outcome, Outcome::Pruned { .. }));
         assert_eq!(pruned.map(|tensor| tensor.name.as_str()).collect::<Vec<_>>(), expected, "{selection:?}");
     }
-    let report = l1().selection(Selection::new().include("*")).dry_run(&checkpoint, &()).unwrap();
+    let report = l1().selection(Selection::new().only("*")).dry_run(&checkpoint, &()).unwrap();
     let skipped = report.tensors.iter().filter(|tensor| matches!(tensor.outcome, Outcome::Skipped(_)));
     assert!(skipped.clone().count() == 4 && skipped.clone().all(|tensor| !tensor.dtype.can_be_pruned()));
 }
@@ -94,7 +97,7 @@ fn pairs_and_the_index() {
     let pair = [Raw::of("a_orig", &weight), Raw::mask::<f32>("a_mask", &alive)];
     let index = write_sharded(folder.path(), &[&pair, &[Raw::of("b", &weight)]]);
     let output = folder.path().join("out");
-    let report = run(&l1().selection(Selection::new().include("b")), [&index], &output).unwrap();
+    let report = run(&l1().selection(Selection::new().only("b")), [&index], &output).unwrap();
     assert_eq!(report.tensors[0].outcome, Outcome::Skipped(SkipReason::NotIncluded));
     assert_eq!(SkipReason::NotIncluded.to_string(), "not included");
     let same = |name: &str| {

@@ -40,6 +40,16 @@ pub(crate) struct Execute<'e, 'o> {
     pub slots: &'e OutputSlots,
     /// The output file; `None` if pruned entries are only counted.
     pub sink: Option<Sink<'e>>,
+    /// Weights are read to count those that were zero before.
+    pub counts_zeros: bool,
+}
+
+/// The numbers of entries that are pruned.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Pruned {
+    pub after: usize,
+    /// Those among them that were zero before, by the mask or, if zeros are counted, by value.
+    pub before: usize,
 }
 
 /// The origin of a new mask, in the element type of the parameter. It only clears entries of the mask in the input.
@@ -139,13 +149,13 @@ fn decide_request<A: Element>(
 }
 
 impl Execute<'_, '_> {
-    /// Makes the tensors of the parameter, and returns the number of entries that are pruned in them.
-    pub fn run(self) -> Result<usize, CheckpointError> {
+    /// Makes the tensors of the parameter, and returns the numbers of entries that are pruned in them.
+    pub fn run(self) -> Result<Pruned, CheckpointError> {
         let dtype = self.plan.parameter.dtype;
         with_dtype!(dtype, A: Element => self.run_typed::<A>(), else => dtype.cannot_be_pruned())
     }
 
-    fn run_typed<A: Element>(self) -> Result<usize, CheckpointError> {
+    fn run_typed<A: Element>(self) -> Result<Pruned, CheckpointError> {
         let bytes = self.checkpoint.tensors[self.plan.parameter.weights].bytes;
         match self.plan.reads() {
             Reads::Pieces if bytes <= MAX_LOADED_BYTES => {
@@ -191,29 +201,30 @@ impl Execute<'_, '_> {
         })
     }
 
-    /// Prunes block by block, and returns the number of pruned entries.
-    fn blocks<A: Element>(&self, loaded: Option<&LoadedTensor<'_, A>>) -> Result<usize, CheckpointError> {
+    /// Prunes block by block, and counts the pruned entries.
+    fn blocks<A: Element>(&self, loaded: Option<&LoadedTensor<'_, A>>) -> Result<Pruned, CheckpointError> {
         let new_mask = self.new_mask(loaded)?;
         let entries = self.plan.parameter.entries;
         let block = block_entries(size_of::<A>()).next_multiple_of(new_mask.stretch());
         let ranges: Vec<_> = blocks(entries, block).collect();
-        let pruned = AtomicUsize::new(0);
+        let (after, before) = (AtomicUsize::new(0), AtomicUsize::new(0));
         parallel::try_each(ranges.len(), entries, |number| {
-            let count = self.pool.with(|scratch| self.block(&new_mask, loaded, ranges[number].clone(), scratch))?;
-            pruned.fetch_add(count, Ordering::Relaxed);
+            let block = self.pool.with(|scratch| self.block(&new_mask, loaded, ranges[number].clone(), scratch))?;
+            after.fetch_add(block.after, Ordering::Relaxed);
+            before.fetch_add(block.before, Ordering::Relaxed);
             Ok(())
         })?;
-        Ok(pruned.into_inner())
+        Ok(Pruned { after: after.into_inner(), before: before.into_inner() })
     }
 
-    /// Loads a block, prunes it, writes it if there is a sink, and returns the number of pruned entries.
+    /// Loads a block, prunes it, writes it if there is a sink, and counts the pruned entries.
     fn block<A: Element>(
         &self,
         new_mask: &NewMask<'_, A>,
         loaded: Option<&LoadedTensor<'_, A>>,
         range: Range<usize>,
         scratch: &mut Scratch,
-    ) -> Result<usize, CheckpointError> {
+    ) -> Result<Pruned, CheckpointError> {
         let Scratch { weights, mask, out, remaining, kept, .. } = scratch;
         let weights = self.load_weights(loaded, new_mask, &range, weights)?;
         let remaining = match loaded {
@@ -226,10 +237,20 @@ impl Execute<'_, '_> {
             None => kept.resize(range.len(), true),
         }
         new_mask.clear(self.plan.parameter, range.clone(), weights, kept, out)?;
+        let after = range.len() - count_true(kept);
+        let before = match (self.counts_zeros, remaining) {
+            (true, Some(remaining)) => {
+                let was_zero = |((x, &kept), &remaining): ((&A, &bool), &bool)| !kept & (!remaining | x.is_zero());
+                count(weights.iter().zip(&*kept).zip(remaining).map(was_zero))
+            }
+            (true, None) => count(weights.iter().zip(&*kept).map(|(x, &kept)| !kept & x.is_zero())),
+            (false, Some(remaining)) => range.len() - count_true(remaining),
+            (false, None) => 0,
+        };
         if let Some(sink) = self.sink {
             self.write(sink, range.start, weights, kept, out)?;
         }
-        Ok(range.len() - count_true(kept))
+        Ok(Pruned { after, before })
     }
 
     /// The weights of a block. Their content is arbitrary if neither the new mask nor the output needs them.
@@ -257,7 +278,7 @@ impl Execute<'_, '_> {
     /// Returns `true` if the new mask or the output needs the weights.
     fn needs_weights<A: Element>(&self, new_mask: &NewMask<'_, A>) -> bool {
         let is_written = self.sink.is_some() && (self.slots.value.is_some() || self.slots.orig.is_some());
-        is_written || new_mask.needs_weights()
+        is_written || self.counts_zeros || new_mask.needs_weights()
     }
 
     /// Writes the part of each output tensor that begins with the entry `start`. The weights are overwritten.
@@ -285,6 +306,10 @@ impl Execute<'_, '_> {
         }
         Ok(())
     }
+}
+
+fn count(conditions: impl Iterator<Item = bool>) -> usize {
+    conditions.map(usize::from).sum()
 }
 
 /// A mask as ones and zeros of a dtype, in bytes.
@@ -330,7 +355,7 @@ mod tests {
         let needs = |new_mask: &NewMask<'_, f32>, slots: &OutputSlots| {
             [None, Some(sink)].map(|sink| {
                 let (checkpoint, pool, progress, plan) = (&checkpoint, &pool, &progress, &plan);
-                Execute { checkpoint, pool, progress, plan, slots, sink }.needs_weights(new_mask)
+                Execute { checkpoint, pool, progress, plan, slots, sink, counts_zeros: false }.needs_weights(new_mask)
             })
         };
         let bits = OutputSlots { bits: Some(0), ..OutputSlots::default() };

@@ -34,7 +34,7 @@ fn check<A: Element>(tensors: &[Tensor<A>], case: &Case) {
     save_file(&model, path("in")).unwrap();
     let checkpoint = Checkpoint::open([path("in")]).unwrap();
     let scope = if case.within.is_some() { Scope::Tensor } else { Scope::Global };
-    let selection = crate::checkpoint::Selection::new().include("*");
+    let selection = crate::checkpoint::Selection::new().only("*");
     let pruner = Pruner::new(Probe(case.clone())).scope(scope).selection(selection);
     let expected: Vec<Mask> = oracle(case, tensors).into_iter().map(Mask::from).collect();
     let pruned: usize = expected.iter().map(Mask::pruned).sum();

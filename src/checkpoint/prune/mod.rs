@@ -1,10 +1,14 @@
 //! Pruning checkpoints: from the options to a plan for each parameter, and its execution.
 
+pub(crate) mod axes;
 pub(crate) mod candidates;
 pub(crate) mod execute;
 #[cfg(test)]
 mod granularity_tests;
+pub(crate) mod kind;
+mod layer_methods;
 pub(crate) mod loaded;
+mod pattern;
 pub(crate) mod plan;
 mod pruner;
 pub(crate) mod remaining;
@@ -13,4 +17,4 @@ pub(crate) mod selection;
 
 pub use plan::tensor_seed;
 pub use pruner::{Pruner, Scope};
-pub use selection::{NOT_PRUNED_BY_DEFAULT, Selection};
+pub use selection::Selection;

@@ -8,13 +8,14 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use crate::checkpoint::error::CheckpointError;
 use crate::checkpoint::progress::{Observer, Phase, ProgressCounter};
 use crate::checkpoint::prune::candidates::{FileCandidates, widened};
+use crate::checkpoint::prune::layer_methods::MatchedMethods;
 use crate::checkpoint::prune::pruner::{PruneBy, Scope};
 use crate::checkpoint::prune::remaining::{RemainingEntries, remaining_channels};
 use crate::checkpoint::read::blocks::Pool;
 use crate::checkpoint::read::mask_file::MaskFile;
 use crate::checkpoint::read::parameter::ParameterEntry;
 use crate::checkpoint::read::{Checkpoint, Dtype};
-use crate::checkpoint::report::SkipReason;
+use crate::checkpoint::report::{ChannelAxis, SkipReason};
 use crate::element::Element;
 use crate::error::PruneError;
 use crate::file::dtype::with_dtype;
@@ -25,6 +26,7 @@ use crate::method::request::{Remaining, Request};
 use crate::method::resolved::{Reads, ResolvedRequest};
 use crate::method::{AnyMethod, Describe, PruningMethod};
 use crate::pruning_type::PruningType;
+use crate::select::TieBreak;
 use crate::tensor::channels::Channels;
 use crate::tensor::chunk::CHUNK;
 
@@ -35,9 +37,11 @@ pub(crate) struct ParameterPlan<'c> {
     /// The reason why the parameter is skipped; `None` if it is pruned. The other fields have no meaning if it is skipped.
     pub skip: Option<SkipReason>,
     pub mask: MaskPlan<'c>,
+    /// The axis of the channels, if channels are pruned.
+    pub axis: Option<ChannelAxis>,
     /// The requested number of units, if that is a number of this parameter alone.
     pub requested: Option<usize>,
-    /// The number of entries that are pruned before the run.
+    /// The number of entries that are pruned before the run, by a mask. Once the plan is executed, those that were zero.
     pub before: usize,
     /// The number of entries that are pruned after the run, once it is known.
     pub after: Option<usize>,
@@ -64,20 +68,20 @@ pub(crate) enum MaskPlan<'c> {
 impl<'c> ParameterPlan<'c> {
     /// A plan that skips the parameter for the reason, or that keeps its mask.
     pub fn new(parameter: &'c ParameterEntry, skip: Option<SkipReason>) -> Self {
-        Self { parameter, skip, mask: MaskPlan::Unchanged, requested: None, before: 0, after: None }
+        Self { parameter, skip, mask: MaskPlan::Unchanged, axis: None, requested: None, before: 0, after: None }
     }
 }
 
 /// The origin of the new masks, opened.
 pub(crate) enum MaskOrigin<'p> {
-    Method(&'p AnyMethod),
+    Methods(MatchedMethods<'p>),
     File(Arc<MaskFile>),
 }
 
 impl<'p> MaskOrigin<'p> {
     pub fn open(by: &'p PruneBy) -> Result<Self, CheckpointError> {
         match by {
-            PruneBy::Method(method) => Ok(Self::Method(method)),
+            PruneBy::Methods(methods) => Ok(Self::Methods(methods.matched()?)),
             PruneBy::MaskFile(path) => Ok(Self::File(Arc::new(MaskFile::open(path)?))),
         }
     }
@@ -86,12 +90,18 @@ impl<'p> MaskOrigin<'p> {
     /// method sees masks as a whole.
     fn passes(&self) -> u64 {
         match self {
-            Self::Method(method) => match (built_in(method), method.pruning_type()) {
-                (Some(_), PruningType::Structured { .. }) => 2,
-                (Some(_), PruningType::Unstructured | PruningType::Groups | PruningType::Global) | (None, _) => 1,
-            },
+            Self::Methods(methods) if methods.all().any(prunes_channels) => 2,
+            Self::Methods(_) => 1,
             Self::File(_) => 1,
         }
+    }
+}
+
+/// Returns `true` for a built-in method that prunes channels.
+fn prunes_channels(method: &AnyMethod) -> bool {
+    match (built_in(method), method.pruning_type()) {
+        (Some(_), PruningType::Structured { .. }) => true,
+        (Some(_), PruningType::Unstructured | PruningType::Groups | PruningType::Global) | (None, _) => false,
     }
 }
 
@@ -148,14 +158,17 @@ impl<'c> Planner<'c, '_> {
                 plans.iter_mut().for_each(|plan| plan.mask = MaskPlan::File(Arc::clone(masks)));
                 Ok(Totals::default())
             }
-            (MaskOrigin::Method(method), Scope::Tensor) => {
+            (MaskOrigin::Methods(methods), Scope::Tensor) => {
                 for (plan, remaining) in plans.iter_mut().zip(remaining) {
+                    // What no method is for was skipped.
+                    let Some(method) = methods.of(&plan.parameter.name) else { continue };
                     self.plan_tensor(method, plan, remaining, &progress)?;
                 }
                 progress.finish()?;
                 Ok(Totals { requested: plans.iter().map(|plan| plan.requested).sum(), threshold: None })
             }
-            (MaskOrigin::Method(method), Scope::Global) => {
+            (MaskOrigin::Methods(methods), Scope::Global) => {
+                let Some(method) = methods.only() else { return Err(CheckpointError::LayersWithGlobalScope) };
                 if method.pruning_type() != PruningType::Unstructured {
                     return Err(CheckpointError::NotUnstructured { method: method.name().to_owned() });
                 }
@@ -187,6 +200,10 @@ impl<'c> Planner<'c, '_> {
         };
         let refused = |source| CheckpointError::Tensor { tensor: parameter.name.clone(), source };
         let request = request(built_in, &[&parameter.name], refused)?;
+        let request = match plan.axis {
+            Some(ChannelAxis { axis, .. }) => request.along(axis),
+            None => request,
+        };
         let request = request.reseeded(|seed| tensor_seed(seed, &parameter.name)).resolve(
             Remaining {
                 shapes: &[&parameter.shape],
@@ -224,6 +241,9 @@ impl<'c> Planner<'c, '_> {
             remaining: remaining.iter().map(|remaining| remaining.count).sum(),
         };
         let refused = |source| CheckpointError::Method { source };
+        if matches!(request(built_in, &names, refused)?, Request::Lowest { tie_break: TieBreak::PyTorch, .. }) {
+            return Err(CheckpointError::OnlyInMemory { method: name(), what: "global scope of TieBreak::PyTorch" });
+        }
         let no_channels = |_: &Channels| Err(CheckpointError::NotUnstructured { method: name() });
         let request = request(built_in, &names, refused)?.resolve(tensors, no_channels, refused)?;
 

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::checkpoint::error::CheckpointError;
 use crate::checkpoint::progress::Observer;
+use crate::checkpoint::prune::layer_methods::LayerMethods;
 use crate::checkpoint::prune::run;
 use crate::checkpoint::prune::selection::Selection;
 use crate::checkpoint::read::Checkpoint;
@@ -55,12 +56,13 @@ pub struct Pruner {
     pub(crate) scope: Scope,
     pub(crate) format: Format,
     pub(crate) selection: Selection,
+    pub(crate) output_axis: bool,
 }
 
 /// The origin of the new masks.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum PruneBy {
-    Method(AnyMethod),
+    Methods(LayerMethods),
     MaskFile(PathBuf),
 }
 
@@ -77,7 +79,32 @@ impl Pruner {
     where
         M: PruningMethod<f32> + PruningMethod<f64> + PruningMethod<f16> + PruningMethod<bf16> + 'static,
     {
-        Self::by(PruneBy::Method(AnyMethod::new(method)))
+        Self::by(PruneBy::Methods(LayerMethods { layers: Vec::new(), others: Some(AnyMethod::new(method)) }))
+    }
+
+    /// Returns a pruner with a method for each pattern of names, such as an amount for each kind of layer. The first pattern
+    /// that matches a tensor counts; tensors that match none are skipped. All methods must prune entries, or all channels.
+    ///
+    /// ```
+    /// use prune::checkpoint::Pruner;
+    /// use prune::{AnyMethod, L1Unstructured};
+    ///
+    /// let amount = |amount: f64| L1Unstructured::new(amount).map(AnyMethod::new);
+    /// let pruner = Pruner::by_layer([("*.attention.*", amount(0.3)?), ("*", amount(0.7)?)]);
+    /// # Ok::<(), prune::PruneError>(())
+    /// ```
+    pub fn by_layer<P: Into<String>>(methods: impl IntoIterator<Item = (P, AnyMethod)>) -> Self {
+        let layers = methods.into_iter().map(|(pattern, method)| (pattern.into(), method)).collect();
+        Self::by(PruneBy::Methods(LayerMethods { layers, others: None }))
+    }
+
+    /// Adds a method for the tensors that match a pattern and no earlier one; [`new`](Self::new) gives the method for all
+    /// others. Has no effect on a pruner with the masks of a file.
+    pub fn layer(mut self, pattern: impl Into<String>, method: AnyMethod) -> Self {
+        if let PruneBy::Methods(methods) = &mut self.by {
+            methods.layers.push((pattern.into(), method));
+        }
+        self
     }
 
     /// Returns a pruner with the masks of a file, as written by [`save_masks`](crate::safetensors::save_masks),
@@ -90,7 +117,13 @@ impl Pruner {
     }
 
     fn by(by: PruneBy) -> Self {
-        Self { by, scope: Scope::default(), format: Format::default(), selection: Selection::default() }
+        Self {
+            by,
+            scope: Scope::default(),
+            format: Format::default(),
+            selection: Selection::default(),
+            output_axis: false,
+        }
     }
 
     /// Sets the scope of the ranking.
@@ -108,6 +141,16 @@ impl Pruner {
         Self { selection, ..self }
     }
 
+    /// Sets whether channels are those of each layer's output, instead of those along the axis that the method names.
+    ///
+    /// They lie along the first axis, except in layers that store input channels first: the `Conv1D` of GPT-2 and transposed
+    /// convolutions. Such a layer is recognised by its bias, which has one entry per output channel, or by its name where
+    /// both axes have one size. [`TensorReport::axis`](crate::checkpoint::TensorReport::axis) says which axis was taken, and
+    /// why. Custom methods always have the axis that they name.
+    pub fn output_axis(self, output_axis: bool) -> Self {
+        Self { output_axis, ..self }
+    }
+
     /// Prunes the checkpoint and writes the output.
     ///
     /// The same input and options give the same bytes, on every machine and for any number of threads.
@@ -116,8 +159,11 @@ impl Pruner {
     ///
     /// Before anything is written:
     ///
-    /// - [`CheckpointError::InvalidPattern`], [`CheckpointError::UnmatchedPattern`] or
+    /// - [`CheckpointError::InvalidPattern`], [`CheckpointError::UnmatchedPattern`], [`CheckpointError::UnsupportedDtype`] or
     ///   [`CheckpointError::NothingSelected`] if the selection is invalid or empty.
+    /// - [`CheckpointError::WeightNorm`] if channels of the direction of a weight norm would be pruned;
+    ///   [`CheckpointError::MixedUnits`] or [`CheckpointError::LayersWithGlobalScope`] if the methods of a pruner
+    ///   [by layer](Self::by_layer) do not fit together.
     /// - [`CheckpointError::Tensor`] or [`CheckpointError::Method`] if the method cannot prune a tensor, or with global scope
     ///   all of them together; [`CheckpointError::NotUnstructured`] if it does not support global scope;
     ///   [`CheckpointError::OnlyInMemory`] if it does not support files.
@@ -153,9 +199,13 @@ impl Pruner {
 
     /// The options that decide the bytes of the output. The mask file is not one of them: it is an input.
     pub(crate) fn identity(&self) -> RunIdentity {
-        let Self { by, scope, format, selection: Selection { include, exclude } } = self;
+        let Self { by, scope, format, selection: Selection { only, include, exclude }, output_axis } = self;
+        let describe = |method: &AnyMethod| json!({ "name": method.name(), "options": method.options() });
         let method = match by {
-            PruneBy::Method(method) => json!({ "name": method.name(), "options": method.options() }),
+            PruneBy::Methods(LayerMethods { layers, others }) => {
+                let layers: Vec<_> = layers.iter().map(|(pattern, method)| (pattern, describe(method))).collect();
+                json!({ "layers": layers, "others": others.as_ref().map(describe) })
+            }
             PruneBy::MaskFile(_) => "mask file".into(),
         };
         let scope = match scope {
@@ -171,7 +221,8 @@ impl Pruner {
             ("method", method),
             ("scope", scope.into()),
             ("format", format.into()),
-            ("selection", json!({ "include": include, "exclude": exclude })),
+            ("selection", json!({ "only": only, "include": include, "exclude": exclude })),
+            ("axis", (*output_axis).into()),
         ]
     }
 }

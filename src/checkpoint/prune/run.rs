@@ -5,18 +5,21 @@ use std::path::PathBuf;
 
 use crate::checkpoint::error::CheckpointError;
 use crate::checkpoint::progress::{Observer, Phase, ProgressCounter};
-use crate::checkpoint::prune::execute::Execute;
+use crate::checkpoint::prune::axes;
+use crate::checkpoint::prune::execute::{Execute, Pruned};
+use crate::checkpoint::prune::layer_methods::MatchedMethods;
 use crate::checkpoint::prune::plan::{MaskOrigin, ParameterPlan, Planner, Totals};
 use crate::checkpoint::prune::pruner::Pruner;
+use crate::checkpoint::prune::selection::{Purpose, Selected};
 use crate::checkpoint::read::blocks::Pool;
 use crate::checkpoint::read::mask_file::MaskFile;
 use crate::checkpoint::read::{Checkpoint, Shard};
-use crate::checkpoint::report::{Outcome, PruneReport, TensorReport, Unit};
+use crate::checkpoint::report::{Outcome, PruneReport, SkipReason, TensorReport, Unit};
 use crate::checkpoint::write::layout::{Layout, OutputSlots};
 use crate::checkpoint::write::output::{Output, OutputFiles};
 use crate::checkpoint::write::resume::RunIdentity;
 use crate::checkpoint::write::writer::{Sink, Writer};
-use crate::method::Describe;
+use crate::method::{AnyMethod, Describe};
 use crate::pruning_type::PruningType;
 
 /// Prunes a checkpoint. Without an output, it only returns the report.
@@ -28,33 +31,46 @@ pub(crate) fn run(
 ) -> Result<PruneReport, CheckpointError> {
     let origin = MaskOrigin::open(&pruner.by)?;
     let (mask_file, names) = match &origin {
-        MaskOrigin::Method(_) => (None, None),
+        MaskOrigin::Methods(_) => (None, None),
         MaskOrigin::File(masks) => (Some(&masks.file), Some(check_masks(masks, checkpoint)?)),
     };
-    let reasons = pruner.selection.resolve(names.as_ref(), &checkpoint.parameters)?;
+    let unit = unit(&origin)?;
+    let purpose = match (&names, unit) {
+        (Some(names), _) => Purpose::Masks(names),
+        (None, Unit::Channels) => Purpose::Channels,
+        (None, Unit::Entries) => Purpose::Entries,
+    };
+    let Selected { mut reasons, unmatched } = pruner.selection.resolve(checkpoint, purpose)?;
+    if let MaskOrigin::Methods(methods) = &origin {
+        skip_without_method(methods, checkpoint, &mut reasons)?;
+    }
     let selected: Vec<bool> = reasons.iter().map(Option::is_none).collect();
     let layout = Layout::new(checkpoint, &selected, pruner.format)?;
 
     let plans = checkpoint.parameters.iter().zip(reasons);
     let mut plans: Vec<_> = plans.map(|(parameter, skip)| ParameterPlan::new(parameter, skip)).collect();
+    if let MaskOrigin::Methods(methods) = &origin {
+        axes::set(checkpoint, methods, pruner.output_axis, &mut plans)?;
+    }
     let pool = Pool::default();
     let planner = Planner { checkpoint, pool: &pool, observer };
     let Totals { requested, threshold } = planner.plan(&origin, pruner.scope, &mut plans)?;
 
-    let run = PlannedRun { checkpoint, layout: &layout, plans, mask_file, pool: &pool, observer };
+    let run = PlannedRun { checkpoint, layout: &layout, plans, mask_file, pool: &pool, observer, counts_zeros: true };
     let RunResult { plans, resumed } = run.execute(output.map(|output| (output, pruner.identity())))?;
     let tensors = plans.into_iter().map(|plan| report(checkpoint, plan)).collect();
-    Ok(PruneReport { tensors, unit: unit(&origin), asked: requested, threshold, resumed })
+    Ok(PruneReport { tensors, unit, asked: requested, threshold, resumed, unmatched })
 }
 
 fn report(checkpoint: &Checkpoint, plan: ParameterPlan<'_>) -> TensorReport {
-    let ParameterPlan { parameter, skip, requested, before, after, mask: _ } = plan;
+    let ParameterPlan { parameter, skip, axis, requested, before, after, mask: _ } = plan;
     TensorReport {
         name: parameter.name.clone(),
         dtype: parameter.dtype,
         shape: parameter.shape.clone(),
         shard: checkpoint.tensors[parameter.weights].shard,
         entries: parameter.entries,
+        axis,
         outcome: match skip {
             Some(reason) => Outcome::Skipped(reason),
             // Every plan that is not skipped was executed, or its number was known.
@@ -63,13 +79,34 @@ fn report(checkpoint: &Checkpoint, plan: ParameterPlan<'_>) -> TensorReport {
     }
 }
 
-fn unit(origin: &MaskOrigin<'_>) -> Unit {
-    match origin {
-        MaskOrigin::File(_) => Unit::Entries,
-        MaskOrigin::Method(method) => match method.pruning_type() {
-            PruningType::Structured { .. } => Unit::Channels,
-            PruningType::Unstructured | PruningType::Groups | PruningType::Global => Unit::Entries,
-        },
+/// The unit of the amounts, which is one for all methods.
+fn unit(origin: &MaskOrigin<'_>) -> Result<Unit, CheckpointError> {
+    let MaskOrigin::Methods(methods) = origin else { return Ok(Unit::Entries) };
+    let unit = |method: &AnyMethod| match method.pruning_type() {
+        PruningType::Structured { .. } => Unit::Channels,
+        PruningType::Unstructured | PruningType::Groups | PruningType::Global => Unit::Entries,
+    };
+    let mut units = methods.all().map(unit);
+    let first = units.next().unwrap_or(Unit::Entries);
+    if units.all(|unit| unit == first) { Ok(first) } else { Err(CheckpointError::MixedUnits) }
+}
+
+/// Skips the tensors that no method is for. Each pattern must match a selected tensor.
+fn skip_without_method(
+    methods: &MatchedMethods<'_>,
+    checkpoint: &Checkpoint,
+    reasons: &mut [Option<SkipReason>],
+) -> Result<(), CheckpointError> {
+    let mut selected: Vec<&str> = Vec::new();
+    for (parameter, reason) in checkpoint.parameters.iter().zip(reasons).filter(|(_, reason)| reason.is_none()) {
+        selected.push(&parameter.name);
+        if methods.of(&parameter.name).is_none() {
+            *reason = Some(SkipReason::NoAmount);
+        }
+    }
+    match methods.unmatched(&selected) {
+        Some(pattern) => Err(CheckpointError::UnmatchedPattern { pattern: pattern.to_owned() }),
+        None => Ok(()),
     }
 }
 
@@ -100,6 +137,8 @@ pub(crate) struct PlannedRun<'r> {
     pub mask_file: Option<&'r Shard>,
     pub pool: &'r Pool,
     pub observer: &'r dyn Observer,
+    /// The report says how many pruned entries were zero before, so a run without an output reads weights too.
+    pub counts_zeros: bool,
 }
 
 /// The result of a run.
@@ -113,7 +152,8 @@ pub(crate) struct RunResult<'r> {
 impl<'r> PlannedRun<'r> {
     /// Writes the files of the layout. Without an output, it only counts pruned entries where their number is not known.
     pub fn execute(self, output: Option<(&Output, RunIdentity)>) -> Result<RunResult<'r>, CheckpointError> {
-        let Self { checkpoint, layout, mut plans, mask_file, pool, observer } = self;
+        let Self { checkpoint, layout, mut plans, mask_file, pool, observer, counts_zeros } = self;
+        let counts_all = counts_zeros && output.is_none();
         let durable = output.as_ref().is_some_and(|(output, _)| output.durable);
         let prepare = |(output, identity)| OutputFiles::prepare(checkpoint, layout, output, identity, mask_file);
         let mut output = output.map(prepare).transpose()?;
@@ -124,15 +164,17 @@ impl<'r> PlannedRun<'r> {
         let is_written: Vec<bool> = is_written.collect();
 
         let work = layout.files.iter().zip(&is_written).map(|(file, &is_written)| {
-            file.work(is_written, |slots| plans[slots.parameter].work(checkpoint, is_written))
+            file.work(is_written, |slots| plans[slots.parameter].work(checkpoint, is_written || counts_all))
         });
         let progress = ProgressCounter::new(observer, Phase::Processing, work.sum());
         let writer = Writer { checkpoint, mask_file, pool, progress: &progress, durable };
         let mut make = |slots: &OutputSlots, sink: Option<Sink<'_>>| {
             let plan = &mut plans[slots.parameter];
-            if sink.is_some() || plan.after.is_none() {
-                let execute = Execute { checkpoint, pool, progress: &progress, plan: &*plan, slots, sink };
-                plan.after = Some(execute.run()?);
+            if sink.is_some() || plan.after.is_none() || counts_all {
+                let execute =
+                    Execute { checkpoint, pool, progress: &progress, plan: &*plan, slots, sink, counts_zeros };
+                let Pruned { after, before } = execute.run()?;
+                (plan.after, plan.before) = (Some(after), before);
             }
             Ok(())
         };

@@ -1,46 +1,25 @@
-//! The selection of tensors by name, dtype and number of dimensions.
+//! The selection of tensors: the default one, restricted or replaced by patterns.
 
-use std::collections::HashSet;
-
-use globset::{GlobBuilder, GlobMatcher};
+use std::collections::{HashMap, HashSet};
 
 use crate::checkpoint::error::CheckpointError;
+use crate::checkpoint::prune::kind::{Kinds, last_layer};
+use crate::checkpoint::prune::pattern::Pattern;
+use crate::checkpoint::read::Checkpoint;
 use crate::checkpoint::read::parameter::ParameterEntry;
 use crate::checkpoint::report::SkipReason;
 
-/// The words in names of tensors that are not pruned by default: embeddings, norms and biases.
-///
-/// A name is split at every character that is not a letter, and its words are compared without regard to case: `embed` in
-/// `model.embed_tokens.weight`, `LayerNorm` in `bert.LayerNorm.weight`, `ln` in `h.0.ln_1.weight`. Only names are compared: an
-/// embedding with the name `shared.weight` must be excluded by a pattern.
-pub const NOT_PRUNED_BY_DEFAULT: &[&str] = &[
-    "embed",
-    "embedding",
-    "embeddings",
-    "embedder",
-    "embd",
-    "emb",
-    "wte",
-    "wpe",
-    "norm",
-    "norms",
-    "layernorm",
-    "rmsnorm",
-    "batchnorm",
-    "groupnorm",
-    "instancenorm",
-    "ln",
-    "bn",
-    "gn",
-    "bias",
-    "biases",
-];
-
 /// A selection of the tensors to prune.
 ///
-/// By default, floating-point tensors (F32, F64, F16, BF16) with two or more dimensions are selected, except those with a
-/// word of [`NOT_PRUNED_BY_DEFAULT`] in their names. With patterns to include, every floating-point tensor that matches one
-/// of them is selected, whatever its shape and name: `*` selects all. Excluded tensors are skipped in both cases.
+/// By default, the weights of layers are selected: floating-point tensors (F32, F64, F16, BF16) with at least two dimensions
+/// larger than 1 and the name of a layer's weight, such as `fc.weight` or `lstm.weight_ih_l0`. Norms, embeddings, output
+/// layers over a vocabulary, routers of experts, parts of quantised weights, gains of weight norms and optimizer state are not
+/// selected, nor is a tensor that equals an embedding byte for byte. A structured method skips the last layer too, so that
+/// the model keeps its outputs. `docs/FILES.md` states the rule with examples.
+///
+/// - [`include`](Self::include) restricts this selection to the tensors that match a pattern.
+/// - [`only`](Self::only) replaces it: every floating-point tensor that matches a pattern is selected, whatever it is.
+/// - [`exclude`](Self::exclude) removes tensors from either.
 ///
 /// Patterns are globs that match whole names: `?` is any character, `*` any number of characters, dots included, `[ab]` one
 /// of several characters, `{a,b}` one of several patterns. A tensor that is stored as `w_orig` and `w_mask` has the name `w`.
@@ -48,12 +27,34 @@ pub const NOT_PRUNED_BY_DEFAULT: &[&str] = &[
 /// ```
 /// use prune::checkpoint::Selection;
 ///
-/// let selection = Selection::new().include("encoder.*").exclude("*.bias");
+/// let selection = Selection::new().include("encoder.*").exclude("*.q_proj.weight");
+/// let everything = Selection::new().only("*");
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Selection {
+    pub(crate) only: Vec<String>,
     pub(crate) include: Vec<String>,
     pub(crate) exclude: Vec<String>,
+}
+
+/// What a selection is for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Purpose<'m> {
+    /// Entries are pruned, or zeros are looked at.
+    Entries,
+    /// Channels are pruned.
+    Channels,
+    /// The masks of a mask file are applied, which has these names. They are the default selection.
+    Masks(&'m HashSet<&'m str>),
+}
+
+/// A selection for a certain checkpoint.
+#[derive(Debug)]
+pub(crate) struct Selected {
+    /// For each parameter the reason why it is skipped, or `None` if it is selected.
+    pub reasons: Vec<Option<SkipReason>>,
+    /// The patterns to exclude that match nothing.
+    pub unmatched: Vec<String>,
 }
 
 impl Selection {
@@ -62,114 +63,142 @@ impl Selection {
         Self::default()
     }
 
-    /// Adds a pattern for names of tensors to prune.
+    /// Adds a pattern for names of tensors to prune, whatever they are. Without such a pattern, the weights of layers are
+    /// selected.
+    pub fn only(mut self, pattern: impl Into<String>) -> Self {
+        self.only.push(pattern.into());
+        self
+    }
+
+    /// Adds a pattern to which the selection is restricted. With several, a tensor must match one of them.
     pub fn include(mut self, pattern: impl Into<String>) -> Self {
         self.include.push(pattern.into());
         self
     }
 
-    /// Adds a pattern for names of tensors to skip.
+    /// Adds a pattern for names of tensors to skip. It need not match any.
     pub fn exclude(mut self, pattern: impl Into<String>) -> Self {
         self.exclude.push(pattern.into());
         self
     }
 
-    /// Returns, for each parameter, the reason why it is skipped, or `None` if it is selected. `masks` are the names in the
-    /// mask file, if there is one.
-    pub(crate) fn resolve(
-        &self,
-        masks: Option<&HashSet<&str>>,
-        parameters: &[ParameterEntry],
-    ) -> Result<Vec<Option<SkipReason>>, CheckpointError> {
-        let include = patterns(&self.include)?;
-        let exclude = patterns(&self.exclude)?;
-        let can_be_pruned = |parameter: &&ParameterEntry| parameter.dtype.can_be_pruned();
-        check_matched(&include, false, parameters.iter().filter(can_be_pruned))?;
-        check_matched(&exclude, true, parameters.iter())?;
-
-        let reason = |parameter: &ParameterEntry| {
-            let matched = |patterns: &[(String, GlobMatcher)]| {
-                let matched = patterns.iter().find(|(_, matcher)| matcher.is_match(&parameter.name));
-                matched.map(|(pattern, _)| pattern.clone())
-            };
-            if !parameter.dtype.can_be_pruned() {
-                return Some(SkipReason::Dtype);
-            }
-            if let Some(pattern) = matched(&exclude) {
-                return Some(SkipReason::Excluded { pattern });
-            }
-            if !include.is_empty() && matched(&include).is_none() {
-                return Some(SkipReason::NotIncluded);
-            }
-            if let Some(masks) = masks {
-                return (!masks.contains(parameter.name.as_str())).then_some(SkipReason::NoMask);
-            }
-            if !include.is_empty() {
-                return None;
-            }
-            match excluded_word(&parameter.name) {
-                Some(mark) => Some(SkipReason::Name { mark }),
-                None => (parameter.shape.len() < 2).then_some(SkipReason::Rank),
-            }
-        };
-        let reasons: Vec<_> = parameters.iter().map(reason).collect();
+    /// Returns the selection among the parameters of a checkpoint. Weights are read where one could equal an embedding.
+    pub(crate) fn resolve(&self, checkpoint: &Checkpoint, purpose: Purpose<'_>) -> Result<Selected, CheckpointError> {
+        let parameters = &checkpoint.parameters;
+        let patterns = Patterns::of(self, parameters)?;
+        let kinds = Kinds::of(parameters);
+        let reason = |parameter| patterns.reason(parameter, &kinds, purpose);
+        let mut reasons: Vec<_> = parameters.iter().map(reason).collect();
+        let is_default = self.only.is_empty() && !matches!(purpose, Purpose::Masks(_));
+        if is_default {
+            skip_tied(checkpoint, &kinds, &mut reasons)?;
+        }
+        if is_default && matches!(purpose, Purpose::Channels) {
+            skip_last_layer(parameters, &mut reasons);
+        }
         if reasons.iter().all(Option::is_some) {
-            return Err(CheckpointError::NothingSelected { tensors: parameters.len() });
+            return Err(CheckpointError::NothingSelected { reasons: counted(reasons) });
         }
-        Ok(reasons)
+        let matches_any = |pattern: &&Pattern| parameters.iter().any(|parameter| pattern.matches(&parameter.name));
+        let unmatched = patterns.exclude.iter().filter(|pattern| !matches_any(pattern));
+        Ok(Selected { reasons, unmatched: unmatched.map(|pattern| pattern.text.clone()).collect() })
     }
 }
 
-/// Each pattern with its matcher.
-fn patterns(globs: &[String]) -> Result<Vec<(String, GlobMatcher)>, CheckpointError> {
-    let compile = |glob: &String| match GlobBuilder::new(glob).build() {
-        Ok(compiled) => Ok((glob.clone(), compiled.compile_matcher())),
-        Err(error) => Err(CheckpointError::InvalidPattern { pattern: glob.clone(), source: error.into() }),
-    };
-    globs.iter().map(compile).collect()
+/// The patterns of a selection, compiled.
+struct Patterns {
+    only: Vec<Pattern>,
+    include: Vec<Pattern>,
+    exclude: Vec<Pattern>,
 }
 
-/// Returns an error for the first pattern that matches none of the parameters.
-fn check_matched<'p>(
-    patterns: &[(String, GlobMatcher)],
-    excludes: bool,
-    parameters: impl Iterator<Item = &'p ParameterEntry> + Clone,
+impl Patterns {
+    /// Compiles the patterns. Each pattern that selects tensors must match one that can be pruned.
+    fn of(selection: &Selection, parameters: &[ParameterEntry]) -> Result<Self, CheckpointError> {
+        let Selection { only, include, exclude } = selection;
+        let [only, include, exclude] = [only, include, exclude].map(|texts| Pattern::all(texts));
+        let patterns = Self { only: only?, include: include?, exclude: exclude? };
+        for pattern in patterns.only.iter().chain(&patterns.include) {
+            let mut matching = parameters.iter().filter(|parameter| pattern.matches(&parameter.name)).peekable();
+            let Some(&first) = matching.peek() else {
+                return Err(CheckpointError::UnmatchedPattern { pattern: pattern.text.clone() });
+            };
+            if !matching.any(|parameter| parameter.dtype.can_be_pruned()) {
+                let (pattern, tensor, dtype) = (pattern.text.clone(), first.name.clone(), first.dtype);
+                return Err(CheckpointError::UnsupportedDtype { pattern, tensor, dtype });
+            }
+        }
+        Ok(patterns)
+    }
+
+    fn reason(&self, parameter: &ParameterEntry, kinds: &Kinds<'_>, purpose: Purpose<'_>) -> Option<SkipReason> {
+        let matching = |patterns: &[Pattern]| {
+            let matching = patterns.iter().find(|pattern| pattern.matches(&parameter.name));
+            matching.map(|pattern| pattern.text.clone())
+        };
+        let is_left_out = |patterns: &[Pattern]| !patterns.is_empty() && matching(patterns).is_none();
+        if !parameter.dtype.can_be_pruned() {
+            return Some(SkipReason::Dtype);
+        }
+        if let Some(pattern) = matching(&self.exclude) {
+            return Some(SkipReason::Excluded { pattern });
+        }
+        if is_left_out(&self.only) || is_left_out(&self.include) {
+            return Some(SkipReason::NotIncluded);
+        }
+        match purpose {
+            Purpose::Masks(masks) => (!masks.contains(parameter.name.as_str())).then_some(SkipReason::NoMask),
+            Purpose::Entries | Purpose::Channels if self.only.is_empty() => kinds.reason(parameter),
+            Purpose::Entries | Purpose::Channels => None,
+        }
+    }
+}
+
+/// Skips what has the bytes of an embedding: some models store tied weights twice.
+fn skip_tied(
+    checkpoint: &Checkpoint,
+    kinds: &Kinds<'_>,
+    reasons: &mut [Option<SkipReason>],
 ) -> Result<(), CheckpointError> {
-    let unmatched =
-        |(_, matcher): &&(String, GlobMatcher)| !parameters.clone().any(|parameter| matcher.is_match(&parameter.name));
-    match patterns.iter().find(unmatched) {
-        Some((pattern, _)) => Err(CheckpointError::UnmatchedPattern { pattern: pattern.clone(), excludes }),
-        None => Ok(()),
-    }
-}
-
-/// The first word in a name that excludes it by default.
-fn excluded_word(name: &str) -> Option<&'static str> {
-    let mut words = name.split(|c: char| !c.is_ascii_alphabetic());
-    words.find_map(|word| NOT_PRUNED_BY_DEFAULT.iter().copied().find(|excluded| word.eq_ignore_ascii_case(excluded)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::excluded_word;
-
-    #[test]
-    fn names_of_well_known_models() {
-        for (name, expected) in [
-            ("model.embed_tokens.weight", Some("embed")),
-            ("bert.embeddings.word_embeddings.weight", Some("embeddings")),
-            ("encoder.layer.0.output.LayerNorm.weight", Some("layernorm")),
-            ("transformer.h.0.ln_1.weight", Some("ln")),
-            ("wte.weight", Some("wte")),
-            ("layer4.1.bn2.weight", Some("bn")),
-            ("block.0.layer.0.SelfAttention.relative_attention_bias.weight", Some("bias")),
-            ("model.layers.0.input_layernorm.weight", Some("layernorm")),
-            ("model.layers.0.self_attn.q_proj.weight", None),
-            ("model.layers.0.mlp.shared_experts.gate_proj.weight", None),
-            ("lm_head.weight", None),
-            ("normal.weight", None),
-        ] {
-            assert_eq!(excluded_word(name), expected, "{name}");
+    let mut embeddings: HashMap<&[usize], Vec<&ParameterEntry>> = HashMap::new();
+    for parameter in &checkpoint.parameters {
+        if matches!(kinds.reason(parameter), Some(SkipReason::Embedding { .. })) {
+            embeddings.entry(&parameter.shape).or_default().push(parameter);
         }
     }
+    for (parameter, reason) in checkpoint.parameters.iter().zip(reasons).filter(|(_, reason)| reason.is_none()) {
+        for embedding in embeddings.get(parameter.shape.as_slice()).into_iter().flatten() {
+            if parameter.dtype == embedding.dtype
+                && checkpoint.have_equal_bytes(parameter.weights, embedding.weights)?
+            {
+                *reason = Some(SkipReason::Tied { embedding: embedding.name.clone() });
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Skips the layer that computes the output, unless it is the only one.
+fn skip_last_layer(parameters: &[ParameterEntry], reasons: &mut [Option<SkipReason>]) {
+    let selected = || parameters.iter().zip(&*reasons).filter(|(_, reason)| reason.is_none());
+    let last = last_layer(selected().map(|(parameter, _)| parameter.name.as_str()));
+    if selected().count() > 1
+        && let Some(number) = parameters.iter().position(|parameter| Some(parameter.name.as_str()) == last)
+    {
+        reasons[number] = Some(SkipReason::LastLayer);
+    }
+}
+
+/// The reasons with the number of tensors for each, the most frequent first.
+fn counted(reasons: Vec<Option<SkipReason>>) -> Vec<(SkipReason, usize)> {
+    let mut counts: Vec<(SkipReason, usize)> = Vec::new();
+    for reason in reasons.into_iter().flatten() {
+        match counts.iter_mut().find(|(found, _)| found.to_string() == reason.to_string()) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((reason, 1)),
+        }
+    }
+    counts.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
+    counts
 }

@@ -103,6 +103,19 @@ impl Checkpoint {
         Ok(())
     }
 
+    /// Returns whether two tensors of the same length have the same bytes. Reads up to the first block that differs.
+    pub(crate) fn have_equal_bytes(&self, a: usize, b: usize) -> Result<bool, CheckpointError> {
+        let (a, b) = (&self.tensors[a], &self.tensors[b]);
+        let mut buffers = [Buffer::default(), Buffer::default()];
+        for range in blocks(a.bytes.min(b.bytes) as usize, block_entries(1)) {
+            let [left, right] = &mut buffers;
+            if self.entries::<u8>(a, range.clone(), left)? != self.entries::<u8>(b, range, right)? {
+                return Ok(false);
+            }
+        }
+        Ok(a.bytes == b.bytes)
+    }
+
     /// Reads a range of the entries of a parameter and multiplies them by its mask.
     pub(crate) fn values<'s, A: Element>(
         &self,
