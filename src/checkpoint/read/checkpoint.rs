@@ -5,6 +5,7 @@ use crate::checkpoint::CheckpointError;
 use crate::checkpoint::read::Shard;
 use crate::checkpoint::read::index::Index;
 use crate::checkpoint::read::parameter::{ParameterEntry, parameters};
+use crate::file::atomic::directory_of;
 use crate::file::dtype::Dtype;
 
 /// The tensors of a model in files: one file, or several shards with or without an index.
@@ -138,6 +139,12 @@ impl Checkpoint {
     /// Returns the path of the index, if the checkpoint was opened by one.
     pub fn index(&self) -> Option<&Path> {
         self.index.as_ref().map(|index| index.path.as_path())
+    }
+
+    /// Returns the directory of the index or, without one, of the first file.
+    pub(crate) fn directory(&self) -> &Path {
+        let first = self.shards.first().map(Shard::path);
+        self.index().or(first).map_or(Path::new("."), directory_of)
     }
 
     /// Returns `true` if there is an index or more than one file. An output is then a directory.
