@@ -55,7 +55,8 @@ pub struct PruneReport {
 pub struct Companions {
     /// The files that are copied, as paths below the directory.
     pub copied: Vec<PathBuf>,
-    /// The files that are not copied, as such paths: other weights, and files that no loader is known to need.
+    /// The files that are not copied, as such paths: other weights and, if there is a `config.json`, files that no loader is
+    /// known to need.
     pub left_out: Vec<PathBuf>,
 }
 

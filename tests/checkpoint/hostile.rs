@@ -7,7 +7,7 @@ use prune::checkpoint::{
     Checkpoint, CheckpointError, Format, MaskSource, Output, Pruner, Scope, Selection, diff, extract_masks, inspect,
     remove,
 };
-use prune::safetensors::StateDictError;
+use prune::safetensors::{FileFormat, StateDictError};
 
 use super::support::*;
 
@@ -50,7 +50,8 @@ fn faulty() -> Vec<(Vec<u8>, IsExpected)> {
     let with_length = |length: u64, rest: &[u8]| [&length.to_le_bytes()[..], rest].concat();
     let deep = |depth| "[".repeat(depth) + &"]".repeat(depth);
     vec![
-        (vec![], truncated),
+        (vec![], |error| matches!(error, E::OtherFormat { found: FileFormat::Empty })),
+        (b"GGUF\x03\0\0\0".to_vec(), |error| matches!(error, E::OtherFormat { found: FileFormat::Gguf })),
         (vec![0; 7], truncated),
         (with_length(3, b"{}"), truncated),
         (with_length(100_000_000, b"{}"), truncated),

@@ -9,6 +9,7 @@ use prune::checkpoint::{Checkpoint, CheckpointError, Format, MaskSource, Output,
 use prune::{Amount, AnyMethod, MethodOption, MethodOptions, Norm, PruneError};
 
 use crate::error::CliError;
+use crate::input;
 use crate::parse::{FormatName, MethodName, ScopeName, amount, norm};
 use crate::text::escape_invisible;
 
@@ -57,6 +58,16 @@ pub struct Input {
     /// A .safetensors file, the shards of a checkpoint, its *.safetensors.index.json, or the directory of either
     #[arg(value_name = "IN", required = true)]
     pub paths: Vec<PathBuf>,
+    /// Take all shards in the directory of the index as they are, whatever the index says; an output gets a right index
+    #[arg(long)]
+    pub ignore_index: bool,
+}
+
+impl Input {
+    /// Opens the checkpoint.
+    pub fn open(&self) -> Result<Checkpoint, CliError> {
+        if self.ignore_index { input::open_ignoring_index(&self.paths) } else { input::open(&self.paths) }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -80,9 +91,9 @@ impl OutputOptions {
         let is_directory = output.is_directory(checkpoint, format)?;
         match [("--resume", resume), ("--weights-only", weights_only)].into_iter().find(|&(_, given)| given) {
             Some((flag, _)) if !is_directory => {
-                let path = escape_invisible(&path.to_string_lossy()).into_owned();
-                let message = format!("{flag} applies to an output directory, but `{path}` is a file");
-                Err(clap::Command::new("nn-prune").error(ErrorKind::ArgumentConflict, message).into())
+                let path = path.to_string_lossy();
+                let path = escape_invisible(&path);
+                Err(CliError::usage(format!("{flag} applies to an output directory, but `{path}` is a file")))
             }
             Some(_) | None => Ok(output),
         }

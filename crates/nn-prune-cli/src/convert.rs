@@ -8,9 +8,9 @@ use serde::Serialize;
 use crate::args::{ConvertArgs, MasksArgs, ReportOptions};
 use crate::companions::CompanionNames;
 use crate::error::CliError;
+use crate::format;
 use crate::progress::ProgressReporter;
 use crate::text::escape_invisible;
-use crate::{format, input};
 
 pub fn remove(args: &ConvertArgs) -> Result<(), CliError> {
     convert(args, checkpoint::remove, "pruning made permanent")
@@ -24,7 +24,7 @@ pub fn restore(args: &ConvertArgs) -> Result<(), CliError> {
 type Convert = fn(&Checkpoint, &Output, &dyn Observer) -> Result<Conversion, CheckpointError>;
 
 fn convert(args: &ConvertArgs, convert: Convert, result: &str) -> Result<(), CliError> {
-    let checkpoint = input::open(&args.input.paths)?;
+    let checkpoint = args.input.open()?;
     let output = args.output_options.output(&args.output, &checkpoint, Format::Weights)?;
     let reporter = ProgressReporter::new("writing", args.report.quiet);
     let conversion = convert(&checkpoint, &output, &reporter)?;
@@ -35,7 +35,7 @@ fn convert(args: &ConvertArgs, convert: Convert, result: &str) -> Result<(), Cli
 
 pub fn masks(args: &MasksArgs) -> Result<(), CliError> {
     let source = args.source()?;
-    let checkpoint = input::open(&args.input.paths)?;
+    let checkpoint = args.input.open()?;
     let output = Output::new(&args.output).force(args.force);
     let reporter = ProgressReporter::new("reading", args.report.quiet);
     let names = checkpoint::extract_masks(&checkpoint, &source, &output, &reporter)?;

@@ -7,7 +7,9 @@ use std::io::Write as _;
 use std::path::{MAIN_SEPARATOR, Path, is_separator};
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use prune::checkpoint::CheckpointError;
+use prune::safetensors::StateDictError;
 
 use crate::text::escape_invisible;
 
@@ -45,6 +47,11 @@ impl From<CheckpointError> for CliError {
 }
 
 impl CliError {
+    /// Returns an error about the command line.
+    pub fn usage(message: impl std::fmt::Display) -> Self {
+        Self::Usage(clap::Command::new("nn-prune").error(ErrorKind::ArgumentConflict, message))
+    }
+
     /// Returns an error that has no cause.
     pub fn new(message: impl Into<String>) -> Self {
         Self::Other { message: message.into(), source: None, hint: None }
@@ -93,8 +100,21 @@ fn hint(error: &CheckpointError) -> Option<Cow<'static, str>> {
         E::OtherRun { .. } => "use --force instead of --resume to start again".into(),
         E::NothingSelected { .. } => "--include selects tensors by name, '*' selects all".into(),
         E::OutputKind { path, expected } => other_kind(path, expected).into(),
+        E::Header { source, .. } => remedy(source)?.into(),
+        E::InvalidIndex { source, .. } => remedy(source.downcast_ref()?)?.into(),
+        E::MissingTensor { .. } | E::UnindexedTensor { .. } | E::MissingShard { .. } => {
+            "--ignore-index takes the shards in the directory as they are, and writes a right index".into()
+        }
         _ => return None,
     })
+}
+
+/// Says what to do about a file of another format.
+fn remedy(error: &StateDictError) -> Option<&'static str> {
+    match error {
+        StateDictError::OtherFormat { found } => Some(found.remedy()),
+        _ => None,
+    }
 }
 
 /// Says what to write for an output of the other kind.

@@ -12,7 +12,7 @@ use crate::text::escape_invisible;
 use crate::{format, input, plot};
 
 pub fn run(args: &InspectArgs) -> Result<(), CliError> {
-    let checkpoint = input::open(&args.input.paths)?;
+    let checkpoint = args.input.open()?;
     if let Some(path) = &args.plot {
         plot::check_output(path, args.force, &checkpoint)?;
     }

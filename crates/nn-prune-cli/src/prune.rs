@@ -10,14 +10,14 @@ use serde::Serialize;
 use crate::args::PruneArgs;
 use crate::companions::CompanionNames;
 use crate::error::CliError;
+use crate::format;
 use crate::parse::FormatName;
 use crate::progress::ProgressReporter;
 use crate::text::escape_invisible;
-use crate::{format, input};
 
 pub fn run(args: &PruneArgs) -> Result<(), CliError> {
     let prune = args.pruner()?.scope(args.scope()).format(args.format.into()).selection(args.names.selection());
-    let checkpoint = input::open(&args.input.paths)?;
+    let checkpoint = args.input.open()?;
     // A dry run refuses what the run would refuse of the path.
     let output = args.output.as_deref().map(|path| args.output_options.output(path, &checkpoint, args.format.into()));
     let output = output.transpose()?;

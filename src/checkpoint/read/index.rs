@@ -8,9 +8,11 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess};
 use serde_json::{Map, Value, json};
 
 use crate::checkpoint::CheckpointError;
+use crate::file::error::StateDictError;
 use crate::file::escape::escaped;
 use crate::file::json::{self, UniqueObject};
 use crate::file::open;
+use crate::file::recognise::{BEGINNING, FileFormat};
 
 /// The length of the longest index that is read: that of the longest header.
 const LIMIT: u64 = 100_000_000;
@@ -40,8 +42,14 @@ impl Index {
         }
         file.take(LIMIT).read_to_end(&mut bytes).map_err(read)?;
 
-        let Parsed(rest, weight_map) = serde_json::from_slice(&bytes)
-            .map_err(|error| CheckpointError::InvalidIndex { path: path.to_owned(), source: escaped(error) })?;
+        let Parsed(rest, weight_map) =
+            serde_json::from_slice(&bytes).map_err(|error| CheckpointError::InvalidIndex {
+                path: path.to_owned(),
+                source: match FileFormat::of(&bytes[..bytes.len().min(BEGINNING)]) {
+                    Some(found) => StateDictError::OtherFormat { found }.into(),
+                    None => escaped(error),
+                },
+            })?;
         if let Some(shard) = weight_map.values().find(|shard| !is_below_directory(shard)) {
             return Err(CheckpointError::ShardOutsideFolder { path: path.to_owned(), shard: shard.clone() });
         }

@@ -40,6 +40,9 @@ const WORDS: &[&str] = &[
 ];
 /// The extensions of such files. Weights have others.
 const EXTENSIONS: &[&str] = &["bpe", "codes", "jinja", "json", "model", "py", "spm", "tiktoken", "txt", "yaml", "yml"];
+/// The ends of the names of weights.
+const WEIGHTS: &[&str] =
+    &[".bin", ".ckpt", ".gguf", ".h5", ".keras", ".msgpack", ".npz", ".onnx", ".pt", ".pth", ".safetensors"];
 /// Such files whose names have none of the words.
 const NAMES: &[&str] = &["labels.txt", "model_index.json", "modules.json", "params.json", "tekken.json"];
 /// The configuration of an adapter. Beside a model without the adapter, loaders would look for its weights.
@@ -50,7 +53,7 @@ impl Companions {
     /// Lists the files beside a checkpoint, in alphabetical order.
     pub(crate) fn beside(checkpoint: &Checkpoint) -> Result<Self, CheckpointError> {
         let directory = checkpoint.directory();
-        let index = checkpoint.index().and_then(Path::file_name).map(Path::new);
+        let index = checkpoint.index_path().and_then(Path::file_name).map(Path::new);
         let inputs: HashSet<&Path> = checkpoint.shards.iter().map(|shard| shard.name()).chain(index).collect();
         let is_model = directory.join(CONFIG).is_file();
 
@@ -74,7 +77,8 @@ impl Companions {
             Ok(found) if !found.is_file() => {}
             Ok(found) if found.len() <= LIMIT && is_needed(&name, is_model) => self.copied.push(name),
             // A link that leads nowhere is no file that could be copied.
-            Ok(_) | Err(_) => self.left_out.push(name),
+            Ok(_) | Err(_) if is_model || is_weights(&name) => self.left_out.push(name),
+            Ok(_) | Err(_) => {}
         }
     }
 
@@ -122,6 +126,12 @@ fn is_needed(name: &Path, is_model: bool) -> bool {
     let documents = ["license", "licence", "notice", "readme"];
     let is_source = || name.ends_with(".py") || documents.iter().any(|document| name.starts_with(document));
     is_known || is_text && has_word() || is_model && is_source()
+}
+
+/// Returns `true` for weights in other files, and for what belongs to them.
+fn is_weights(name: &Path) -> bool {
+    let name = name.to_string_lossy().to_lowercase();
+    name == ADAPTER || name.ends_with(".index.json") || WEIGHTS.iter().any(|extension| name.ends_with(extension))
 }
 
 /// Returns `true` if both files can be read and are equal.
@@ -203,6 +213,10 @@ mod tests {
         ] {
             assert!(!is_needed(Path::new(name), true), "{name}");
         }
+        for name in ["a.bin", "b.SAFETENSORS", "pytorch_model.bin.index.json", "adapter_config.json"] {
+            assert!(is_weights(Path::new(name)), "{name}");
+        }
+        assert!(["a.txt", "bin", "safetensors", "config.json"].iter().all(|name| !is_weights(Path::new(name))));
     }
 
     #[test]

@@ -279,7 +279,13 @@ fn index(checkpoint: &Checkpoint, shards: &[Vec<OutputTensor<'_>>]) -> Option<(P
         maps.flat_map(|(shard, tensors)| tensors.iter().map(|tensor| (tensor.name.clone(), shard.clone()))).collect();
     let total_size = shards.iter().flatten().map(|tensor| tensor.bytes).sum();
     match &checkpoint.index {
-        None => Some((Index::name_for(&names).into(), Index::encode(weight_map, total_size))),
+        None => {
+            let name = match checkpoint.index_path() {
+                Some(ignored) => ignored.file_name()?.into(),
+                None => Index::name_for(&names).into(),
+            };
+            Some((name, Index::encode(weight_map, total_size)))
+        }
         Some(index) => {
             let name = PathBuf::from(index.path.file_name()?);
             let is_equal = weight_map == index.weight_map;

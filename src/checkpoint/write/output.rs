@@ -95,7 +95,9 @@ impl Output {
     ///
     /// [`CheckpointError::OutputKind`] if the path names the other kind.
     pub fn is_directory(&self, checkpoint: &Checkpoint, format: Format) -> Result<bool, CheckpointError> {
-        let (exists, is_file) = fs::metadata(&self.path).map_or((false, false), |found| (true, !found.is_dir()));
+        // Without a separator at its end, with which there would never be a file.
+        let path: PathBuf = self.path.components().collect();
+        let (exists, is_file) = fs::metadata(path).map_or((false, false), |found| (true, !found.is_dir()));
         let named_directory = exists && !is_file || ends_in_separator(&self.path);
         let named_file = is_file || self.path.extension().is_some_and(|extension| extension == "safetensors");
         let wrong = |expected| Err(CheckpointError::OutputKind { path: self.path.clone(), expected });
@@ -169,13 +171,17 @@ impl OutputFiles {
         let mut files = Self { paths, companions, index, run: None };
 
         let inputs = checkpoint.shards.iter().chain(mask_file);
-        files.check_apart(inputs.clone().map(Shard::path).chain(checkpoint.index()), checkpoint.directory(), output)?;
+        files.check_apart(
+            inputs.clone().map(Shard::path).chain(checkpoint.index_path()),
+            checkpoint.directory(),
+            output,
+        )?;
         let mut is_resumed = false;
         if !is_directory && output.resume {
             return Err(CheckpointError::ResumedFile { path: output.path.clone() });
         }
         if is_directory {
-            check_names(inputs.clone().map(Shard::name).chain(checkpoint.index()))?;
+            check_names(inputs.clone().map(Shard::name).chain(checkpoint.index_path()))?;
             let mut run = ResumeFile::new(output.path.clone(), identity, inputs);
             is_resumed = run.load(output)?;
             files.run = Some(run);
