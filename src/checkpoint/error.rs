@@ -224,7 +224,7 @@ pub enum CheckpointError {
     /// Methods for some tensors only were given together with global scope.
     #[error("amounts for single tensors do not apply to global scope")]
     LayersWithGlobalScope,
-    /// [`remove`](crate::checkpoint::remove) or [`extract_masks`](crate::checkpoint::extract_masks) was called for a
+    /// [`remove`](crate::checkpoint::remove), [`restore`](crate::checkpoint::restore) or [`extract_masks`](crate::checkpoint::extract_masks) was called for a
     /// checkpoint without masks.
     #[error("the checkpoint has no masks: no tensor is stored as `_orig` and `_mask`")]
     NothingPruned,
@@ -296,13 +296,20 @@ pub enum CheckpointError {
         /// The first of these that differs: `version` (of the run file), `method`, `scope`, `format`, `selection` or `input`.
         difference: &'static str,
     },
+    /// [`Output::resume`](crate::checkpoint::Output::resume) is set for an output that is a file.
+    #[error("cannot resume the run into {}: only a run into a directory can be resumed", QuotedPath(path))]
+    ResumedFile {
+        /// The path of the output.
+        path: PathBuf,
+    },
     /// An input file has a name that is reserved for the files of a run in an output directory.
     #[error("input file {} has a reserved name (`.nn-prune-*`)", QuotedPath(path))]
     ReservedName {
         /// The file.
         path: PathBuf,
     },
-    /// The output of a sharded checkpoint is a file, or the output of a single file is a directory.
+    /// The path of an output for a sharded checkpoint is one of a file, or that of an output for masks is one of a directory, or
+    /// a file is at a path that ends in a separator.
     #[error("output {} is not {expected}", QuotedPath(path))]
     OutputKind {
         /// The path.

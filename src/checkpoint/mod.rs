@@ -1,7 +1,7 @@
 //! Prune, inspect and compare safetensors checkpoints of any size, without model code.
 //!
 //! [`Checkpoint::open`] reads the headers only. [`Pruner`] writes a pruned copy, [`inspect`] counts zeros, [`diff`] compares
-//! two checkpoints, [`remove`] makes masks permanent and [`extract_masks`] writes a mask file. Input files are never written
+//! two checkpoints, [`remove`] makes masks permanent, [`restore`] drops them and [`extract_masks`] writes a mask file. Input files are never written
 //! to.
 //!
 //! ```
@@ -57,12 +57,12 @@ mod read;
 mod report;
 mod write;
 
-pub use convert::{MaskSource, extract_masks, remove};
+pub use convert::{Conversion, MaskSource, extract_masks, remove, restore};
 pub use diff::{Containment, Difference, EntryDifference, TensorDifference, diff};
 pub use error::CheckpointError;
 pub use inspect::{Inspection, Magnitudes, PackedSizes, TensorInspection, inspect};
 pub use progress::{Observer, Phase, Progress};
 pub use prune::{Pruner, Scope, Selection, tensor_seed};
 pub use read::{Checkpoint, Dtype, Shard, Tensor};
-pub use report::{AxisReason, ChannelAxis, Outcome, PruneReport, SkipReason, TensorReport, Unit};
+pub use report::{AxisReason, ChannelAxis, Companions, Outcome, PruneReport, SkipReason, TensorReport, Unit};
 pub use write::{Format, Output};

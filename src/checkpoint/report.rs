@@ -23,6 +23,9 @@ pub struct PruneReport {
     pub resumed: Vec<PathBuf>,
     /// The patterns to exclude that matched no tensor.
     pub unmatched: Vec<String>,
+    /// The files beside the weights: those that were copied into the output directory, and those that were left out. Both lists
+    /// are empty if the output is a file or holds weights only, and for a dry run.
+    pub companions: Companions,
 }
 
 impl fmt::Display for ChannelAxis {
@@ -35,6 +38,40 @@ impl fmt::Display for ChannelAxis {
         };
         write!(f, "axis {}: {reason}", self.axis)
     }
+}
+
+/// The files that lie in the directory of a checkpoint, without the checkpoint itself.
+///
+/// Into an output directory, a run copies what loaders need: the configurations of model and generation, and the files of
+/// tokenizers and processors. They are recognised by a word in their names, such as `config`, `tokenizer` or `vocab`, together
+/// with the extension of a text. Beside a `config.json`, Python modules, licences and the README are copied too. Nothing
+/// longer than 100 MB is copied, and no weights in other files.
+///
+/// Files whose names begin with a dot are ignored, and so are subdirectories, except those of the stages of sentence
+/// transformers, such as `1_Pooling`.
+///
+/// ```
+/// # let (input, output) = (tempfile::tempdir()?, tempfile::tempdir()?);
+/// # let layer = prune::ParameterStore::from_iter([("fc.weight", ndarray::Array2::<f32>::ones((4, 4)))]);
+/// # prune::safetensors::save_file(&layer, input.path().join("model.safetensors"))?;
+/// # for name in ["config.json", "tokenizer.json", "pytorch_model.bin"] { std::fs::write(input.path().join(name), "{}")? }
+/// use prune::L1Unstructured;
+/// use prune::checkpoint::{Checkpoint, Output, Pruner};
+///
+/// let checkpoint = Checkpoint::open([input.path().join("model.safetensors")])?;
+/// let report = Pruner::new(L1Unstructured::new(0.5)?).run(&checkpoint, &Output::new(output.path()), &())?;
+/// assert!(output.path().join("tokenizer.json").exists());
+/// assert!(report.companions.copied.iter().map(|name| name.as_os_str()).eq(["config.json", "tokenizer.json"]));
+/// assert!(report.companions.left_out.iter().map(|name| name.as_os_str()).eq(["pytorch_model.bin"]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Companions {
+    /// The files that are copied, as paths below the directory.
+    pub copied: Vec<PathBuf>,
+    /// The files that are not copied, as such paths: other weights and, if there is a `config.json`, files that no loader is
+    /// known to need.
+    pub left_out: Vec<PathBuf>,
 }
 
 /// The unit of amounts.

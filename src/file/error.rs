@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::file::escape::{Quoted, QuotedPath};
 use crate::file::names;
+use crate::file::recognise::FileFormat;
 
 /// The reason why a file was not written, or not loaded.
 ///
@@ -28,6 +29,12 @@ pub enum StateDictError {
         path: PathBuf,
         /// The reason.
         source: io::Error,
+    },
+    /// The file is of another format, which was recognised by its first bytes.
+    #[error("file is {found}")]
+    OtherFormat {
+        /// The format.
+        found: FileFormat,
     },
     /// The file ends within its header, or within the data that the header describes.
     #[error("file has {found} bytes, but its header needs {expected}")]

@@ -11,6 +11,7 @@ use crate::file::error::StateDictError;
 use crate::file::escape::escaped;
 use crate::file::json::{self, UniqueObject};
 use crate::file::names;
+use crate::file::recognise::FileFormat;
 
 /// The length of the prefix of a file: the length of its header, as a little-endian `u64`.
 pub(crate) const PREFIX: usize = size_of::<u64>();
@@ -30,14 +31,20 @@ pub(crate) struct Header {
 pub(crate) type Metadata = BTreeMap<String, String>;
 
 impl Header {
-    /// Returns the length of the header, from the beginning of a file and the length of the file.
+    /// Returns the length of the header, from the first [`BEGINNING`](crate::file::recognise::BEGINNING) bytes of a file and
+    /// the length of the file.
     pub(crate) fn length(beginning: &[u8], file_len: u64) -> Result<u64, StateDictError> {
+        // The files of all other formats are shorter than a prefix, or begin with bytes that would be a huge length.
+        let no_length = |error| match FileFormat::of(beginning) {
+            Some(found) => StateDictError::OtherFormat { found },
+            None => error,
+        };
         let Some((prefix, _)) = beginning.split_first_chunk::<PREFIX>() else {
-            return Err(StateDictError::Truncated { expected: PREFIX as u64, found: file_len });
+            return Err(no_length(StateDictError::Truncated { expected: PREFIX as u64, found: file_len }));
         };
         let length = u64::from_le_bytes(*prefix);
         if length > LIMIT {
-            return Err(StateDictError::HeaderTooLarge { limit: LIMIT, found: length });
+            return Err(no_length(StateDictError::HeaderTooLarge { limit: LIMIT, found: length }));
         }
         let expected = PREFIX as u64 + length;
         if expected > file_len {

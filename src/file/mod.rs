@@ -12,4 +12,5 @@ pub(crate) mod mask_file;
 pub(crate) mod names;
 pub(crate) mod open;
 pub(crate) mod positional;
+pub(crate) mod recognise;
 pub(crate) mod tensors;

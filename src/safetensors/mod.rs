@@ -67,6 +67,7 @@ mod state_dict;
 mod stored;
 
 pub use crate::file::error::StateDictError;
+pub use crate::file::recognise::FileFormat;
 pub use load::{from_bytes, load_file, load_file_into, load_into};
 pub use masks::{apply_masks, load_masks, masks_from_bytes, masks_to_bytes, save_masks};
 pub use report::{LoadReport, SkipReason, Skipped};

@@ -8,9 +8,7 @@ use ndarray::array;
 use prune::checkpoint::{Checkpoint, CheckpointError, Format, Pruner, Scope, Selection};
 use prune::safetensors::StateDictError;
 use prune::torch::Generator;
-use prune::{
-    CustomFromMask, Identity, L1Unstructured, LnStructured, PruneError, RandomStructured, RandomUnstructured, TieBreak,
-};
+use prune::{CustomFromMask, Identity, L1Unstructured, PruneError, RandomStructured, RandomUnstructured, TieBreak};
 
 use super::support::*;
 

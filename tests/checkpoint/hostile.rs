@@ -7,7 +7,7 @@ use prune::checkpoint::{
     Checkpoint, CheckpointError, Format, MaskSource, Output, Pruner, Scope, Selection, diff, extract_masks, inspect,
     remove,
 };
-use prune::safetensors::StateDictError;
+use prune::safetensors::{FileFormat, StateDictError};
 
 use super::support::*;
 
@@ -50,7 +50,8 @@ fn faulty() -> Vec<(Vec<u8>, IsExpected)> {
     let with_length = |length: u64, rest: &[u8]| [&length.to_le_bytes()[..], rest].concat();
     let deep = |depth| "[".repeat(depth) + &"]".repeat(depth);
     vec![
-        (vec![], truncated),
+        (vec![], |error| matches!(error, E::OtherFormat { found: FileFormat::Empty })),
+        (b"GGUF\x03\0\0\0".to_vec(), |error| matches!(error, E::OtherFormat { found: FileFormat::Gguf })),
         (vec![0; 7], truncated),
         (with_length(3, b"{}"), truncated),
         (with_length(100_000_000, b"{}"), truncated),
@@ -184,7 +185,7 @@ fn tensors_without_entries() {
         let report = run(&prune, [&index], &output).unwrap();
         assert_eq!(report.pruned_after(), 8);
         let written = Checkpoint::open([output.join(index.file_name().unwrap())]).unwrap();
-        assert!(remove(&written, &Output::new(output.join("removed")), &()).unwrap().contains(&"w".to_owned()));
+        assert!(remove(&written, &Output::new(output.join("removed")), &()).unwrap().tensors.contains(&"w".to_owned()));
         let masks = output.join("masks");
         let names = extract_masks(&written, &MaskSource::Masks, &Output::new(&masks), &());
         if number < 4 {

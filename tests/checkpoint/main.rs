@@ -1,6 +1,7 @@
 //! Checkpoints in files, against the same tensors in memory.
 
 mod changing;
+mod companions;
 mod custom;
 mod defaults;
 mod diff;

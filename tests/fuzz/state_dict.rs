@@ -28,7 +28,8 @@ fn check_as<A: Element>(file: &[u8]) {
             use StateDictError as E;
             let is_no_file = matches!(
                 error,
-                E::Truncated { .. }
+                E::OtherFormat { .. }
+                    | E::Truncated { .. }
                     | E::TrailingBytes { .. }
                     | E::HeaderTooLarge { .. }
                     | E::InvalidHeader { .. }

@@ -1,14 +1,17 @@
 //! The options and their help.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
-use prune::checkpoint::{CheckpointError, MaskSource, Pruner, Selection};
+use prune::checkpoint::{Checkpoint, CheckpointError, Format, MaskSource, Output, Pruner, Selection};
 use prune::{Amount, AnyMethod, MethodOption, MethodOptions, Norm, PruneError};
 
 use crate::error::CliError;
+use crate::input;
 use crate::parse::{FormatName, MethodName, ScopeName, amount, norm};
+use crate::text::escape_invisible;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -39,6 +42,7 @@ pub enum Command {
     Prune(PruneArgs),
     Inspect(InspectArgs),
     Remove(RemoveArgs),
+    Restore(RestoreArgs),
     Masks(MasksArgs),
     Diff(DiffArgs),
     /// Print a completion script for a shell
@@ -54,6 +58,16 @@ pub struct Input {
     /// A .safetensors file, the shards of a checkpoint, its *.safetensors.index.json, or the directory of either
     #[arg(value_name = "IN", required = true)]
     pub paths: Vec<PathBuf>,
+    /// Take all shards in the directory of the index as they are, whatever the index says; an output gets a right index
+    #[arg(long)]
+    pub ignore_index: bool,
+}
+
+impl Input {
+    /// Opens the checkpoint.
+    pub fn open(&self) -> Result<Checkpoint, CliError> {
+        if self.ignore_index { input::open_ignoring_index(&self.paths) } else { input::open(&self.paths) }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -61,9 +75,37 @@ pub struct OutputOptions {
     /// Replace output files that exist
     #[arg(long)]
     pub force: bool,
-    /// Continue an interrupted run of the same command: keep the shards that it has finished
+    /// Continue an interrupted run of the same command into a directory: keep the shards that it has finished
     #[arg(long)]
     pub resume: bool,
+    /// Write only weights and index into a directory; by default, configuration, tokenizer and processor files are copied
+    #[arg(long)]
+    pub weights_only: bool,
+}
+
+impl OutputOptions {
+    /// Returns the output at a path, which is a file or a directory as the path says.
+    pub fn output(&self, path: &Path, checkpoint: &Checkpoint, format: Format) -> Result<Output, CliError> {
+        let Self { force, resume, weights_only } = *self;
+        let output = Output::new(path).force(force).resume(resume).weights_only(weights_only);
+        let is_directory = output.is_directory(checkpoint, format)?;
+        match [("--resume", resume), ("--weights-only", weights_only)].into_iter().find(|&(_, given)| given) {
+            Some((flag, _)) if !is_directory => {
+                let path = path.to_string_lossy();
+                let path = escape_invisible(&path);
+                Err(CliError::usage(format!("{flag} applies to an output directory, but `{path}` is a file")))
+            }
+            Some(_) | None => Ok(output),
+        }
+    }
+}
+
+/// Parses the path of an output. Results are not written to standard output.
+fn output_path() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(|path| match path.to_str() {
+        Some("-") => Err("results are files and cannot be written to standard output; write a path, or `./-` for a file of that name"),
+        Some(_) | None => Ok(path),
+    })
 }
 
 #[derive(Debug, Args)]
@@ -115,8 +157,8 @@ Examples:
 pub struct PruneArgs {
     #[command(flatten)]
     pub input: Input,
-    /// The output file; for a sharded checkpoint a directory, which is created if missing
-    #[arg(short, long, value_name = "OUT", required_unless_present = "dry_run")]
+    /// The output: a file OUT.safetensors, or a directory OUT/, which is created if missing; a directory for shards
+    #[arg(short, long, value_name = "OUT", required_unless_present = "dry_run", value_parser = output_path())]
     pub output: Option<PathBuf>,
     /// The method that selects what is pruned
     #[arg(long, value_parser = MethodName::parser())]
@@ -145,7 +187,7 @@ pub struct PruneArgs {
     #[arg(long, value_enum, default_value = "weights")]
     pub format: FormatName,
     /// Report what would be pruned, without writing anything
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["force", "resume", "weights_only"])]
     pub dry_run: bool,
     #[command(flatten)]
     pub output_options: OutputOptions,
@@ -229,12 +271,31 @@ pub struct InspectArgs {
 }
 
 /// Make pruning permanent: replace W_orig and W_mask by W, with zeros for pruned entries
+///
+/// This is `remove` of torch.nn.utils.prune, which removes the masks, not the pruning. It is not an undo: the original values
+/// of pruned entries are not in the output. To have them back, use `nn-prune restore`.
 #[derive(Debug, Args)]
 pub struct RemoveArgs {
     #[command(flatten)]
+    pub convert: ConvertArgs,
+}
+
+/// Undo pruning: replace W_orig and W_mask by W, with the original values of all entries
+///
+/// This needs W_orig. In a file of weights with zeros, as `nn-prune prune` writes it by default, the original values are gone.
+#[derive(Debug, Args)]
+pub struct RestoreArgs {
+    #[command(flatten)]
+    pub convert: ConvertArgs,
+}
+
+/// The input and the output of a conversion.
+#[derive(Debug, Args)]
+pub struct ConvertArgs {
+    #[command(flatten)]
     pub input: Input,
-    /// The output file; for a sharded checkpoint a directory
-    #[arg(short, long, value_name = "OUT")]
+    /// The output: a file OUT.safetensors, or a directory OUT/, which is created if missing; a directory for shards
+    #[arg(short, long, value_name = "OUT", value_parser = output_path())]
     pub output: PathBuf,
     #[command(flatten)]
     pub output_options: OutputOptions,
@@ -248,7 +309,7 @@ pub struct MasksArgs {
     #[command(flatten)]
     pub input: Input,
     /// The output file
-    #[arg(short, long, value_name = "OUT")]
+    #[arg(short, long, value_name = "OUT", value_parser = output_path())]
     pub output: PathBuf,
     /// Also make masks from the zeros of unpruned tensors: of those that `prune` would select
     #[arg(long)]

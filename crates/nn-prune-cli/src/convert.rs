@@ -1,33 +1,46 @@
-//! `nn-prune remove` and `nn-prune masks`.
+//! `nn-prune remove`, `nn-prune restore` and `nn-prune masks`.
 
 use std::path::Path;
 
-use prune::checkpoint::{self, Output};
+use prune::checkpoint::{self, Checkpoint, CheckpointError, Companions, Conversion, Format, Observer, Output};
 use serde::Serialize;
 
-use crate::args::{MasksArgs, RemoveArgs, ReportOptions};
+use crate::args::{ConvertArgs, MasksArgs, ReportOptions};
+use crate::companions::CompanionNames;
 use crate::error::CliError;
+use crate::format;
 use crate::progress::ProgressReporter;
 use crate::text::escape_invisible;
-use crate::{format, input};
 
-pub fn remove(args: &RemoveArgs) -> Result<(), CliError> {
-    let checkpoint = input::open(&args.input.paths)?;
-    let output = Output::new(&args.output).force(args.output_options.force).resume(args.output_options.resume);
+pub fn remove(args: &ConvertArgs) -> Result<(), CliError> {
+    convert(args, checkpoint::remove, "pruning made permanent")
+}
+
+pub fn restore(args: &ConvertArgs) -> Result<(), CliError> {
+    convert(args, checkpoint::restore, "original values restored")
+}
+
+/// A conversion of the library.
+type Convert = fn(&Checkpoint, &Output, &dyn Observer) -> Result<Conversion, CheckpointError>;
+
+fn convert(args: &ConvertArgs, convert: Convert, result: &str) -> Result<(), CliError> {
+    let checkpoint = args.input.open()?;
+    let output = args.output_options.output(&args.output, &checkpoint, Format::Weights)?;
     let reporter = ProgressReporter::new("writing", args.report.quiet);
-    let names = checkpoint::remove(&checkpoint, &output, &reporter)?;
+    let conversion = convert(&checkpoint, &output, &reporter)?;
     drop(reporter);
-    report(&args.report, &names, "pruning made permanent", "tensor", &args.output)
+    let Conversion { tensors, companions } = &conversion;
+    report(&args.report, tensors, result, "tensor", &args.output, Some(companions))
 }
 
 pub fn masks(args: &MasksArgs) -> Result<(), CliError> {
     let source = args.source()?;
-    let checkpoint = input::open(&args.input.paths)?;
+    let checkpoint = args.input.open()?;
     let output = Output::new(&args.output).force(args.force);
     let reporter = ProgressReporter::new("reading", args.report.quiet);
     let names = checkpoint::extract_masks(&checkpoint, &source, &output, &reporter)?;
     drop(reporter);
-    report(&args.report, &names, "mask written", "mask", &args.output)
+    report(&args.report, &names, "mask written", "mask", &args.output, None)
 }
 
 /// The output of `--json`.
@@ -35,12 +48,22 @@ pub fn masks(args: &MasksArgs) -> Result<(), CliError> {
 struct Json<'a> {
     written: &'a Path,
     tensors: &'a [String],
+    #[serde(flatten)]
+    companions: Option<CompanionNames<'a>>,
 }
 
 /// Prints one line per tensor, which ends in `result`, and the number of `unit`s with the path of the output.
-fn report(options: &ReportOptions, names: &[String], result: &str, unit: &str, output: &Path) -> Result<(), CliError> {
+fn report(
+    options: &ReportOptions,
+    names: &[String],
+    result: &str,
+    unit: &str,
+    output: &Path,
+    companions: Option<&Companions>,
+) -> Result<(), CliError> {
+    let companions = companions.map(CompanionNames::of);
     if options.json {
-        return format::print_json(&Json { written: output, tensors: names });
+        return format::print_json(&Json { written: output, tensors: names, companions });
     }
     if options.quiet {
         return Ok(());
@@ -51,5 +74,6 @@ fn report(options: &ReportOptions, names: &[String], result: &str, unit: &str, o
     }
     let path = output.to_string_lossy();
     text += &format!("wrote {} to {}\n", format::counted(names.len(), unit), escape_invisible(&path));
+    companions.iter().flat_map(CompanionNames::lines).for_each(|line| text += &format!("{line}\n"));
     format::print(text)
 }

@@ -1,11 +1,15 @@
 //! Errors, as the program prints them, and exit codes.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::path::{MAIN_SEPARATOR, Path, is_separator};
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use prune::checkpoint::CheckpointError;
+use prune::safetensors::StateDictError;
 
 use crate::text::escape_invisible;
 
@@ -43,6 +47,11 @@ impl From<CheckpointError> for CliError {
 }
 
 impl CliError {
+    /// Returns an error about the command line.
+    pub fn usage(message: impl std::fmt::Display) -> Self {
+        Self::Usage(clap::Command::new("nn-prune").error(ErrorKind::ArgumentConflict, message))
+    }
+
     /// Returns an error that has no cause.
     pub fn new(message: impl Into<String>) -> Self {
         Self::Other { message: message.into(), source: None, hint: None }
@@ -58,7 +67,7 @@ impl CliError {
         let code = self.exit_code();
         match self {
             Self::Usage(error) => drop(error.print()),
-            Self::Checkpoint(error) => print_error(&error.to_string(), error.source(), hint(&error)),
+            Self::Checkpoint(error) => print_error(&error.to_string(), error.source(), hint(&error).as_deref()),
             Self::Other { message, source, hint } => print_error(&message, source.as_deref(), hint),
         }
         ExitCode::from(code)
@@ -83,15 +92,47 @@ impl CliError {
 pub const FORCE_REPLACES: &str = "--force replaces it";
 
 /// Returns the option that helps. The library does not know the names of options.
-fn hint(error: &CheckpointError) -> Option<&'static str> {
+fn hint(error: &CheckpointError) -> Option<Cow<'static, str>> {
     use CheckpointError as E;
     Some(match error {
-        E::OutputExists { .. } => FORCE_REPLACES,
-        E::UnfinishedRun { .. } => "--resume continues the run, --force starts again",
-        E::OtherRun { .. } => "use --force instead of --resume to start again",
-        E::NothingSelected { .. } => "--include selects tensors by name, '*' selects all",
+        E::OutputExists { .. } => FORCE_REPLACES.into(),
+        E::UnfinishedRun { .. } => "--resume continues the run, --force starts again".into(),
+        E::OtherRun { .. } => "use --force instead of --resume to start again".into(),
+        E::NothingSelected { .. } => "--include selects tensors by name, '*' selects all".into(),
+        E::OutputKind { path, expected } => other_kind(path, expected).into(),
+        E::Header { source, .. } => remedy(source)?.into(),
+        E::InvalidIndex { source, .. } => remedy(source.downcast_ref()?)?.into(),
+        E::MissingTensor { .. } | E::UnindexedTensor { .. } | E::MissingShard { .. } => {
+            "--ignore-index takes the shards in the directory as they are, and writes a right index".into()
+        }
         _ => return None,
     })
+}
+
+/// Says what to do about a file of another format.
+fn remedy(error: &StateDictError) -> Option<&'static str> {
+    match error {
+        StateDictError::OtherFormat { found } => Some(found.remedy()),
+        _ => None,
+    }
+}
+
+/// Says what to write for an output of the other kind.
+fn other_kind(path: &Path, expected: &str) -> String {
+    let text = path.to_string_lossy();
+    let quoted = |path: &str| escape_invisible(path).into_owned();
+    match (expected, text.strip_suffix(is_separator)) {
+        ("a file", _) => {
+            let file = path.join("masks.safetensors");
+            format!("masks are written to one file: -o {}", quoted(&file.to_string_lossy()))
+        }
+        (_, Some(file)) => format!("there is a file at that path: -o {}", quoted(file)),
+        (_, None) => {
+            let directory = path.with_extension("");
+            let directory = format!("{}{MAIN_SEPARATOR}", directory.to_string_lossy());
+            format!("shards are written to a directory: -o {}", quoted(&directory))
+        }
+    }
 }
 
 /// Prints one line for the error, one line for each cause and one line for the hint.

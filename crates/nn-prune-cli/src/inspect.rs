@@ -9,10 +9,10 @@ use crate::args::InspectArgs;
 use crate::error::CliError;
 use crate::progress::ProgressReporter;
 use crate::text::escape_invisible;
-use crate::{format, input, plot};
+use crate::{format, plot};
 
 pub fn run(args: &InspectArgs) -> Result<(), CliError> {
-    let checkpoint = input::open(&args.input.paths)?;
+    let checkpoint = args.input.open()?;
     if let Some(path) = &args.plot {
         plot::check_output(path, args.force, &checkpoint)?;
     }

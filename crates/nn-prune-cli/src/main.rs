@@ -4,6 +4,7 @@
 //! the work.
 
 mod args;
+mod companions;
 mod convert;
 mod diff;
 mod error;
@@ -43,7 +44,8 @@ fn run(command: Command) -> Result<ExitCode, CliError> {
     match command {
         Command::Prune(args) => prune::run(&args)?,
         Command::Inspect(args) => inspect::run(&args)?,
-        Command::Remove(args) => convert::remove(&args)?,
+        Command::Remove(args) => convert::remove(&args.convert)?,
+        Command::Restore(args) => convert::restore(&args.convert)?,
         Command::Masks(args) => convert::masks(&args)?,
         Command::Diff(args) => return diff::run(&args),
         Command::Completions { shell } => {

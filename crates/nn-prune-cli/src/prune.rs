@@ -8,28 +8,29 @@ use prune::checkpoint::{Checkpoint, Outcome, Output, PruneReport, TensorReport, 
 use serde::Serialize;
 
 use crate::args::PruneArgs;
+use crate::companions::CompanionNames;
 use crate::error::CliError;
+use crate::format;
 use crate::parse::FormatName;
 use crate::progress::ProgressReporter;
 use crate::text::escape_invisible;
-use crate::{format, input};
 
 pub fn run(args: &PruneArgs) -> Result<(), CliError> {
     let prune = args.pruner()?.scope(args.scope()).format(args.format.into()).selection(args.names.selection());
-    let checkpoint = input::open(&args.input.paths)?;
+    let checkpoint = args.input.open()?;
+    // A dry run refuses what the run would refuse of the path.
+    let output = args.output.as_deref().map(|path| args.output_options.output(path, &checkpoint, args.format.into()));
+    let output = output.transpose()?;
 
     let reporter = ProgressReporter::new("pruning", args.report.quiet);
-    let output = args.output.as_deref().filter(|_| !args.dry_run);
-    let report = match output {
-        Some(path) => {
-            let output = Output::new(path).force(args.output_options.force).resume(args.output_options.resume);
-            prune.run(&checkpoint, &output, &reporter)?
-        }
-        None => prune.dry_run(&checkpoint, &reporter)?,
+    let report = match &output {
+        Some(output) if !args.dry_run => prune.run(&checkpoint, output, &reporter)?,
+        Some(_) | None => prune.dry_run(&checkpoint, &reporter)?,
     };
     drop(reporter);
 
-    let written = output.map(|path| WrittenOutput::of(&checkpoint, args.format, path)).transpose()?;
+    let output = output.as_ref().filter(|_| !args.dry_run);
+    let written = output.map(|output| WrittenOutput::of(&checkpoint, args.format, output)).transpose()?;
     if args.report.json {
         format::print_json(&Json::of(&checkpoint, &report, written))
     } else if args.report.quiet {
@@ -47,9 +48,9 @@ struct WrittenOutput<'a> {
 }
 
 impl<'a> WrittenOutput<'a> {
-    fn of(checkpoint: &Checkpoint, format: FormatName, path: &'a Path) -> Result<Self, CliError> {
-        let in_directory = checkpoint.is_sharded() && format != FormatName::Masks;
-        let files: Vec<PathBuf> = match in_directory {
+    fn of(checkpoint: &Checkpoint, format: FormatName, output: &'a Output) -> Result<Self, CliError> {
+        let path = output.path();
+        let files: Vec<PathBuf> = match output.is_directory(checkpoint, format.into())? {
             true => checkpoint.shards().iter().map(|shard| path.join(shard.name())).collect(),
             false => vec![path.to_owned()],
         };
@@ -126,6 +127,7 @@ fn summary(args: &PruneArgs, report: &PruneReport, written: Option<WrittenOutput
             let path = path.to_string_lossy();
             let path = escape_invisible(&path);
             lines.push(format!("written:   {path}, {}", format::bytes(bytes)));
+            lines.extend(CompanionNames::of(&report.companions).lines());
             if args.format == FormatName::Weights {
                 lines.push("Zeros do not shrink the file; `nn-prune inspect` shows the size of packed formats.".into());
             }
@@ -146,6 +148,8 @@ struct Json<'a> {
     pruned: usize,
     written: Option<WrittenOutput<'a>>,
     resumed: &'a [PathBuf],
+    #[serde(flatten)]
+    companions: CompanionNames<'a>,
     tensors: Vec<JsonTensor<'a>>,
 }
 
@@ -192,6 +196,7 @@ impl<'a> Json<'a> {
             pruned: report.pruned_after(),
             written,
             resumed: &report.resumed,
+            companions: CompanionNames::of(&report.companions),
             tensors: report.tensors.iter().map(tensor).collect(),
         }
     }

@@ -307,7 +307,8 @@ mod tests {
     /// The limit is a 64th of the entries and one chunk, at most 32 MiB.
     #[test]
     fn keys_that_are_held() {
-        let checkpoint = Checkpoint { shards: vec![], tensors: vec![], parameters: vec![], index: None };
+        let checkpoint =
+            Checkpoint { shards: vec![], tensors: vec![], parameters: vec![], index: None, ignored_index: None };
         let (pool, progress) = (Pool::default(), ProgressCounter::new(&(), Phase::Ranking, 0));
         let room = |entries: usize| {
             let dtype = Dtype(::safetensors::Dtype::F32);

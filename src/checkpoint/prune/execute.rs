@@ -349,7 +349,8 @@ mod tests {
             weights: 0,
             mask: None,
         };
-        let checkpoint = Checkpoint { shards: vec![], tensors: vec![], parameters: vec![], index: None };
+        let checkpoint =
+            Checkpoint { shards: vec![], tensors: vec![], parameters: vec![], index: None, ignored_index: None };
         let (pool, progress) = (Pool::default(), ProgressCounter::new(&(), Phase::Processing, 0));
         let plan = ParameterPlan::new(&parameter, None);
         let needs = |new_mask: &NewMask<'_, f32>, slots: &OutputSlots| {

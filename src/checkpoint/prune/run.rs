@@ -14,7 +14,7 @@ use crate::checkpoint::prune::selection::{Purpose, Selected};
 use crate::checkpoint::read::blocks::Pool;
 use crate::checkpoint::read::mask_file::MaskFile;
 use crate::checkpoint::read::{Checkpoint, Shard};
-use crate::checkpoint::report::{Outcome, PruneReport, SkipReason, TensorReport, Unit};
+use crate::checkpoint::report::{Companions, Outcome, PruneReport, SkipReason, TensorReport, Unit};
 use crate::checkpoint::write::layout::{Layout, OutputSlots};
 use crate::checkpoint::write::output::{Output, OutputFiles};
 use crate::checkpoint::write::resume::RunIdentity;
@@ -57,9 +57,9 @@ pub(crate) fn run(
     let Totals { requested, threshold } = planner.plan(&origin, pruner.scope, &mut plans)?;
 
     let run = PlannedRun { checkpoint, layout: &layout, plans, mask_file, pool: &pool, observer, counts_zeros: true };
-    let RunResult { plans, resumed } = run.execute(output.map(|output| (output, pruner.identity())))?;
+    let RunResult { plans, resumed, companions } = run.execute(output.map(|output| (output, pruner.identity())))?;
     let tensors = plans.into_iter().map(|plan| report(checkpoint, plan)).collect();
-    Ok(PruneReport { tensors, unit, asked: requested, threshold, resumed, unmatched })
+    Ok(PruneReport { tensors, unit, asked: requested, threshold, resumed, unmatched, companions })
 }
 
 fn report(checkpoint: &Checkpoint, plan: ParameterPlan<'_>) -> TensorReport {
@@ -147,6 +147,8 @@ pub(crate) struct RunResult<'r> {
     pub plans: Vec<ParameterPlan<'r>>,
     /// The shards that an earlier run finished.
     pub resumed: Vec<PathBuf>,
+    /// The files beside the weights.
+    pub companions: Companions,
 }
 
 impl<'r> PlannedRun<'r> {
@@ -155,12 +157,11 @@ impl<'r> PlannedRun<'r> {
         let Self { checkpoint, layout, mut plans, mask_file, pool, observer, counts_zeros } = self;
         let counts_all = counts_zeros && output.is_none();
         let durable = output.as_ref().is_some_and(|(output, _)| output.durable);
-        let prepare = |(output, identity)| OutputFiles::prepare(checkpoint, layout, output, identity, mask_file);
-        let mut output = output.map(prepare).transpose()?;
-        let is_written = layout.files.iter().map(|file| {
-            let name = file.name.as_deref();
-            output.as_ref().is_some_and(|output| !output.is_finished(name))
-        });
+        let prepare =
+            |(output, identity)| Ok((output, OutputFiles::prepare(checkpoint, layout, output, identity, mask_file)?));
+        let (output, mut files) = output.map(prepare).transpose()?.unzip();
+        let is_written =
+            layout.files.iter().map(|file| files.as_ref().is_some_and(|files| !files.is_finished(&file.name)));
         let is_written: Vec<bool> = is_written.collect();
 
         let work = layout.files.iter().zip(&is_written).map(|(file, &is_written)| {
@@ -181,26 +182,26 @@ impl<'r> PlannedRun<'r> {
 
         let mut resumed = Vec::new();
         for (number, (file, is_written)) in layout.files.iter().zip(is_written).enumerate() {
-            match &mut output {
-                Some(output) if is_written => {
-                    writer.write(file, &output.paths[number], &mut make)?;
-                    output.finish(file.name.as_deref())?;
+            match &mut files {
+                Some(files) if is_written => {
+                    writer.write(file, &files.paths[number], !files.is_directory(), &mut make)?;
+                    files.finish(&file.name)?;
                 }
-                Some(output) => {
+                Some(files) => {
                     writer.count(file, &mut make)?;
-                    resumed.push(output.paths[number].clone());
+                    resumed.push(files.paths[number].clone());
                 }
                 None => writer.count(file, &mut make)?,
             }
         }
         writer.check_unchanged()?;
         // If the output is a single file, the observer was told of the end before the file appeared.
-        if output.is_none() || layout.files.iter().all(|file| file.name.is_some()) {
+        if files.as_ref().is_none_or(OutputFiles::is_directory) {
             progress.finish()?;
         }
-        if let Some(output) = output {
-            output.close(layout.index.as_ref().map(|(_, bytes)| bytes.as_slice()))?;
-        }
-        Ok(RunResult { plans, resumed })
+        let index = layout.index.as_ref().map(|(_, bytes)| bytes.as_slice());
+        let close = |(files, output): (OutputFiles, _)| files.close(checkpoint, output, index);
+        let companions = files.zip(output).map(close).transpose()?.unwrap_or_default();
+        Ok(RunResult { plans, resumed, companions })
     }
 }

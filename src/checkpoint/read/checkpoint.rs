@@ -5,6 +5,7 @@ use crate::checkpoint::CheckpointError;
 use crate::checkpoint::read::Shard;
 use crate::checkpoint::read::index::Index;
 use crate::checkpoint::read::parameter::{ParameterEntry, parameters};
+use crate::file::atomic::directory_of;
 use crate::file::dtype::Dtype;
 
 /// The tensors of a model in files: one file, or several shards with or without an index.
@@ -17,6 +18,8 @@ pub struct Checkpoint {
     /// The same tensors in the same order, with an original and its mask as one.
     pub(crate) parameters: Vec<ParameterEntry>,
     pub(crate) index: Option<Index>,
+    /// The path of an index that was not read. The output has one of the same name.
+    pub(crate) ignored_index: Option<PathBuf>,
 }
 
 /// A tensor of a file. A pruned one is two: an original and a mask.
@@ -64,6 +67,36 @@ impl Checkpoint {
         }
     }
 
+    /// Opens the shards of a checkpoint whose index is wrong, as they are. The index is not read, nor need it exist; an output
+    /// has a right one of the same name.
+    ///
+    /// ```
+    /// # let directory = tempfile::tempdir()?;
+    /// # let [index, shard] = ["model.safetensors.index.json", "a.safetensors"].map(|name| directory.path().join(name));
+    /// # let layer = prune::ParameterStore::from_iter([("fc.weight", ndarray::Array2::<f32>::ones((4, 4)))]);
+    /// # prune::safetensors::save_file(&layer, &shard)?;
+    /// use prune::checkpoint::{Checkpoint, CheckpointError};
+    ///
+    /// std::fs::write(&index, r#"{"weight_map": {"old.weight": "a.safetensors"}}"#)?;
+    /// assert!(matches!(Checkpoint::open([&index]), Err(CheckpointError::MissingTensor { .. })));
+    /// assert_eq!(Checkpoint::open_ignoring_index(&index, [&shard])?.tensors()[0].name, "fc.weight");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open`](Self::open), except for the errors of an index.
+    pub fn open_ignoring_index<P: AsRef<Path>>(
+        index: impl Into<PathBuf>,
+        shards: impl IntoIterator<Item = P>,
+    ) -> Result<Self, CheckpointError> {
+        let checkpoint = Self::open(shards)?;
+        match checkpoint.index {
+            Some(other) => Err(CheckpointError::IndexAmongOthers { path: other.path }),
+            None => Ok(Self { ignored_index: Some(index.into()), ..checkpoint }),
+        }
+    }
+
     fn of_index(index: Index) -> Result<Self, CheckpointError> {
         let directory = index.path.parent().unwrap_or(Path::new("")).to_owned();
         let shards = index.shards().into_iter().map(|shard| (directory.join(shard), PathBuf::from(shard)));
@@ -100,7 +133,7 @@ impl Checkpoint {
             shards.push(shard);
         }
         let parameters = parameters(&shards, &tensors)?;
-        Ok(Self { shards, tensors, parameters, index })
+        Ok(Self { shards, tensors, parameters, index, ignored_index: None })
     }
 
     /// Returns an error unless the index names exactly the tensors of each shard.
@@ -140,9 +173,20 @@ impl Checkpoint {
         self.index.as_ref().map(|index| index.path.as_path())
     }
 
+    /// Returns the directory of the index or, without one, of the first file.
+    pub(crate) fn directory(&self) -> &Path {
+        let first = self.shards.first().map(Shard::path);
+        self.index_path().or(first).map_or(Path::new("."), directory_of)
+    }
+
+    /// Returns the path of the index, whether it was read or ignored.
+    pub(crate) fn index_path(&self) -> Option<&Path> {
+        self.index().or(self.ignored_index.as_deref())
+    }
+
     /// Returns `true` if there is an index or more than one file. An output is then a directory.
     pub fn is_sharded(&self) -> bool {
-        self.index.is_some() || self.shards.len() > 1
+        self.index_path().is_some() || self.shards.len() > 1
     }
 
     /// Returns an error if a file has changed since it was opened.

@@ -5,12 +5,14 @@ use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::checkpoint::CheckpointError;
+use crate::file::error::StateDictError;
 use crate::file::escape::escaped;
 use crate::file::json::{self, UniqueObject};
 use crate::file::open;
+use crate::file::recognise::{BEGINNING, FileFormat};
 
 /// The length of the longest index that is read: that of the longest header.
 const LIMIT: u64 = 100_000_000;
@@ -40,8 +42,14 @@ impl Index {
         }
         file.take(LIMIT).read_to_end(&mut bytes).map_err(read)?;
 
-        let Parsed(rest, weight_map) = serde_json::from_slice(&bytes)
-            .map_err(|error| CheckpointError::InvalidIndex { path: path.to_owned(), source: escaped(error) })?;
+        let Parsed(rest, weight_map) =
+            serde_json::from_slice(&bytes).map_err(|error| CheckpointError::InvalidIndex {
+                path: path.to_owned(),
+                source: match FileFormat::of(&bytes[..bytes.len().min(BEGINNING)]) {
+                    Some(found) => StateDictError::OtherFormat { found }.into(),
+                    None => escaped(error),
+                },
+            })?;
         if let Some(shard) = weight_map.values().find(|shard| !is_below_directory(shard)) {
             return Err(CheckpointError::ShardOutsideFolder { path: path.to_owned(), shard: shard.clone() });
         }
@@ -51,6 +59,26 @@ impl Index {
     /// Returns the names of the shards, in alphabetical order.
     pub fn shards(&self) -> BTreeSet<&str> {
         self.weight_map.values().map(String::as_str).collect()
+    }
+
+    /// Returns the usual name of an index for shards: theirs without the numbers, such as those of
+    /// `model-00001-of-00002.safetensors`, or that of a model.
+    pub fn name_for(shards: &[String]) -> String {
+        let stem = |shard: &String| {
+            let (stem, number) = shard.strip_suffix(".safetensors")?.split_once("-of-")?.0.rsplit_once('-')?;
+            let is_name = !stem.is_empty() && !stem.contains('/') && number.bytes().all(|byte| byte.is_ascii_digit());
+            is_name.then(|| stem.to_owned())
+        };
+        let stems: BTreeSet<Option<String>> = shards.iter().map(stem).collect();
+        let common = stems.first().cloned().flatten().filter(|_| stems.len() == 1);
+        format!("{}.safetensors.index.json", common.as_deref().unwrap_or("model"))
+    }
+
+    /// Encodes a new index.
+    pub fn encode(weight_map: BTreeMap<String, String>, total_size: u64) -> Vec<u8> {
+        let mut bytes = format!("{:#}", json!({ "metadata": { TOTAL_SIZE: total_size }, WEIGHT_MAP: weight_map }));
+        bytes.push('\n');
+        bytes.into_bytes()
     }
 
     /// Encodes the index for other tensors. It has a total size only if this one has.
@@ -136,7 +164,22 @@ fn is_below_directory(shard: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::is_below_directory;
+    use super::{Index, is_below_directory};
+
+    #[test]
+    fn an_index_is_named_after_its_shards() {
+        for (shards, expected) in [
+            (["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"], "model"),
+            (["unet-1-of-2.safetensors", "unet-2-of-2.safetensors"], "unet"),
+            (["a-1-of-2.safetensors", "b-2-of-2.safetensors"], "model"),
+            (["a.safetensors", "b.safetensors"], "model"),
+            (["x-a-of-2.safetensors", "x-b-of-2.safetensors"], "model"),
+            (["-1-of-2.safetensors", "-2-of-2.safetensors"], "model"),
+        ] {
+            let found = Index::name_for(&shards.map(str::to_owned));
+            assert_eq!(found, format!("{expected}.safetensors.index.json"), "{shards:?}");
+        }
+    }
 
     #[test]
     fn only_names_below_the_directory() {

@@ -8,6 +8,7 @@ use crate::file::error::StateDictError;
 use crate::file::header::{Header, Metadata, PREFIX};
 use crate::file::open;
 use crate::file::positional::read_at;
+use crate::file::recognise::BEGINNING;
 
 /// A file of a checkpoint.
 #[derive(Debug)]
@@ -46,8 +47,8 @@ impl Shard {
         let bytes = found.len();
 
         let invalid = |source: StateDictError| CheckpointError::Header { path: path.clone(), source };
-        let mut prefix = [0; PREFIX];
-        let beginning = &mut prefix[..PREFIX.min(bytes as usize)];
+        let mut beginning = [0; BEGINNING];
+        let beginning = &mut beginning[..BEGINNING.min(usize::try_from(bytes).unwrap_or(BEGINNING))];
         read_at(&file, beginning, 0).map_err(read)?;
         let length = Header::length(beginning, bytes).map_err(invalid)?;
         // Not longer than the file, nor than what the format allows.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 
 use crate::checkpoint::error::CheckpointError;
+use crate::checkpoint::read::index::Index;
 use crate::checkpoint::read::{Checkpoint, Dtype};
 use crate::checkpoint::write::output::Format;
 use crate::file::error::StateDictError;
@@ -18,13 +19,15 @@ pub(crate) struct Layout {
     pub files: Vec<FileLayout>,
     /// The name and the bytes of the index, which is written last.
     pub index: Option<(PathBuf, Vec<u8>)>,
+    /// The content of the files.
+    pub format: Format,
 }
 
 /// The layout of one file.
 #[derive(Debug)]
 pub(crate) struct FileLayout {
-    /// The path below the output directory; `None` if the output is this file.
-    pub name: Option<PathBuf>,
+    /// The path below the output directory. An output that is a file has a path of its own.
+    pub name: PathBuf,
     pub header: Vec<u8>,
     pub pieces: Vec<Piece>,
     /// The length of the file.
@@ -76,23 +79,31 @@ impl Layout {
     /// Returns the layout of the output if the selected parameters are pruned.
     pub fn new(checkpoint: &Checkpoint, selected: &[bool], format: Format) -> Result<Self, CheckpointError> {
         match format {
-            Format::Weights => Self::of_tensors(checkpoint, selected, false),
-            Format::PyTorch => Self::of_tensors(checkpoint, selected, true),
+            Format::Weights => Self::of_tensors(checkpoint, selected, format, push_value),
+            Format::PyTorch => Self::of_tensors(checkpoint, selected, format, push_pair),
             Format::Masks => Self::of_masks(checkpoint, selected),
         }
     }
 
-    /// A checkpoint. With `pairs`, selected parameters are stored as `_orig` and `_mask`, otherwise as pruned values.
-    fn of_tensors(checkpoint: &Checkpoint, selected: &[bool], pairs: bool) -> Result<Self, CheckpointError> {
+    /// Returns the layout of the output if the selected parameters are stored as their originals, without masks.
+    pub fn restored(checkpoint: &Checkpoint, selected: &[bool]) -> Result<Self, CheckpointError> {
+        Self::of_tensors(checkpoint, selected, Format::Weights, push_original)
+    }
+
+    /// A checkpoint. `push` adds the tensors of a selected parameter in the place of one of its tensors.
+    fn of_tensors(
+        checkpoint: &Checkpoint,
+        selected: &[bool],
+        format: Format,
+        push: Push,
+    ) -> Result<Self, CheckpointError> {
         let mut shards: Vec<Vec<OutputTensor<'_>>> = checkpoint.shards.iter().map(|_| Vec::new()).collect();
         for (number, parameter) in owners(checkpoint).into_iter().enumerate() {
             let shard = &mut shards[checkpoint.tensors[number].shard];
-            if !selected[parameter] {
-                shard.push(OutputTensor::of(checkpoint, number, Origin::Tensor(number)));
-            } else if pairs {
-                push_pair(checkpoint, parameter, number, shard);
+            if selected[parameter] {
+                push(checkpoint, parameter, number, shard);
             } else {
-                push_value(checkpoint, parameter, number, shard);
+                shard.push(OutputTensor::of(checkpoint, number, Origin::Tensor(number)));
             }
         }
         let mut seen = HashSet::new();
@@ -100,7 +111,7 @@ impl Layout {
             return Err(CheckpointError::NameClash { tensor: clash.name.clone() });
         }
         let files = shards.iter().enumerate().map(|(shard, tensors)| FileLayout::of_shard(checkpoint, shard, tensors));
-        Ok(Self { files: files.collect::<Result<_, _>>()?, index: index(checkpoint, &shards) })
+        Ok(Self { files: files.collect::<Result<_, _>>()?, index: index(checkpoint, &shards), format })
     }
 
     /// A mask file. All shapes come first, so that every tensor is aligned.
@@ -121,7 +132,8 @@ impl Layout {
             Piece::Parameter(OutputSlots { parameter, bits: Some(to), ..OutputSlots::default() })
         });
         let pieces = pieces.collect();
-        Ok(Self { files: vec![FileLayout { name: None, header: beginning, pieces, bytes: len }], index: None })
+        let file = FileLayout { name: PathBuf::new(), header: beginning, pieces, bytes: len };
+        Ok(Self { files: vec![file], index: None, format: Format::Masks })
     }
 }
 
@@ -136,6 +148,9 @@ fn owners(checkpoint: &Checkpoint) -> Vec<usize> {
     }
     owners
 }
+
+/// Adds what a parameter, given by its number, has in the place of one of its tensors, given by its number too.
+type Push = for<'c> fn(&'c Checkpoint, usize, usize, &mut Vec<OutputTensor<'c>>);
 
 /// Adds `w_orig` or `w_mask` in the place of a tensor of a pruned parameter, and both in the place of a plain `w`.
 fn push_pair<'c>(checkpoint: &'c Checkpoint, number: usize, tensor: usize, shard: &mut Vec<OutputTensor<'c>>) {
@@ -155,6 +170,15 @@ fn push_value<'c>(checkpoint: &'c Checkpoint, number: usize, tensor: usize, shar
     if parameter.mask != Some(tensor) {
         let name = parameter.name.clone();
         shard.push(OutputTensor { name, ..OutputTensor::of(checkpoint, tensor, Origin::Value(number)) });
+    }
+}
+
+/// Adds `w`, as it is, in the place of the weights of a parameter, and nothing in the place of the mask.
+fn push_original<'c>(checkpoint: &'c Checkpoint, number: usize, tensor: usize, shard: &mut Vec<OutputTensor<'c>>) {
+    let parameter = &checkpoint.parameters[number];
+    if parameter.mask != Some(tensor) {
+        let name = parameter.name.clone();
+        shard.push(OutputTensor { name, ..OutputTensor::of(checkpoint, tensor, Origin::Tensor(tensor)) });
     }
 }
 
@@ -198,8 +222,7 @@ impl FileLayout {
         let slots = slots.into_iter().map(|(parameter, slots)| OutputSlots { parameter, ..slots });
         pieces.extend(slots.map(Piece::Parameter));
         pieces.sort_by_key(Piece::offset);
-        let name = checkpoint.is_sharded().then(|| shard.name().to_owned());
-        Ok(Self { name, header, pieces, bytes: offset })
+        Ok(Self { name: shard.name().to_owned(), header, pieces, bytes: offset })
     }
 
     /// Returns the number of bytes that are read for the file. `parameter` returns that number for a pruned parameter.
@@ -243,18 +266,30 @@ impl Piece {
     }
 }
 
-/// The index of the output: that of the input, byte for byte, if no tensor was renamed, added or removed.
+/// The index of the output: that of the input, byte for byte, if no tensor was renamed, added or removed. Shards without an
+/// index get one, unless it could not name them: an index is UTF-8.
 fn index(checkpoint: &Checkpoint, shards: &[Vec<OutputTensor<'_>>]) -> Option<(PathBuf, Vec<u8>)> {
-    let index = checkpoint.index.as_ref()?;
-    let names = checkpoint.shards.iter().map(|shard| shard.name().to_string_lossy().into_owned());
-    let weight_map: BTreeMap<String, String> = names
-        .zip(shards)
-        .flat_map(|(shard, tensors)| tensors.iter().map(move |tensor| (tensor.name.clone(), shard.clone())))
-        .collect();
-    let name = PathBuf::from(index.path.file_name()?);
-    if weight_map == index.weight_map {
-        return Some((name, index.bytes.clone()));
+    if !checkpoint.is_sharded() {
+        return None;
     }
+    let names = checkpoint.shards.iter().map(|shard| Some(shard.name().to_str()?.to_owned()));
+    let names: Vec<String> = names.collect::<Option<_>>()?;
+    let maps = names.iter().zip(shards);
+    let weight_map: BTreeMap<String, String> =
+        maps.flat_map(|(shard, tensors)| tensors.iter().map(|tensor| (tensor.name.clone(), shard.clone()))).collect();
     let total_size = shards.iter().flatten().map(|tensor| tensor.bytes).sum();
-    Some((name, index.rewritten(weight_map, total_size)))
+    match &checkpoint.index {
+        None => {
+            let name = match checkpoint.index_path() {
+                Some(ignored) => ignored.file_name()?.into(),
+                None => Index::name_for(&names).into(),
+            };
+            Some((name, Index::encode(weight_map, total_size)))
+        }
+        Some(index) => {
+            let name = PathBuf::from(index.path.file_name()?);
+            let is_equal = weight_map == index.weight_map;
+            Some((name, if is_equal { index.bytes.clone() } else { index.rewritten(weight_map, total_size) }))
+        }
+    }
 }

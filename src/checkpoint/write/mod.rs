@@ -1,5 +1,6 @@
 //! Writing checkpoints: the layout of an output, its files, resumed runs, and the bytes.
 
+pub(crate) mod companions;
 pub(crate) mod layout;
 pub(crate) mod output;
 pub(crate) mod resume;

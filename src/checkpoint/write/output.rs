@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::checkpoint::error::CheckpointError;
 use crate::checkpoint::read::{Checkpoint, Shard};
+use crate::checkpoint::report::Companions;
 use crate::checkpoint::write::layout::Layout;
 use crate::checkpoint::write::resume::{ResumeFile, RunIdentity, name_of};
 use crate::checkpoint::write::writer::write_whole;
@@ -33,9 +34,15 @@ pub enum Format {
 
 /// The path of an output, and the rules for files that exist there.
 ///
-/// The output of a single file is a file. The output of a sharded checkpoint is a directory, in which shards and index have
-/// the names that they have in the input. Every file is written under a temporary name beside its path, and renamed when it
-/// is complete. Input files are never written to.
+/// The kind of the output is what the path names. A path that ends in a separator, or at which there is a directory, is a
+/// directory; any other path is a file, or for a sharded checkpoint a directory unless the name ends in `.safetensors`. Masks
+/// are one file. [`CheckpointError::OutputKind`] reports what does not fit.
+///
+/// In a directory, files and index have the names that they have in the input; shards without an index get one. What loaders
+/// need beside the weights is copied from the directory of the input, as [`Companions`] describes.
+///
+/// Every file is written under a temporary name beside its path, and renamed when it is complete. Input files are never
+/// written to.
 ///
 /// A process that is killed leaves at most a file `.nn-prune-*.tmp` beside the output. In a directory, the next run removes
 /// it.
@@ -45,12 +52,13 @@ pub struct Output {
     pub(crate) force: bool,
     pub(crate) resume: bool,
     pub(crate) durable: bool,
+    pub(crate) weights_only: bool,
 }
 
 impl Output {
-    /// Returns an output at the path of a file or, for a sharded checkpoint, of a directory, which is created if necessary.
+    /// Returns an output at the path of a file or of a directory, which is created if necessary.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), force: false, resume: false, durable: false }
+        Self { path: path.into(), force: false, resume: false, durable: false, weights_only: false }
     }
 
     /// Sets whether existing files are replaced. By default they are an error.
@@ -63,7 +71,7 @@ impl Output {
     /// A run into a directory keeps a run file there, `.nn-prune-run.json`, until it is finished. The run file holds the
     /// method and the other options, the names, sizes and modification times of the input files, and the names of the
     /// finished shards. Only a run with the same options and the same input is resumed; any other is an error. Without a run
-    /// file in the directory, the run starts from the beginning.
+    /// file in the directory, the run starts from the beginning. A run into a file cannot be resumed, which is an error.
     pub fn resume(self, resume: bool) -> Self {
         Self { resume, ..self }
     }
@@ -74,6 +82,38 @@ impl Output {
     /// or truncated. In both cases, no other process sees an incomplete file, and a killed process leaves none.
     pub fn durable(self, durable: bool) -> Self {
         Self { durable, ..self }
+    }
+
+    /// Sets whether a directory gets the weights and their index only, without [companions](Companions).
+    pub fn weights_only(self, weights_only: bool) -> Self {
+        Self { weights_only, ..self }
+    }
+
+    /// Returns `true` if the output of a checkpoint in a format is a directory, and `false` if it is a file.
+    ///
+    /// # Errors
+    ///
+    /// [`CheckpointError::OutputKind`] if the path names the other kind.
+    pub fn is_directory(&self, checkpoint: &Checkpoint, format: Format) -> Result<bool, CheckpointError> {
+        // Without a separator at its end, with which there would never be a file.
+        let path: PathBuf = self.path.components().collect();
+        let (exists, is_file) = fs::metadata(path).map_or((false, false), |found| (true, !found.is_dir()));
+        let named_directory = exists && !is_file || ends_in_separator(&self.path);
+        let named_file = is_file || self.path.extension().is_some_and(|extension| extension == "safetensors");
+        let wrong = |expected| Err(CheckpointError::OutputKind { path: self.path.clone(), expected });
+        match format {
+            Format::Masks if named_directory => wrong("a file"),
+            Format::Masks => Ok(false),
+            Format::Weights | Format::PyTorch if checkpoint.is_sharded() => {
+                if named_file && !named_directory {
+                    wrong("a directory")
+                } else {
+                    Ok(true)
+                }
+            }
+            Format::Weights | Format::PyTorch if is_file && named_directory => wrong("a directory"),
+            Format::Weights | Format::PyTorch => Ok(named_directory),
+        }
     }
 
     /// Returns the path.
@@ -94,10 +134,18 @@ impl From<&Path> for Output {
     }
 }
 
+/// Returns `true` for a path that can only be that of a directory.
+fn ends_in_separator(path: &Path) -> bool {
+    let text = path.to_string_lossy();
+    text.ends_with(std::path::is_separator) || path.file_name().is_none()
+}
+
 /// The files of an output.
 pub(crate) struct OutputFiles {
     /// One path for each file of the layout.
     pub paths: Vec<PathBuf>,
+    /// The companions of the output; none if it is a file, or is to hold weights only.
+    pub companions: Companions,
     index: Option<PathBuf>,
     /// The run file, if the output is a directory.
     run: Option<ResumeFile>,
@@ -112,18 +160,28 @@ impl OutputFiles {
         identity: RunIdentity,
         mask_file: Option<&Shard>,
     ) -> Result<Self, CheckpointError> {
-        let names = layout.files.iter().map(|file| file.name.as_ref());
-        let paths = names.map(|name| name.map_or(output.path.clone(), |name| output.path.join(name))).collect();
+        let is_directory = output.is_directory(checkpoint, layout.format)?;
+        let path = |name: &PathBuf| if is_directory { output.path.join(name) } else { output.path.clone() };
+        let paths = layout.files.iter().map(|file| path(&file.name)).collect();
         let index = layout.index.as_ref().map(|(name, _)| output.path.join(name));
-        let is_directory = layout.files.iter().any(|file| file.name.is_some());
-        let mut files = Self { paths, index, run: None };
+        let companions = match is_directory && !output.weights_only {
+            true => Companions::beside(checkpoint)?,
+            false => Companions::default(),
+        };
+        let mut files = Self { paths, companions, index, run: None };
 
-        check_kind(&output.path, is_directory)?;
         let inputs = checkpoint.shards.iter().chain(mask_file);
-        files.check_apart(inputs.clone().map(Shard::path).chain(checkpoint.index()))?;
+        files.check_apart(
+            inputs.clone().map(Shard::path).chain(checkpoint.index_path()),
+            checkpoint.directory(),
+            output,
+        )?;
         let mut is_resumed = false;
+        if !is_directory && output.resume {
+            return Err(CheckpointError::ResumedFile { path: output.path.clone() });
+        }
         if is_directory {
-            check_names(inputs.clone().map(Shard::name).chain(checkpoint.index()))?;
+            check_names(inputs.clone().map(Shard::name).chain(checkpoint.index_path()))?;
             let mut run = ResumeFile::new(output.path.clone(), identity, inputs);
             is_resumed = run.load(output)?;
             files.run = Some(run);
@@ -133,13 +191,16 @@ impl OutputFiles {
             if let Some(path) = paths.find(|path| fs::symlink_metadata(path).is_ok()) {
                 return Err(CheckpointError::OutputExists { path: path.clone() });
             }
+            if let Some(path) = files.companions.in_the_way(checkpoint.directory(), &output.path) {
+                return Err(CheckpointError::OutputExists { path });
+            }
         }
         if let Some(run) = &mut files.run {
             // A file system that lost its last writes may have left a finished shard shorter than it should be.
             let whole = layout.files.iter().zip(&files.paths).filter(|(file, path)| {
                 fs::metadata(path).is_ok_and(|found| found.is_file() && found.len() == file.bytes)
             });
-            let whole: HashSet<_> = whole.filter_map(|(file, _)| file.name.as_deref()).map(name_of).collect();
+            let whole: HashSet<_> = whole.map(|(file, _)| name_of(&file.name)).collect();
             run.retain_finished(|name| whole.contains(name));
             run.begin(&files.paths)?;
         }
@@ -147,43 +208,53 @@ impl OutputFiles {
     }
 
     /// Returns `true` if an earlier run has written the file of this name.
-    pub fn is_finished(&self, name: Option<&Path>) -> bool {
-        self.run.as_ref().zip(name).is_some_and(|(run, name)| run.is_finished(name))
+    pub fn is_finished(&self, name: &Path) -> bool {
+        self.run.as_ref().is_some_and(|run| run.is_finished(name))
+    }
+
+    /// Returns `true` if the output is a directory, which keeps its finished files if a run ends early.
+    pub fn is_directory(&self) -> bool {
+        self.run.is_some()
     }
 
     /// Records that the file of this name is complete.
-    pub fn finish(&mut self, name: Option<&Path>) -> Result<(), CheckpointError> {
-        self.run.as_mut().zip(name).map_or(Ok(()), |(run, name)| run.finish(name))
+    pub fn finish(&mut self, name: &Path) -> Result<(), CheckpointError> {
+        self.run.as_mut().map_or(Ok(()), |run| run.finish(name))
     }
 
-    /// Ends the run: writes the index and removes the run file.
-    pub fn close(self, index: Option<&[u8]>) -> Result<(), CheckpointError> {
+    /// Ends the run: copies the companions, writes the index and removes the run file.
+    pub fn close(
+        self,
+        checkpoint: &Checkpoint,
+        output: &Output,
+        index: Option<&[u8]>,
+    ) -> Result<Companions, CheckpointError> {
+        self.companions.copy(checkpoint.directory(), &output.path, output.durable)?;
         if let Some((path, bytes)) = self.index.as_ref().zip(index) {
             write_whole(path, bytes)?;
         }
-        self.run.map_or(Ok(()), ResumeFile::remove)
+        self.run.map_or(Ok(()), ResumeFile::remove)?;
+        Ok(self.companions)
     }
 
-    /// Returns `Ok` if no file of the output is an input file, by whatever path.
-    fn check_apart<'i>(&self, inputs: impl Iterator<Item = &'i Path>) -> Result<(), CheckpointError> {
-        let inputs: HashSet<PathBuf> = inputs.filter_map(|path| fs::canonicalize(path).ok()).collect();
+    /// Returns `Ok` if no file of the output is an input file, by whatever path. Companions are inputs, from `directory`.
+    fn check_apart<'i>(
+        &self,
+        inputs: impl Iterator<Item = &'i Path>,
+        directory: &Path,
+        output: &Output,
+    ) -> Result<(), CheckpointError> {
+        let below = |directory: &Path| -> Vec<PathBuf> {
+            self.companions.copied.iter().map(|name| directory.join(name)).collect()
+        };
+        let (sources, copies) = (below(directory), below(&output.path));
+        let mut inputs: HashSet<PathBuf> = inputs.filter_map(|path| fs::canonicalize(path).ok()).collect();
+        inputs.extend(sources.iter().filter_map(|path| fs::canonicalize(path).ok()));
         let is_input = |path: &&PathBuf| real_path(path).is_some_and(|path| inputs.contains(&path));
-        match self.paths.iter().chain(&self.index).find(is_input) {
+        match self.paths.iter().chain(&self.index).chain(&copies).find(is_input) {
             Some(path) => Err(CheckpointError::OutputIsInput { path: path.clone() }),
             None => Ok(()),
         }
-    }
-}
-
-/// Returns `Ok` if nothing exists at the path, or if it is a directory or a file as required.
-fn check_kind(path: &Path, is_directory: bool) -> Result<(), CheckpointError> {
-    match fs::metadata(path) {
-        Ok(found) if found.is_dir() != is_directory => Err(CheckpointError::OutputKind {
-            path: path.to_owned(),
-            expected: if is_directory { "a directory" } else { "a file" },
-        }),
-        // If the path cannot be read, writing to it will fail with the reason.
-        Ok(_) | Err(_) => Ok(()),
     }
 }
 

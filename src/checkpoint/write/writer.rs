@@ -47,7 +47,13 @@ pub(crate) struct Writer<'w, 'o> {
 impl Writer<'_, '_> {
     /// Writes a file. It appears at its path when it is complete and the input has not changed; if it is the whole output,
     /// only after the observer was told of the end.
-    pub fn write(&self, layout: &FileLayout, path: &Path, make: &mut MakeParameter<'_>) -> Result<(), CheckpointError> {
+    pub fn write(
+        &self,
+        layout: &FileLayout,
+        path: &Path,
+        is_output: bool,
+        make: &mut MakeParameter<'_>,
+    ) -> Result<(), CheckpointError> {
         let failed = |source| CheckpointError::Write { path: path.to_owned(), source };
         let file = AtomicFile::create(path).map_err(failed)?;
         let sink = Sink { file: file.file(), path };
@@ -60,7 +66,7 @@ impl Writer<'_, '_> {
             }
         }
         self.check_unchanged()?;
-        if layout.name.is_none() {
+        if is_output {
             // If the observer stops the run even now, nothing may be left: a single file cannot be resumed.
             self.progress.finish()?;
         }

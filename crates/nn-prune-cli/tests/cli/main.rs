@@ -3,9 +3,11 @@
 mod bad_input;
 mod convert;
 mod diff;
+mod directories;
 #[cfg(unix)]
 mod full_disk;
 mod hostile;
+mod inputs;
 mod inspect;
 #[cfg(unix)]
 mod killed;
