@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
-use prune::checkpoint::{Checkpoint, CheckpointError, Format, MaskSource, Output, Pruner, Selection};
-use prune::{Amount, AnyMethod, MethodOption, MethodOptions, Norm, PruneError};
+use prune::checkpoint::{Checkpoint, Format, MaskSource, Output};
 
 use crate::error::CliError;
 use crate::input;
-use crate::parse::{FormatName, MethodName, ScopeName, amount, norm};
+use crate::parse::FormatName;
+use crate::recipe::{Names, Recipe};
 use crate::text::escape_invisible;
 
 const EXAMPLES: &str = "\
@@ -118,27 +118,12 @@ pub struct ReportOptions {
     pub quiet: bool,
 }
 
-#[derive(Debug, Args)]
-pub struct Names {
-    /// Select only floating-point tensors whose whole name matches this glob; may be repeated, '*' selects all
-    #[arg(long, value_name = "GLOB")]
-    pub include: Vec<String>,
-    /// Skip tensors whose whole name matches this glob; may be repeated
-    #[arg(long, value_name = "GLOB")]
-    pub exclude: Vec<String>,
-}
-
-impl Names {
-    pub fn selection(&self) -> Selection {
-        let included = self.include.iter().fold(Selection::new(), Selection::include);
-        self.exclude.iter().fold(included, Selection::exclude)
-    }
-}
-
 const PRUNE_EXAMPLES: &str = "\
 Examples:
   # Prune half of each weight matrix
   nn-prune prune model.safetensors -o half.safetensors --method l1 --amount 0.5
+  # Prune attention less than all other layers
+  nn-prune prune model.safetensors -o half.safetensors --method l1 --amount '*attn*=30%' --amount 60%
   # Rank all weight matrices together and prune 80 % in total; only show the result
   nn-prune prune model.safetensors --method l1 --scope global --amount 0.8 --dry-run
   # Prune ten output channels of every attention layer of a sharded checkpoint
@@ -146,8 +131,8 @@ Examples:
 
 /// Write a pruned copy of a checkpoint
 ///
-/// By default every floating-point tensor with two or more dimensions is pruned, except those whose names say embedding,
-/// norm or bias. Other tensors are copied byte for byte. The table shows for each tensor how many entries are pruned, or
+/// By default the weights of layers are pruned: not embeddings, norms, biases, buffers or output layers over a vocabulary. Other
+/// tensors are copied byte for byte. The table shows for each tensor how many entries are pruned, or
 /// why it was skipped. Tensors that are already pruned (W_orig and W_mask) are pruned further: amounts are relative to
 /// their remaining entries.
 ///
@@ -160,29 +145,14 @@ pub struct PruneArgs {
     /// The output: a file OUT.safetensors, or a directory OUT/, which is created if missing; a directory for shards
     #[arg(short, long, value_name = "OUT", required_unless_present = "dry_run", value_parser = output_path())]
     pub output: Option<PathBuf>,
-    /// The method that selects what is pruned
-    #[arg(long, value_parser = MethodName::parser())]
-    method: MethodName,
-    /// How much to prune: with a decimal point, a fraction (0.5, 1.0); an integer is a count of entries or channels
-    #[arg(long, value_parser = amount, allow_hyphen_values = true)]
-    amount: Option<Amount>,
-    /// The entries that are ranked together; for l1 and random [default: tensor]
-    #[arg(long, value_enum)]
-    scope: Option<ScopeName>,
-    /// The axis of the channels, negative to count from the last; for ln and random-structured [default: 0]
-    #[arg(long, allow_negative_numbers = true)]
-    dim: Option<isize>,
-    /// The norm that ranks channels: a number, inf, -inf, fro or nuc; for ln [default: 2]
-    #[arg(long, value_parser = norm, allow_hyphen_values = true)]
-    norm: Option<Norm>,
-    /// The seed of random numbers; for random and random-structured [default: 0]
-    #[arg(long)]
-    seed: Option<u64>,
-    /// The mask file; for mask
-    #[arg(long, value_name = "FILE")]
-    mask: Option<PathBuf>,
     #[command(flatten)]
-    pub names: Names,
+    recipe: Recipe,
+    /// Prune by a recipe, a TOML or JSON file, instead of the options that it replaces
+    #[arg(id = "recipe", long = "recipe", value_name = "FILE", conflicts_with_all = ["Recipe", "Names"])]
+    recipe_file: Option<PathBuf>,
+    /// Write the options that decide what is pruned to a file, for --recipe: JSON if its name ends in .json, otherwise TOML
+    #[arg(long, value_name = "FILE", conflicts_with = "recipe")]
+    pub save_recipe: Option<PathBuf>,
     /// The content of the output
     #[arg(long, value_enum, default_value = "weights")]
     pub format: FormatName,
@@ -196,62 +166,12 @@ pub struct PruneArgs {
 }
 
 impl PruneArgs {
-    /// Returns the method with its options. An option of another method is an error, because it would have no effect.
-    pub fn pruner(&self) -> Result<Pruner, CliError> {
-        self.check_options()?;
-        let missing = |option| {
-            let message = format!("--method {} needs {option}", self.method.as_str());
-            Self::error(ErrorKind::MissingRequiredArgument, &message)
-        };
-        let method = match self.method {
-            MethodName::BuiltIn(method) => method,
-            MethodName::Mask => return Ok(Pruner::masks(self.mask.clone().ok_or_else(|| missing("--mask FILE"))?)),
-        };
-        match AnyMethod::from_name(method.name(), &self.method_options()) {
-            Ok(method) => Ok(Pruner::new(method)),
-            Err(PruneError::MissingOption { option: MethodOption::Amount, .. }) => {
-                Err(missing("--amount AMOUNT").into())
-            }
-            Err(source) => Err(CheckpointError::Method { source }.into()),
+    /// Returns the recipe of the options, or of the file that they name.
+    pub fn recipe(&self) -> Result<Recipe, CliError> {
+        match &self.recipe_file {
+            Some(path) => Recipe::read(path),
+            None => Ok(self.recipe.clone()),
         }
-    }
-
-    fn method_options(&self) -> MethodOptions {
-        let options = MethodOptions::new();
-        let options = self.amount.into_iter().fold(options, MethodOptions::amount);
-        let options = self.norm.into_iter().fold(options, MethodOptions::norm);
-        let options = self.dim.into_iter().fold(options, MethodOptions::dim);
-        self.seed.into_iter().fold(options, MethodOptions::source)
-    }
-
-    /// Returns an error for an option that the method does not take.
-    fn check_options(&self) -> Result<(), clap::Error> {
-        let options = [
-            ("--amount", self.amount.is_some()),
-            ("--scope", self.scope.is_some()),
-            ("--dim", self.dim.is_some()),
-            ("--norm", self.norm.is_some()),
-            ("--seed", self.seed.is_some()),
-            ("--mask", self.mask.is_some()),
-        ];
-        let allowed = self.method.flags();
-        match options.into_iter().find(|(option, given)| *given && !allowed.contains(option)) {
-            None => Ok(()),
-            Some((option, _)) => {
-                let (method, allowed) = (self.method.as_str(), allowed.join(", "));
-                let takes = if allowed.is_empty() { "no options" } else { &allowed };
-                let message = format!("{option} does not apply to --method {method}, which takes {takes}");
-                Err(Self::error(ErrorKind::ArgumentConflict, &message))
-            }
-        }
-    }
-
-    pub fn scope(&self) -> prune::checkpoint::Scope {
-        self.scope.map_or_else(Default::default, Into::into)
-    }
-
-    fn error(kind: ErrorKind, message: &str) -> clap::Error {
-        Self::augment_args(clap::Command::new("nn-prune prune")).error(kind, message)
     }
 }
 
@@ -326,11 +246,11 @@ pub struct MasksArgs {
 impl MasksArgs {
     /// Returns the source of the masks. Patterns select tensors for `--zeros`; without it, they would have no effect.
     pub fn source(&self) -> Result<MaskSource, clap::Error> {
-        match (self.zeros, self.names.include.is_empty() && self.names.exclude.is_empty()) {
+        match (self.zeros, self.names.is_default()) {
             (true, _) => Ok(MaskSource::Zeros(self.names.selection())),
             (false, true) => Ok(MaskSource::Masks),
             (false, false) => Err(Self::augment_args(clap::Command::new("nn-prune masks"))
-                .error(ErrorKind::MissingRequiredArgument, "--include and --exclude need --zeros")),
+                .error(ErrorKind::MissingRequiredArgument, "--include, --exclude, --only and --all need --zeros")),
         }
     }
 }

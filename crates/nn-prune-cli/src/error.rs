@@ -8,7 +8,7 @@ use std::path::{MAIN_SEPARATOR, Path, is_separator};
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use prune::checkpoint::CheckpointError;
+use prune::checkpoint::{CheckpointError, SkipReason};
 use prune::safetensors::StateDictError;
 
 use crate::text::escape_invisible;
@@ -21,6 +21,12 @@ pub mod exit {
     pub const DIFFERENT: u8 = 3;
     /// The code that shells report for a program that Ctrl-C has ended.
     pub const INTERRUPTED: u8 = 130;
+}
+
+/// Prints a warning to standard error.
+pub fn warn(message: &str) {
+    // A warning that cannot be printed is no reason to fail.
+    let _ = writeln!(std::io::stderr(), "warning: {}", escape_invisible(message));
 }
 
 /// The reason why a command failed.
@@ -98,7 +104,14 @@ fn hint(error: &CheckpointError) -> Option<Cow<'static, str>> {
         E::OutputExists { .. } => FORCE_REPLACES.into(),
         E::UnfinishedRun { .. } => "--resume continues the run, --force starts again".into(),
         E::OtherRun { .. } => "use --force instead of --resume to start again".into(),
-        E::NothingSelected { .. } => "--include selects tensors by name, '*' selects all".into(),
+        E::NothingSelected { reasons } => nothing_selected(reasons)?.into(),
+        E::WeightNorm { .. } => {
+            "remove the weight norm before saving the model (torch.nn.utils.remove_weight_norm), exclude the \
+                                 tensor with --exclude, or name another axis with --dim"
+                .into()
+        }
+        E::UnsupportedDtype { .. } => "prune the model before it is quantised".into(),
+        E::LayersWithGlobalScope => "write one --amount without a pattern, or --scope tensor".into(),
         E::OutputKind { path, expected } => other_kind(path, expected).into(),
         E::Header { source, .. } => remedy(source)?.into(),
         E::InvalidIndex { source, .. } => remedy(source.downcast_ref()?)?.into(),
@@ -107,6 +120,18 @@ fn hint(error: &CheckpointError) -> Option<Cow<'static, str>> {
         }
         _ => return None,
     })
+}
+
+/// Says how to select tensors all the same.
+fn nothing_selected(reasons: &[(SkipReason, usize)]) -> Option<&'static str> {
+    let is_quantised = |reason: &SkipReason| matches!(reason, SkipReason::Quantization { .. });
+    if reasons.is_empty() {
+        None
+    } else if reasons.iter().any(|(reason, _)| is_quantised(reason)) {
+        Some("the model is quantised; prune it before it is quantised")
+    } else {
+        Some("--only GLOB prunes tensors by name, whatever they are; --all prunes every floating-point tensor")
+    }
 }
 
 /// Says what to do about a file of another format.

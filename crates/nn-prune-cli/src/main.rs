@@ -3,6 +3,7 @@
 //! The program parses options, prints results and returns an exit code. [`prune::checkpoint`](::prune::checkpoint) does
 //! the work.
 
+mod amount;
 mod args;
 mod companions;
 mod convert;
@@ -15,6 +16,7 @@ mod parse;
 mod plot;
 mod progress;
 mod prune;
+mod recipe;
 mod text;
 
 use std::process::ExitCode;

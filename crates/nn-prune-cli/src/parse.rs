@@ -1,42 +1,54 @@
 //! Parses option values.
 
+use std::str::FromStr;
+
 use clap::ValueEnum;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use prune::checkpoint::{Format, Scope};
-use prune::{Amount, MethodInfo, MethodOption, Norm};
+use prune::{MethodInfo, MethodOption, Norm, TieBreak};
+use serde::{Deserialize, Serialize};
 
-/// Parses an amount as PyTorch does: an integer is a count, a number with a decimal point is a fraction.
-pub fn amount(text: &str) -> Result<Amount, String> {
-    if let Ok(count) = text.parse() {
-        return Ok(Amount::Count(count));
+/// A value of `--norm`, with PyTorch's names.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct NormName(pub Norm);
+
+impl FromStr for NormName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Ok(Self(match text {
+            "fro" => Norm::Frobenius,
+            "nuc" => Norm::Nuclear,
+            "inf" | "+inf" => Norm::L(f64::INFINITY),
+            "-inf" => Norm::L(f64::NEG_INFINITY),
+            number => match number.parse() {
+                Ok(n) if f64::is_finite(n) => Norm::L(n),
+                _ => return Err("must be a number, inf, -inf, fro or nuc".into()),
+            },
+        }))
     }
-    let invalid = "must be a fraction such as 0.5 or a count such as 100";
-    if !text.contains('.') {
-        return Err(invalid.into());
-    }
-    let amount = Amount::Fraction(text.parse().map_err(|_| invalid)?);
-    // Any valid fraction of 0 units is 0. An error means that the fraction is out of range.
-    amount.count(0).map(|_| amount).map_err(|error| error.to_string())
 }
 
-/// Parses the order of a norm, with PyTorch's names.
-pub fn norm(text: &str) -> Result<Norm, String> {
-    match text {
-        "fro" => Ok(Norm::Frobenius),
-        "nuc" => Ok(Norm::Nuclear),
-        "inf" | "+inf" => Ok(Norm::L(f64::INFINITY)),
-        "-inf" => Ok(Norm::L(f64::NEG_INFINITY)),
-        number => match number.parse() {
-            Ok(n) if f64::is_finite(n) => Ok(Norm::L(n)),
-            _ => Err("must be a number, inf, -inf, fro or nuc".into()),
-        },
+impl TryFrom<String> for NormName {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<NormName> for String {
+    fn from(NormName(norm): NormName) -> Self {
+        norm.to_string()
     }
 }
 
 // The comments of the variants below are the help of their values.
 
 /// A value of `--method`: a built-in method of the library, or the masks of a file.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "&str")]
 pub enum MethodName {
     BuiltIn(&'static MethodInfo),
     Mask,
@@ -55,10 +67,12 @@ impl MethodName {
         let built_in = Self::built_in()
             .map(|method| PossibleValue::new(method.name()).aliases(&method.names()[1..]).help(method.summary()));
         let mask = PossibleValue::new(Self::MASK).help("Prune the entries that the masks of a file do not keep");
-        PossibleValuesParser::new(built_in.chain([mask])).map(|name| {
-            let built_in = Self::built_in().find(|method| method.names().contains(&name.as_str()));
-            built_in.map_or(Self::Mask, Self::BuiltIn)
-        })
+        PossibleValuesParser::new(built_in.chain([mask])).map(|name| Self::of(&name).unwrap_or(Self::Mask))
+    }
+
+    fn of(name: &str) -> Option<Self> {
+        let built_in = Self::built_in().find(|method| method.names().contains(&name));
+        built_in.map(Self::BuiltIn).or((name == Self::MASK).then_some(Self::Mask))
     }
 
     pub fn as_str(self) -> &'static str {
@@ -72,7 +86,11 @@ impl MethodName {
     pub fn flags(self) -> Vec<&'static str> {
         match self {
             Self::BuiltIn(method) => {
-                let flags = method.options().iter().filter_map(|&option| flag(option));
+                let options = method.options();
+                // Zeros without a mask are a part of the sparsity, and scores tie, only where a ranking takes the lowest.
+                let ranks = options.contains(&MethodOption::TieBreak) && !options.contains(&MethodOption::Source);
+                let flags = options.iter().filter_map(|&option| flag(option)).filter(|&flag| ranks || flag != "--ties");
+                let flags = flags.chain(ranks.then_some("--sparsity"));
                 let mut flags: Vec<_> = flags.chain(method.ranks_globally().then_some("--scope")).collect();
                 flags.sort_unstable();
                 flags
@@ -89,14 +107,48 @@ pub fn flag(option: MethodOption) -> Option<&'static str> {
         MethodOption::Norm => Some("--norm"),
         MethodOption::Dim => Some("--dim"),
         MethodOption::Source => Some("--seed"),
-        // Files have no PyTorch order of ties, and masks come from a file.
-        MethodOption::TieBreak | MethodOption::Mask => None,
+        MethodOption::TieBreak => Some("--ties"),
+        // Masks come from a file.
+        MethodOption::Mask => None,
         // The enum of the library may grow: a new option needs a flag to be of use here.
         _ => None,
     }
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
+impl TryFrom<String> for MethodName {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        Self::of(&name).ok_or_else(|| format!("no method is named `{name}`"))
+    }
+}
+
+impl From<MethodName> for &'static str {
+    fn from(method: MethodName) -> Self {
+        method.as_str()
+    }
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TiesName {
+    /// The entry or channel with the lowest index is pruned first
+    LowestIndex,
+    /// PyTorch's choice; a tensor with such ties is held in memory
+    Torch,
+}
+
+impl From<TiesName> for TieBreak {
+    fn from(name: TiesName) -> Self {
+        match name {
+            TiesName::LowestIndex => Self::LowestIndex,
+            TiesName::Torch => Self::PyTorch,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum ScopeName {
     /// Rank each tensor separately and prune the amount in each
     Tensor,
@@ -138,27 +190,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_decimal_point_makes_a_fraction() {
-        for (text, expected) in [
-            ("1", Some(Amount::Count(1))),
-            ("1.0", Some(Amount::Fraction(1.0))),
-            ("0.5", Some(Amount::Fraction(0.5))),
-            (".5", Some(Amount::Fraction(0.5))),
-            ("0", Some(Amount::Count(0))),
-            ("1.5", None),
-            ("-0.5", None),
-            ("-1", None),
-            ("1e-1", None),
-            ("nan", None),
-            ("inf", None),
-            ("50%", None),
-            ("", None),
-        ] {
-            assert_eq!(amount(text).ok(), expected, "{text:?}");
-        }
-    }
-
-    #[test]
     fn norms_have_pytorchs_names() {
         for (text, expected) in [
             ("2", Some(Norm::L(2.0))),
@@ -169,7 +200,7 @@ mod tests {
             ("nan", None),
             ("l2", None),
         ] {
-            assert_eq!(norm(text).ok(), expected, "{text:?}");
+            assert_eq!(text.parse().ok().map(|NormName(norm)| norm), expected, "{text:?}");
         }
     }
 }

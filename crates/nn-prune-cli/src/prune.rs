@@ -9,14 +9,16 @@ use serde::Serialize;
 
 use crate::args::PruneArgs;
 use crate::companions::CompanionNames;
-use crate::error::CliError;
+use crate::error::{CliError, warn};
 use crate::format;
 use crate::parse::FormatName;
 use crate::progress::ProgressReporter;
+use crate::recipe::Recipe;
 use crate::text::escape_invisible;
 
 pub fn run(args: &PruneArgs) -> Result<(), CliError> {
-    let prune = args.pruner()?.scope(args.scope()).format(args.format.into()).selection(args.names.selection());
+    let recipe = args.recipe()?;
+    let prune = recipe.pruner()?.format(args.format.into());
     let checkpoint = args.input.open()?;
     // A dry run refuses what the run would refuse of the path.
     let output = args.output.as_deref().map(|path| args.output_options.output(path, &checkpoint, args.format.into()));
@@ -29,6 +31,14 @@ pub fn run(args: &PruneArgs) -> Result<(), CliError> {
     };
     drop(reporter);
 
+    if let Some(path) = &args.save_recipe {
+        let text = recipe.to_text(path)?;
+        fs::write(path, text)
+            .map_err(|error| CliError::caused_by(format!("cannot write `{}`", path.display()), error))?;
+    }
+    if !args.report.quiet {
+        warnings(&recipe, &report).iter().for_each(|warning| warn(warning));
+    }
     let output = output.as_ref().filter(|_| !args.dry_run);
     let written = output.map(|output| WrittenOutput::of(&checkpoint, args.format, output)).transpose()?;
     if args.report.json {
@@ -38,6 +48,31 @@ pub fn run(args: &PruneArgs) -> Result<(), CliError> {
     } else {
         format::print(format!("{}\n\n{}", table(&report), summary(args, &report, written)))
     }
+}
+
+/// More tensors than these are many: a count for each of them may be meant as a share.
+const FEW_TENSORS: usize = 3;
+
+/// Says what has no effect, or may not be meant.
+fn warnings(recipe: &Recipe, report: &PruneReport) -> Vec<String> {
+    let mut warnings: Vec<String> =
+        report.unmatched.iter().map(|pattern| format!("--exclude `{pattern}` matches no tensor")).collect();
+    let tensors = report.tensors.iter().filter(|tensor| matches!(tensor.outcome, Outcome::Pruned { .. })).count();
+    if let Some(count @ 1..=100) = recipe.count_of_each()
+        && tensors > FEW_TENSORS
+        && report.unit == Unit::Entries
+    {
+        let share = count as f64 / 100.0;
+        warnings.push(format!(
+            "--amount {count} prunes {} of each of {tensors} tensors; for a share write {share:?} or {count}%",
+            counted_entries(count),
+        ));
+    }
+    warnings
+}
+
+fn counted_entries(count: usize) -> String {
+    if count == 1 { "1 entry".into() } else { format!("{} entries", format::count(count)) }
 }
 
 /// The path and the size of the output.
@@ -99,6 +134,26 @@ fn unit(unit: Unit) -> &'static str {
     }
 }
 
+/// Says how to go on after a run that has changed nothing.
+const NOTHING_NEW: &str =
+    "           Nothing new was pruned: these entries were zero already. Write a larger amount, or keep masks with
+           --format pytorch, after which an amount is one of the remaining entries.";
+
+/// One line for each axis along which channels were pruned, with the reason.
+fn axes(report: &PruneReport) -> Vec<String> {
+    let mut axes: Vec<(String, usize)> = Vec::new();
+    for axis in report.tensors.iter().filter_map(|tensor| tensor.axis) {
+        let text = axis.to_string();
+        match axes.iter_mut().find(|(found, _)| *found == text) {
+            Some((_, count)) => *count += 1,
+            None => axes.push((text, 1)),
+        }
+    }
+    axes.into_iter()
+        .map(|(axis, count)| format!("channels:  {} along {axis}", format::counted(count, "tensor")))
+        .collect()
+}
+
 fn summary(args: &PruneArgs, report: &PruneReport, written: Option<WrittenOutput>) -> String {
     let pruned = report.tensors.iter().filter(|tensor| matches!(tensor.outcome, Outcome::Pruned { .. })).count();
     let (before, after, all) = (report.pruned_before(), report.pruned_after(), report.selected_entries());
@@ -112,8 +167,12 @@ fn summary(args: &PruneArgs, report: &PruneReport, written: Option<WrittenOutput
         format::count(all),
         format::counted(pruned, "tensor"),
         format::percent(after, all),
-        if before == 0 { String::new() } else { format!(", {} of them before this run", format::count(before)) },
+        if before == 0 { String::new() } else { format!(", {} of them zero before this run", format::count(before)) },
     ));
+    if before == after && after > 0 {
+        lines.push(NOTHING_NEW.into());
+    }
+    lines.extend(axes(report));
     lines.push(format!("skipped:   {}", format::counted(report.tensors.len() - pruned, "tensor")));
     if let Some(threshold) = report.threshold {
         lines.push(format!("threshold: magnitudes up to {threshold:.6e}"));
@@ -148,6 +207,8 @@ struct Json<'a> {
     pruned: usize,
     written: Option<WrittenOutput<'a>>,
     resumed: &'a [PathBuf],
+    /// The patterns of --exclude that matched no tensor.
+    unmatched: &'a [String],
     #[serde(flatten)]
     companions: CompanionNames<'a>,
     tensors: Vec<JsonTensor<'a>>,
@@ -164,15 +225,27 @@ struct JsonTensor<'a> {
     requested: Option<usize>,
     pruned_before: Option<usize>,
     pruned: Option<usize>,
+    /// The axis of the channels, and why it is this one.
+    axis: Option<usize>,
+    axis_reason: Option<String>,
     skipped: Option<String>,
+    /// The reason why it was skipped, for programs.
+    reason: Option<JsonReason<'a>>,
+}
+
+#[derive(Serialize)]
+struct JsonReason<'a> {
+    code: &'static str,
+    /// The name, word or pattern that belongs to the reason.
+    detail: Option<&'a str>,
 }
 
 impl<'a> Json<'a> {
     fn of(checkpoint: &'a Checkpoint, report: &'a PruneReport, written: Option<WrittenOutput<'a>>) -> Self {
         let tensor = |tensor: &'a TensorReport| {
-            let (requested, pruned_before, pruned, skipped) = match &tensor.outcome {
+            let (requested, pruned_before, pruned, reason) = match &tensor.outcome {
                 Outcome::Pruned { asked, before, after } => (*asked, Some(*before), Some(*after), None),
-                Outcome::Skipped(reason) => (None, None, None, Some(reason.to_string())),
+                Outcome::Skipped(reason) => (None, None, None, Some(reason)),
                 other => unreachable!("an outcome that this version does not know: {other:?}"),
             };
             JsonTensor {
@@ -184,7 +257,10 @@ impl<'a> Json<'a> {
                 requested,
                 pruned_before,
                 pruned,
-                skipped,
+                axis: tensor.axis.map(|axis| axis.axis),
+                axis_reason: tensor.axis.map(|axis| axis.to_string()),
+                skipped: reason.map(ToString::to_string),
+                reason: reason.map(|reason| JsonReason { code: reason.code(), detail: reason.detail() }),
             }
         };
         Self {
@@ -196,6 +272,7 @@ impl<'a> Json<'a> {
             pruned: report.pruned_after(),
             written,
             resumed: &report.resumed,
+            unmatched: &report.unmatched,
             companions: CompanionNames::of(&report.companions),
             tensors: report.tensors.iter().map(tensor).collect(),
         }

@@ -91,7 +91,7 @@ const HEADS_BY_SHAPE: [&str; 9] =
 const CLASSIFIERS: [&str; 10] =
     ["classifier", "fc", "head", "heads", "score", "logits", "output", "out", "qa_outputs", "last_layer"];
 /// Components of a path that only wrap a model.
-const WRAPPERS: [&str; 3] = ["model", "module", "net"];
+const WRAPPERS: [&str; 6] = ["model", "module", "net", "network", "layers", "sequential"];
 /// Words for transposed convolutions.
 const TRANSPOSED: [&str; 5] = ["transpose", "transposed", "deconv", "upconv", "convtranspose"];
 
@@ -120,6 +120,18 @@ impl<'n> Path<'n> {
             parent.unwrap_or_default()
         });
         Self { module, leaf, layer, list }
+    }
+
+    /// The components of the path to the layer, without those that only wrap a model and without its number in a list.
+    fn above(&self) -> Vec<&'n str> {
+        let numbers = usize::from(self.list.is_some());
+        let components = self.module.rsplit('.').skip(numbers);
+        components.filter(|component| !component.is_empty() && !WRAPPERS.contains(component)).collect()
+    }
+
+    /// The name of what the layer is a part of.
+    fn parent(&self) -> &'n str {
+        self.module.rsplit('.').nth(1).unwrap_or_default()
     }
 }
 
@@ -305,7 +317,12 @@ fn embedding(path: &Path<'_>) -> Option<&'static str> {
     if path.layer == "shared" {
         return Some("shared"); // the embedding that the encoder and the decoder of T5 and BART share
     }
-    let words = words(path.list.unwrap_or(path.layer));
+    let layer = words(path.layer);
+    if !layer.is_empty() && layer.iter().all(|word| TABLES.contains(&word.as_str())) {
+        // Such as `embeddings.word`: the layer only says which embedding it is.
+        return noun(&words(path.parent()), &EMBEDDINGS);
+    }
+    let words = path.list.map_or(layer, words);
     let found = noun(&words, &EMBEDDINGS).or((path.leaf == "embedding").then_some("embedding"))?;
     // In a sequence such as `time_embed.0`, the layer is a number, and often linear.
     let is_table = path.list.is_none() || ["wte", "wpe"].contains(&found) || word(&words, &TABLES).is_some();
@@ -334,21 +351,19 @@ fn is_quantised(parameter: &ParameterEntry, leaf: &str) -> bool {
 pub(crate) fn last_layer<'n>(names: impl Iterator<Item = &'n str> + Clone) -> Option<&'n str> {
     let by_name = names.clone().filter(|name| {
         let path = Path::of(name);
-        CLASSIFIERS.contains(&path.list.unwrap_or(path.layer))
-            && depth(path.module) <= 2 + usize::from(path.list.is_some())
+        let above = path.above();
+        let is_top = above.len() <= 2 && !above.iter().any(|component| is_number(component));
+        is_top && CLASSIFIERS.contains(&path.list.unwrap_or(path.layer))
     });
     let in_sequence = |name: &&str| {
         let path = Path::of(name);
-        let is_numbered = path.layer.bytes().last().is_some_and(|byte| byte.is_ascii_digit());
-        let is_dense = path.list.is_some() || word(&words(path.layer), &LAYERS).is_some();
-        is_numbered && is_dense && depth(path.module) <= 1 + usize::from(path.list.is_some())
+        let is_numbered = path.layer.ends_with(|c: char| c.is_ascii_digit());
+        match path.list {
+            Some(_) => path.above().is_empty(),
+            None => is_numbered && path.above().len() == 1 && word(&words(path.layer), &LAYERS).is_some(),
+        }
     };
     by_name.max_by_key(|name| number(name)).or_else(|| names.filter(in_sequence).max_by_key(|name| number(name)))
-}
-
-/// The number of components of a path.
-fn depth(path: &str) -> usize {
-    path.split('.').filter(|component| !WRAPPERS.contains(component)).count()
 }
 
 /// The number at the end of the name of a layer; a linear layer comes after a convolution of the same number.

@@ -106,13 +106,16 @@ fn what_cannot_be_asked_of_the_tensors() {
     let folder = folder_with_model();
     folder.write("bias.safetensors", file_of(&[("bias", "F32", &[2], &bytes_of(&[1.0, 2.0]))]));
     for (rest, message) in [
-        ("bias.safetensors --method l1 --amount 0.5", "error: nothing to prune: 0 of 1 tensors selected\n"),
         (
-            "model.safetensors --method l1 --amount 0.5 --include decoder.*",
-            "error: pattern `decoder.*` matches no tensor that can be pruned\n",
+            "bias.safetensors --method l1 --amount 0.5",
+            "error: nothing to prune: 0 of 1 tensors selected (1: a vector)\n",
         ),
         (
-            "model.safetensors --method l1 --amount 0.5 --exclude decoder.*",
+            "model.safetensors --method l1 --amount 0.5 --include decoder.*",
+            "error: pattern `decoder.*` matches no tensor\n",
+        ),
+        (
+            "model.safetensors --method l1 --amount 0.5 --only decoder.*",
             "error: pattern `decoder.*` matches no tensor\n",
         ),
         ("model.safetensors --method l1 --amount 61", "error: cannot prune tensor `encoder.0.conv.weight`\n"),
@@ -186,7 +189,7 @@ fn messages_cannot_talk_to_the_terminal() {
     let folder = Folder::new();
     let name = "\u{1b}[2J.weight\n";
     folder.write("in", file_of(&[(name, "F32", &[1, 2], &bytes_of(&[1.0, 2.0]))]));
-    let failed = folder.run("prune in -o out --method l1 --amount 3");
+    let failed = folder.run("prune in -o out --all --method l1 --amount 3");
     let passed = folder.run("inspect in").ok();
     for text in [failed.err, passed] {
         assert!(!text.contains('\u{1b}') && text.contains("[2J.weight\\n"), "{text}");

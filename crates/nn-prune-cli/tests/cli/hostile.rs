@@ -137,7 +137,7 @@ fn one_long_name_among_many_tensors() {
         names.iter().map(|name| (name.as_str(), "F32", &[1, 1][..], &[0, 0, 128, 63][..])).collect();
     folder.write("in", file_of(&tensors));
     let length = folder.read("in").len();
-    for command in ["inspect in", "prune in --dry-run --method l1 --amount 1.0"] {
+    for command in ["inspect in", "prune in --dry-run --all --method l1 --amount 1.0"] {
         let printed = folder.run(command).ok();
         assert!(printed.len() < 3 * length && printed.contains("…") && printed.contains("x.end"));
     }
@@ -154,7 +154,7 @@ fn a_hundred_thousand_tensors() {
     folder.write("in", file_of(&tensors));
     assert!(folder.run("inspect in").ok().lines().count() > 100_000);
     assert_eq!(folder.run("inspect in --json --plot out.svg").json()["total"]["weights"], 100_000);
-    let printed = folder.run("prune in -o out --method l1 --amount 0.5 --scope global").ok();
+    let printed = folder.run("prune in -o out --all --method l1 --amount 0.5 --scope global").ok();
     assert!(printed.contains("pruned:    50,000 of 100,000 entries in 100,000 tensors"));
     let run = folder.run("diff in out");
     assert!(run.code == Some(3) && run.out.contains("50,000 tensors equal, 50,000 different"));
@@ -169,7 +169,7 @@ fn sums_over_tensors_without_entries() {
     assert!(folder.run("inspect in").ok().contains("EiB"));
     let report = folder.run("inspect in --json --plot out.svg").json();
     assert_eq!((&report["total"]["csr"], &report["total"]["smallest"]), (&u64::MAX.into(), &0.into()));
-    folder.run("prune in -o out --method l1 --amount 0.5 --scope global").ok();
+    folder.run("prune in -o out --all --method l1 --amount 0.5 --scope global").ok();
     folder.run("diff in out").ok();
 }
 

@@ -17,6 +17,7 @@ mod memory;
 mod output;
 mod picture;
 mod reproducible;
+mod selection;
 mod usage;
 
 use std::ffi::OsStr;

@@ -139,7 +139,7 @@ fn from_a_mask_file() {
 fn of_what_patterns_select() {
     let folder = folder_with_model();
     for (patterns, selected) in [
-        ("--include *", &["embeddings.word.weight", "encoder.0.norm.weight", "encoder.0.attention.bias"][..]),
+        ("--all", &["embeddings.word.weight", "encoder.0.norm.weight", "encoder.0.attention.bias"][..]),
         ("--include *.weight --exclude *norm* --exclude emb*", &WEIGHTS[..]),
         ("--include encoder.[01].weight", &["encoder.1.weight"][..]),
         ("--exclude *conv*", &[WEIGHTS[0], WEIGHTS[2]][..]),
@@ -151,7 +151,7 @@ fn of_what_patterns_select() {
             tensors.iter().find(|tensor| tensor["name"] == name).unwrap()["pruned"].is_u64()
         };
         assert!(selected.iter().all(|name| pruned(name)), "{patterns}");
-        if patterns != "--include *" {
+        if patterns != "--all" {
             let count = model().iter().filter(|(name, _)| pruned(name)).count();
             assert_eq!(count, selected.len(), "{patterns}");
         }

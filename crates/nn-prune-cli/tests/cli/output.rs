@@ -13,11 +13,11 @@ fn a_table_that_accounts_for_every_tensor() {
     assert_eq!(
         lines[2..],
         [
-            "embeddings.word.weight F32 [10, 6] `embeddings` in its name",
+            "embeddings.word.weight F32 [10, 6] an embedding",
             "encoder.0.attention.weight F32 [12, 6] 36 36 50.00 %",
-            "encoder.0.attention.bias F32 [12] `bias` in its name",
+            "encoder.0.attention.bias F32 [12] a vector",
             "encoder.0.conv.weight F32 [4, 3, 5] 30 30 50.00 %",
-            "encoder.0.norm.weight F32 [6] `norm` in its name",
+            "encoder.0.norm.weight F32 [6] a norm",
             "encoder.1.weight F32 [7, 9] 32 32 50.79 %",
             "",
             "requested: 98 entries",
@@ -42,7 +42,7 @@ fn json_for_programs() {
     assert_eq!(report["written"]["bytes"], folder.read("out").len());
     let tensors = report["tensors"].as_array().unwrap();
     assert_eq!(tensors.len(), 6);
-    assert_eq!(tensors[0]["skipped"], "`embeddings` in its name");
+    assert_eq!(tensors[0]["skipped"], "an embedding");
     assert_eq!(tensors[1]["name"], "encoder.0.attention.weight");
     assert_eq!(tensors[1]["shape"], serde_json::json!([12, 6]));
     let pruned: u64 = tensors.iter().filter_map(|tensor| tensor["pruned"].as_u64()).sum();
@@ -136,8 +136,11 @@ fn errors_say_which_option_helps() {
     for (arguments, hint) in [
         ("in -o out", "--resume continues the run, --force starts again"),
         ("in -o out --resume", "use --force instead of --resume to start again"),
-        ("vector -o none", "--include selects tensors by name, '*' selects all"),
-        ("model.safetensors -o none --exclude nobody", ""),
+        (
+            "vector -o none",
+            "--only GLOB prunes tensors by name, whatever they are; --all prunes every floating-point tensor",
+        ),
+        ("model.safetensors -o none --only nobody", ""),
     ] {
         let run = folder.run(&format!("prune {arguments} --method l1 --amount 1"));
         assert_eq!(run.code, Some(1), "{arguments}");

@@ -6,14 +6,15 @@ use crate::{Folder, folder_with_model};
 fn options_that_do_not_belong_to_the_method() {
     let folder = folder_with_model();
     for (method, option, takes) in [
-        ("l1", "--seed 1", "--amount, --scope"),
-        ("l1", "--dim 0", "--amount, --scope"),
-        ("l1", "--norm 2", "--amount, --scope"),
-        ("l1", "--mask m", "--amount, --scope"),
+        ("l1", "--seed 1", "--amount, --scope, --sparsity, --ties"),
+        ("l1", "--dim 0", "--amount, --scope, --sparsity, --ties"),
+        ("l1", "--norm 2", "--amount, --scope, --sparsity, --ties"),
+        ("l1", "--mask m", "--amount, --scope, --sparsity, --ties"),
         ("random", "--dim 0", "--amount, --scope, --seed"),
         ("random", "--norm 2", "--amount, --scope, --seed"),
-        ("ln", "--scope global", "--amount, --dim, --norm"),
-        ("ln", "--seed 1", "--amount, --dim, --norm"),
+        ("random", "--ties torch", "--amount, --scope, --seed"),
+        ("ln", "--scope global", "--amount, --dim, --norm, --sparsity, --ties"),
+        ("ln", "--seed 1", "--amount, --dim, --norm, --sparsity, --ties"),
         ("random-structured", "--scope tensor", "--amount, --dim, --seed"),
         ("random-structured", "--norm 2", "--amount, --dim, --seed"),
         ("mask", "--seed 1", "--mask"),
@@ -43,7 +44,7 @@ fn options_that_are_missing_or_wrong() {
         ("prune model.safetensors -o out --method l1 --amount 1.5", "error: invalid value '1.5' for '--amount"),
         ("prune model.safetensors -o out --method l1 --amount -1", "error: invalid value '-1' for '--amount"),
         ("prune model.safetensors -o out --method l1 --amount nan", "error: invalid value 'nan' for '--amount"),
-        ("prune model.safetensors -o out --method l1 --amount 50%", "error: invalid value '50%' for '--amount"),
+        ("prune model.safetensors -o out --method l1 --amount 150%", "error: invalid value '150%' for '--amount"),
         ("prune model.safetensors -o out --method ln --amount 1 --norm l2", "error: invalid value 'l2' for '--norm"),
         ("prune model.safetensors -o out --method random --amount 1 --seed -1", "error: "),
         (
@@ -56,7 +57,7 @@ fn options_that_are_missing_or_wrong() {
         ),
         ("prune a.json b.json -o out --method l1 --amount 1", "error: index `a.json` must be the only input path\n"),
         ("inspect model.safetensors --force", "error: the following required arguments"),
-        ("masks model.safetensors -o out --include *", "error: --include and --exclude need --zeros"),
+        ("masks model.safetensors -o out --include *", "error: --include, --exclude, --only and --all need --zeros"),
         ("diff model.safetensors", "error: the following required arguments"),
         ("completions tcsh", "error: invalid value 'tcsh'"),
     ] {

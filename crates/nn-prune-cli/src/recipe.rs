@@ -1,0 +1,251 @@
+//! Recipes: everything that decides which entries are pruned, as options of the command line or in a file.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use clap::error::ErrorKind;
+use prune::checkpoint::{CheckpointError, Pruner, Selection};
+use prune::{Amount, AnyMethod, MethodOption, MethodOptions, PruneError};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::amount::LayerAmount;
+use crate::args::PruneArgs;
+use crate::error::CliError;
+use crate::parse::{MethodName, NormName, ScopeName, TiesName};
+
+/// The options that decide which entries are pruned. `--save-recipe` writes them to a file, and `--recipe` reads it.
+#[derive(Debug, Clone, Default, Args, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Recipe {
+    /// The method that selects what is pruned
+    #[arg(long, value_parser = MethodName::parser(), required_unless_present = "recipe")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    method: Option<MethodName>,
+    /// How much to prune: a fraction (0.5, 50%), or a count of entries or channels (100). PATTERN=AMOUNT is for the
+    /// tensors whose names match; may be repeated, the first match counts
+    #[arg(long, value_name = "[PATTERN=]AMOUNT", allow_hyphen_values = true)]
+    #[serde(deserialize_with = "one_or_many", skip_serializing_if = "Vec::is_empty")]
+    amount: Vec<LayerAmount>,
+    /// The sparsity to reach, instead of --amount: what is pruned or zero already is a part of it; for l1 and ln
+    #[arg(long, value_name = "[PATTERN=]SPARSITY", value_parser = LayerAmount::sparsity, conflicts_with = "amount")]
+    #[serde(deserialize_with = "one_or_many", skip_serializing_if = "Vec::is_empty")]
+    sparsity: Vec<LayerAmount>,
+    /// The entries that are ranked together; for l1 and random [default: tensor]
+    #[arg(long, value_enum)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<ScopeName>,
+    /// The axis of the channels, negative to count from the last; for ln and random-structured [default: that of the
+    /// layer's output channels]
+    #[arg(long, allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dim: Option<isize>,
+    /// The norm that ranks channels: a number, inf, -inf, fro or nuc; for ln [default: 2]
+    #[arg(long, allow_hyphen_values = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    norm: Option<NormName>,
+    /// The choice among equal scores; for l1 and ln [default: lowest-index]
+    #[arg(long, value_enum)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ties: Option<TiesName>,
+    /// The seed of random numbers; for random and random-structured [default: 0]
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seed: Option<u64>,
+    /// The mask file; for mask
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mask: Option<PathBuf>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub names: Names,
+}
+
+/// The names of the tensors to prune.
+#[derive(Debug, Clone, Default, Args, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Names {
+    /// Prune only layers whose tensor names match this glob; may be repeated
+    #[arg(long, value_name = "GLOB")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub include: Vec<String>,
+    /// Skip tensors whose whole name matches this glob; may be repeated
+    #[arg(long, value_name = "GLOB")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub exclude: Vec<String>,
+    /// Prune exactly the tensors whose names match this glob, whatever they are; may be repeated
+    #[arg(long, value_name = "GLOB", conflicts_with = "include")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub only: Vec<String>,
+    /// Prune every floating-point tensor, whatever it is: --only '*'
+    #[arg(long, conflicts_with_all = ["include", "only"])]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub all: bool,
+}
+
+impl Names {
+    pub fn selection(&self) -> Selection {
+        let Self { include, exclude, only, all } = self;
+        let selection = if *all { Selection::new().only("*") } else { Selection::new() };
+        let selection = only.iter().fold(selection, Selection::only);
+        let selection = include.iter().fold(selection, Selection::include);
+        exclude.iter().fold(selection, Selection::exclude)
+    }
+
+    pub fn is_default(&self) -> bool {
+        let Self { include, exclude, only, all } = self;
+        include.is_empty() && exclude.is_empty() && only.is_empty() && !all
+    }
+}
+
+/// Reads a list, or one item without brackets.
+fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<LayerAmount>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Amounts {
+        One(LayerAmount),
+        Many(Vec<LayerAmount>),
+    }
+    Ok(match Amounts::deserialize(deserializer)? {
+        Amounts::One(amount) => vec![amount],
+        Amounts::Many(amounts) => amounts,
+    })
+}
+
+impl Recipe {
+    /// Reads a recipe: JSON if the name of the file ends in `.json`, TOML otherwise.
+    pub fn read(path: &Path) -> Result<Self, CliError> {
+        let shown = path.display();
+        let text = fs::read_to_string(path)
+            .map_err(|error| CliError::caused_by(format!("cannot read recipe `{shown}`"), error))?;
+        let invalid =
+            |error: Box<dyn std::error::Error>| CliError::caused_by(format!("`{shown}` is not a valid recipe"), error);
+        let mut recipe: Self = if is_json(path) {
+            serde_json::from_str(&text).map_err(|error| invalid(error.into()))?
+        } else {
+            toml::from_str(&text).map_err(|error| invalid(error.message().to_owned().into()))?
+        };
+        let sparsity = recipe.sparsity.into_iter().map(LayerAmount::of_all).collect::<Result<_, _>>();
+        recipe.sparsity = sparsity.map_err(|error| invalid(format!("sparsity {error}").into()))?;
+        if recipe.method.is_none() {
+            return Err(invalid("it names no method".into()));
+        }
+        Ok(recipe)
+    }
+
+    /// The text of a recipe for a file of this name.
+    pub fn to_text(&self, path: &Path) -> Result<String, CliError> {
+        let failed = |error: Box<dyn std::error::Error>| CliError::caused_by("cannot write the recipe", error);
+        if is_json(path) {
+            serde_json::to_string_pretty(self).map(|text| text + "\n").map_err(|error| failed(error.into()))
+        } else {
+            toml::to_string(self).map_err(|error| failed(error.into()))
+        }
+    }
+
+    /// The count that is pruned of each tensor, if the amount is one count for all.
+    pub fn count_of_each(&self) -> Option<usize> {
+        match self.amount.as_slice() {
+            [LayerAmount { pattern: None, amount: Amount::Count(count), .. }] if !self.is_global() => Some(*count),
+            _ => None,
+        }
+    }
+
+    fn is_global(&self) -> bool {
+        matches!(self.scope, Some(ScopeName::Global))
+    }
+
+    /// Returns the pruner. An option of another method is an error, because it would have no effect.
+    pub fn pruner(&self) -> Result<Pruner, CliError> {
+        let Some(method) = self.method else {
+            return Err(usage(ErrorKind::MissingRequiredArgument, "--method is missing"));
+        };
+        self.check_options(method)?;
+        let scope = self.scope.map_or_else(Default::default, Into::into);
+        let pruner = self.methods(method)?.scope(scope).output_axis(self.dim.is_none());
+        Ok(pruner.selection(self.names.selection()))
+    }
+
+    /// Returns a pruner with the method of each tensor.
+    fn methods(&self, name: MethodName) -> Result<Pruner, CliError> {
+        let method = match name {
+            MethodName::BuiltIn(method) => method,
+            MethodName::Mask => {
+                let mask = self.mask.clone().ok_or_else(|| missing(name, "--mask FILE"))?;
+                return Ok(Pruner::masks(mask));
+            }
+        };
+        let make = |amount: Option<Amount>| {
+            AnyMethod::from_name(method.name(), &self.method_options(amount)).map_err(|source| match source {
+                PruneError::MissingOption { option: MethodOption::Amount, .. } => missing(name, "--amount AMOUNT"),
+                source => CheckpointError::Method { source }.into(),
+            })
+        };
+        let amounts = [&self.amount, &self.sparsity].into_iter().flatten();
+        let mut others = None;
+        let mut layers = Vec::new();
+        for LayerAmount { pattern, amount, .. } in amounts {
+            match pattern {
+                Some(pattern) => layers.push((pattern.clone(), make(Some(*amount))?)),
+                None if others.is_some() => {
+                    let message = "one amount for all tensors is enough; the others need patterns: PATTERN=AMOUNT";
+                    return Err(usage(ErrorKind::TooManyValues, message));
+                }
+                None => others = Some(make(Some(*amount))?),
+            }
+        }
+        match others {
+            None if layers.is_empty() => Ok(Pruner::new(make(None)?)),
+            None => Ok(Pruner::by_layer(layers)),
+            Some(others) => {
+                let add = |pruner: Pruner, (pattern, method)| pruner.layer(pattern, method);
+                Ok(layers.into_iter().fold(Pruner::new(others), add))
+            }
+        }
+    }
+
+    fn method_options(&self, amount: Option<Amount>) -> MethodOptions {
+        let options = MethodOptions::new();
+        let options = amount.into_iter().fold(options, MethodOptions::amount);
+        let options = self.norm.into_iter().fold(options, |options, NormName(norm)| options.norm(norm));
+        let options = self.dim.into_iter().fold(options, MethodOptions::dim);
+        let options = self.ties.into_iter().fold(options, |options, ties| options.tie_break(ties.into()));
+        self.seed.into_iter().fold(options, MethodOptions::source)
+    }
+
+    /// Returns an error for an option that the method does not take.
+    fn check_options(&self, method: MethodName) -> Result<(), CliError> {
+        let options = [
+            ("--amount", !self.amount.is_empty()),
+            ("--sparsity", !self.sparsity.is_empty()),
+            ("--scope", self.scope.is_some()),
+            ("--dim", self.dim.is_some()),
+            ("--norm", self.norm.is_some()),
+            ("--ties", self.ties.is_some()),
+            ("--seed", self.seed.is_some()),
+            ("--mask", self.mask.is_some()),
+        ];
+        let allowed = method.flags();
+        match options.into_iter().find(|(option, given)| *given && !allowed.contains(option)) {
+            None => Ok(()),
+            Some((option, _)) => {
+                let (method, allowed) = (method.as_str(), allowed.join(", "));
+                let takes = if allowed.is_empty() { "no options" } else { &allowed };
+                let message = format!("{option} does not apply to --method {method}, which takes {takes}");
+                Err(usage(ErrorKind::ArgumentConflict, &message))
+            }
+        }
+    }
+}
+
+fn is_json(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"))
+}
+
+fn missing(method: MethodName, option: &str) -> CliError {
+    usage(ErrorKind::MissingRequiredArgument, &format!("--method {} needs {option}", method.as_str()))
+}
+
+fn usage(kind: ErrorKind, message: &str) -> CliError {
+    PruneArgs::augment_args(clap::Command::new("nn-prune prune")).error(kind, message).into()
+}
