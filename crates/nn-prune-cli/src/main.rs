@@ -11,10 +11,13 @@ mod error;
 mod format;
 mod input;
 mod inspect;
+mod names;
 mod parse;
 mod plot;
 mod progress;
 mod prune;
+mod skipped;
+mod table;
 mod text;
 
 use std::process::ExitCode;

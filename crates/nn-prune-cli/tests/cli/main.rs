@@ -17,6 +17,9 @@ mod memory;
 mod output;
 mod picture;
 mod reproducible;
+mod tables;
+#[cfg(unix)]
+mod terminal;
 mod usage;
 
 use std::ffi::OsStr;
@@ -67,7 +70,7 @@ impl Run {
 
 fn program() -> Command {
     let mut program = Command::new(env!("CARGO_BIN_EXE_nn-prune"));
-    program.stdin(Stdio::null());
+    program.stdin(Stdio::null()).env_remove("COLUMNS"); // the width of tables
     program
 }
 
