@@ -125,3 +125,29 @@ fn nothing_is_as_it_was_but_in_shape() {
     assert_eq!(report.pruned_after(), 0);
     assert!(std::fs::read(input).unwrap() == std::fs::read(output).unwrap());
 }
+
+/// A selection says beforehand what a run skips. It is not an error if that is everything.
+#[test]
+fn a_selection_gives_the_reasons_of_a_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = write(&folder.path().join("in.safetensors"), &[], &model());
+    let checkpoint = Checkpoint::open([&input]).unwrap();
+    for selection in [
+        Selection::new(),
+        Selection::new().include("*.bias").include("*_proj*"),
+        Selection::new().exclude("lm_*").exclude("*bias"),
+    ] {
+        let report = l1().selection(selection.clone()).dry_run(&checkpoint, &()).unwrap();
+        let reasons = selection.skipped(&checkpoint).unwrap();
+        assert!(reasons.iter().any(Option::is_some) && reasons.iter().any(Option::is_none));
+        let of_run = report.tensors.into_iter().map(|tensor| match tensor.outcome {
+            Outcome::Skipped(reason) => Some(reason),
+            _ => None,
+        });
+        assert_eq!(reasons, of_run.collect::<Vec<_>>());
+    }
+    let nothing = Selection::new().exclude("*").skipped(&checkpoint).unwrap();
+    assert!(nothing.iter().all(Option::is_some));
+    assert!(Selection::new().include("nobody").skipped(&checkpoint).is_err());
+    assert!(Selection::new().include("[").skipped(&checkpoint).is_err());
+}

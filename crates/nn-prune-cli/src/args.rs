@@ -10,6 +10,7 @@ use prune::checkpoint::{Checkpoint, Format, MaskSource, Output};
 use crate::error::CliError;
 use crate::input;
 use crate::parse::FormatName;
+use crate::plot::svg_path;
 use crate::recipe::{Names, Recipe};
 use crate::text::escape_invisible;
 
@@ -24,7 +25,9 @@ Exit codes:
   1    a file cannot be read or written, or the command does not apply to its contents
   2    the command line is invalid
   3    diff: the checkpoints differ
-  130  interrupted; temporary files were removed";
+  130  interrupted; temporary files were removed
+
+Tables are as wide as the terminal, or as COLUMNS says; in a file or a pipe they are not shortened.";
 
 /// Prune neural network checkpoints in safetensors files, of any size, without model code
 ///
@@ -113,9 +116,15 @@ pub struct ReportOptions {
     /// Print the result as JSON instead of tables
     #[arg(long)]
     pub json: bool,
-    /// Show no progress and print no tables, only errors and the JSON of --json
+    /// Show no progress and print no tables, only errors, the JSON of --json and the line of --summary
     #[arg(short, long)]
     pub quiet: bool,
+    /// Print only the totals, without a row for each tensor; with --quiet, only one line
+    #[arg(long, conflicts_with = "json")]
+    pub summary: bool,
+    /// Print a row for each tensor, even if nothing happens to it [default: up to 60 rows, then equal layers are one row]
+    #[arg(long, conflicts_with_all = ["json", "quiet", "summary"])]
+    pub full: bool,
 }
 
 const PRUNE_EXAMPLES: &str = "\
@@ -176,12 +185,16 @@ impl PruneArgs {
 }
 
 /// List the tensors of a checkpoint, their sparsity and their sizes in packed formats
+///
+/// With --include or --exclude, only the tensors are listed and drawn that `prune` would select with the same patterns.
 #[derive(Debug, Args)]
 pub struct InspectArgs {
     #[command(flatten)]
     pub input: Input,
-    /// Write a plot: the distribution of magnitudes and the sparsity of each tensor
-    #[arg(long, value_name = "OUT.svg")]
+    #[command(flatten)]
+    pub names: Names,
+    /// Write a plot, an SVG picture: the distribution of magnitudes and the sparsity of each tensor
+    #[arg(long, value_name = "OUT.svg", value_parser = PathBufValueParser::new().try_map(svg_path))]
     pub plot: Option<PathBuf>,
     /// Replace the plot if it exists
     #[arg(long, requires = "plot")]
@@ -246,7 +259,7 @@ pub struct MasksArgs {
 impl MasksArgs {
     /// Returns the source of the masks. Patterns select tensors for `--zeros`; without it, they would have no effect.
     pub fn source(&self) -> Result<MaskSource, clap::Error> {
-        match (self.zeros, self.names.is_default()) {
+        match (self.zeros, self.names.is_empty()) {
             (true, _) => Ok(MaskSource::Zeros(self.names.selection())),
             (false, true) => Ok(MaskSource::Masks),
             (false, false) => Err(Self::augment_args(clap::Command::new("nn-prune masks"))

@@ -9,6 +9,7 @@ use crate::args::{ConvertArgs, MasksArgs, ReportOptions};
 use crate::companions::CompanionNames;
 use crate::error::CliError;
 use crate::format;
+use crate::names;
 use crate::progress::ProgressReporter;
 use crate::text::escape_invisible;
 
@@ -52,7 +53,8 @@ struct Json<'a> {
     companions: Option<CompanionNames<'a>>,
 }
 
-/// Prints one line per tensor, which ends in `result`, and the number of `unit`s with the path of the output.
+/// Prints one line per tensor, which ends in `result`, and the number of `unit`s with the path of the output. Many equal
+/// layers are one line.
 fn report(
     options: &ReportOptions,
     names: &[String],
@@ -65,15 +67,12 @@ fn report(
     if options.json {
         return format::print_json(&Json { written: output, tensors: names, companions });
     }
-    if options.quiet {
-        return Ok(());
-    }
-    let mut text = String::new();
-    for name in names {
-        text += &format!("{}: {result}\n", escape_invisible(name));
-    }
     let path = output.to_string_lossy();
-    text += &format!("wrote {} to {}\n", format::counted(names.len(), unit), escape_invisible(&path));
-    companions.iter().flat_map(CompanionNames::lines).for_each(|line| text += &format!("{line}\n"));
-    format::print(text)
+    let wrote = format!("wrote {} to {}\n", format::counted(names.len(), unit), escape_invisible(&path));
+    if options.quiet || options.summary {
+        return if options.summary { format::print(wrote) } else { Ok(()) };
+    }
+    let names = names::lines(names, options.full).into_iter().map(|name| format!("{name}: {result}\n"));
+    let companions = companions.iter().flat_map(CompanionNames::lines).map(|line| line + "\n");
+    format::print(names.chain([wrote]).chain(companions).collect::<String>())
 }

@@ -1,5 +1,7 @@
 //! `nn-prune diff`.
 
+mod table;
+
 use std::process::ExitCode;
 use std::slice::from_ref;
 
@@ -9,7 +11,7 @@ use serde::Serialize;
 use crate::args::DiffArgs;
 use crate::error::{CliError, exit};
 use crate::progress::ProgressReporter;
-use crate::text::escape_invisible;
+use crate::table::width;
 use crate::{format, input};
 
 pub fn run(args: &DiffArgs) -> Result<ExitCode, CliError> {
@@ -20,61 +22,39 @@ pub fn run(args: &DiffArgs) -> Result<ExitCode, CliError> {
 
     if args.report.json {
         format::print_json(&Json::of(&difference))?;
-    } else if !args.report.quiet {
-        format::print(text(&difference))?;
+    } else {
+        match (args.report.quiet, args.report.summary) {
+            (true, true) => format::print(tensors_line(&difference))?,
+            (true, false) => {}
+            (false, true) => format::print(summary(&difference))?,
+            (false, false) => format::print_with(|out| {
+                table::write(out, width(), &difference, args.report.full)?;
+                write!(out, "{}", summary(&difference))
+            })?,
+        }
     }
     Ok(if difference.is_equal() { ExitCode::SUCCESS } else { ExitCode::from(exit::DIFFERENT) })
 }
 
-fn text(difference: &Difference) -> String {
-    let mut text = String::new();
-    let differing: Vec<_> = difference.common.iter().filter(|tensor| !tensor.is_equal()).collect();
-    if !differing.is_empty() {
-        let columns = [
-            ("tensor", '<'),
-            ("A", '<'),
-            ("B", '<'),
-            ("differing", '>'),
-            ("became zero", '>'),
-            ("became nonzero", '>'),
-            ("zeros", '<'),
-        ];
-        text += &format::table(columns, differing.iter().map(|tensor| row(tensor))).trim_fmt();
-        text += "\n\n";
-    }
-    for (names, side) in [(&difference.only_a, "A"), (&difference.only_b, "B")] {
-        for name in names {
-            text += &format!("only in {side}: {}\n", escape_invisible(name));
-        }
-    }
-    let equal = difference.common.len() - differing.len();
-    text += &format!(
+/// The numbers of tensors that are equal, that differ, and that only one checkpoint has.
+fn tensors_line(difference: &Difference) -> String {
+    let differing = difference.common.iter().filter(|tensor| !tensor.is_equal()).count();
+    format!(
         "{} equal, {} different, {} only in A, {} only in B\n",
-        format::counted(equal, "tensor"),
-        format::count(differing.len()),
+        format::counted(difference.common.len() - differing, "tensor"),
+        format::count(differing),
         format::count(difference.only_a.len()),
         format::count(difference.only_b.len()),
-    );
-    let all = sum(difference);
+    )
+}
+
+fn summary(difference: &Difference) -> String {
+    let mut text = tensors_line(difference);
+    let all = sum_of_all(difference);
     if all.became_zero + all.became_nonzero + all.zero_in_both > 0 {
         text += &format!("zeros of all tensors: {}\n", containment(all.containment()));
     }
     text
-}
-
-fn row(tensor: &TensorDifference) -> [String; 7] {
-    let kind = |(dtype, shape): &(Dtype, Vec<usize>)| format!("{dtype} {}", format::shape(shape));
-    let entries = tensor.entries.map_or([(); 4].map(|()| "?".into()), |entries| {
-        [
-            format::count(entries.differing),
-            format::count(entries.became_zero),
-            format::count(entries.became_nonzero),
-            containment(entries.containment()).into(),
-        ]
-    });
-    let [differing, became_zero, became_nonzero, zeros] = entries;
-    let name = escape_invisible(&tensor.name).into_owned();
-    [name, kind(&tensor.a), kind(&tensor.b), differing, became_zero, became_nonzero, zeros]
 }
 
 /// Describes how the zeros of A and B relate.
@@ -87,13 +67,19 @@ fn containment(containment: Containment) -> &'static str {
     }
 }
 
-/// Adds up the zeros of all tensors that can be compared.
-fn sum(difference: &Difference) -> EntryDifference {
+/// Adds up all tensors that can be compared.
+fn sum_of_all(difference: &Difference) -> EntryDifference {
+    sum(difference.common.iter().filter_map(|tensor| tensor.entries))
+}
+
+fn sum(tensors: impl IntoIterator<Item = EntryDifference>) -> EntryDifference {
     let mut sum = EntryDifference::default();
-    for entries in difference.common.iter().filter_map(|tensor| tensor.entries) {
-        sum.became_zero += entries.became_zero;
-        sum.became_nonzero += entries.became_nonzero;
-        sum.zero_in_both += entries.zero_in_both;
+    for tensor in tensors {
+        sum.entries += tensor.entries;
+        sum.differing += tensor.differing;
+        sum.became_zero += tensor.became_zero;
+        sum.became_nonzero += tensor.became_nonzero;
+        sum.zero_in_both += tensor.zero_in_both;
     }
     sum
 }
@@ -154,7 +140,7 @@ impl<'a> Json<'a> {
         };
         Self {
             equal: difference.is_equal(),
-            zeros: json_containment(sum(difference).containment()),
+            zeros: json_containment(sum_of_all(difference).containment()),
             only_a: &difference.only_a,
             only_b: &difference.only_b,
             common: difference.common.iter().map(tensor).collect(),

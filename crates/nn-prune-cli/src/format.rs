@@ -1,41 +1,12 @@
-//! Formats and prints tables, numbers and JSON.
+//! Formats numbers, and prints text and JSON.
 
 use std::io::{self, Write};
 
-use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
 use indicatif::{BinaryBytes, HumanCount};
 use serde::Serialize;
 
 use crate::error::CliError;
 use crate::text::escape_invisible_json;
-
-const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('-').junction('-'));
-
-/// Returns a table. The character of a column aligns it: `<` to the left, `>` to the right.
-pub fn table<const N: usize>(columns: [(&str, char); N], rows: impl IntoIterator<Item = [String; N]>) -> Table {
-    let mut table = Table::new();
-    let rows = rows.into_iter().map(|row| row.map(shorten_cell));
-    table.load_style(STYLE).set_header(columns.map(|(title, _)| title)).add_rows(rows);
-    for (column, (_, alignment)) in table.column_iter_mut().zip(columns) {
-        column.set_cell_alignment(if alignment == '>' { CellAlignment::Right } else { CellAlignment::Left });
-    }
-    table
-}
-
-/// Replaces the middle of a cell of more than 200 characters by an ellipsis.
-///
-/// A table pads each row to its widest cell. One long name among many tensors would make the table larger than the file.
-fn shorten_cell(mut cell: String) -> String {
-    const END: usize = 100;
-    let index = |(index, _): (usize, char)| index;
-    if let (Some(start), Some(end)) =
-        (cell.char_indices().nth(END).map(index), cell.char_indices().nth_back(END - 1).map(index))
-        && start < end
-    {
-        cell.replace_range(start..end, "…");
-    }
-    cell
-}
 
 /// Formats a shape, `[384, 1536]`.
 pub fn shape(shape: &[usize]) -> String {
@@ -72,8 +43,13 @@ pub fn percent(part: usize, whole: usize) -> String {
 
 /// Prints to standard output. A reader that has closed it, such as `head`, is not an error.
 pub fn print(text: impl AsRef<[u8]>) -> Result<(), CliError> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_ref()).and_then(|()| out.flush()) {
+    print_with(|out| out.write_all(text.as_ref()))
+}
+
+/// Prints what `write` writes, as [`print`] does.
+pub fn print_with(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), CliError> {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    match write(&mut out).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(cannot_print(error)),
         _ => Ok(()),
     }
@@ -92,25 +68,6 @@ fn cannot_print(error: io::Error) -> CliError {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_long_cells_are_shortened() {
-        for length in [0, 1, 199, 200] {
-            assert_eq!(shorten_cell("重".repeat(length)), "重".repeat(length), "{length}");
-        }
-        assert_eq!(
-            shorten_cell(format!("{}{}", "a".repeat(5000), "é".repeat(5000))),
-            format!("{}…{}", "a".repeat(100), "é".repeat(100))
-        );
-    }
-
-    #[test]
-    fn columns_are_aligned() {
-        let rows = [["a", "1"], ["long", "1,000"]].map(|row| row.map(str::to_owned));
-        let table = table([("name", '<'), ("count", '>')], rows);
-        let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
-        assert_eq!(lines, [" name   count", "--------------", " a          1", " long   1,000"]);
-    }
 
     #[test]
     fn only_exact_percentages_are_0_and_100() {

@@ -1,155 +1,81 @@
 //! `nn-prune inspect`.
 
+mod table;
+mod totals;
+
 use std::path::Path;
 
-use prune::checkpoint::{self, Checkpoint, Inspection, TensorInspection};
+use prune::checkpoint::{self, Checkpoint, SkipReason, TensorInspection};
 use serde::Serialize;
 
 use crate::args::InspectArgs;
 use crate::error::CliError;
 use crate::progress::ProgressReporter;
-use crate::text::escape_invisible;
+use crate::table::width;
 use crate::{format, plot};
+use totals::Totals;
 
 pub fn run(args: &InspectArgs) -> Result<(), CliError> {
     let checkpoint = args.input.open()?;
     if let Some(path) = &args.plot {
         plot::check_output(path, args.force, &checkpoint)?;
     }
+    let skipped = args.names.selection().skipped(&checkpoint)?;
     let reporter = ProgressReporter::new("reading", args.report.quiet);
     let inspection = checkpoint::inspect(&checkpoint, args.plot.is_some(), &reporter)?;
     drop(reporter);
 
+    let tensors: Vec<Inspected> = inspection.tensors.iter().zip(&skipped).map(Inspected::of).collect();
     if let Some(path) = &args.plot {
-        plot::write(path, &inspection)?;
+        let plotted = tensors.iter().filter(|tensor| args.names.is_empty() || tensor.is_selected());
+        plot::write(path, plotted.map(|inspected| inspected.tensor))?;
     }
     if args.report.json {
-        format::print_json(&Json::of(&checkpoint, &inspection))
-    } else if args.report.quiet {
-        Ok(())
-    } else {
-        format::print(format!("{}\n{}\n{}", tensors(&inspection), totals(&inspection), LEGEND))
+        return format::print_json(&Json::of(&checkpoint, &tensors));
+    }
+    let selected = if args.names.is_empty() { "prunable" } else { "selected" };
+    match (args.report.quiet, args.report.summary) {
+        (true, true) => format::print(one_line(selected, &tensors)),
+        (true, false) => Ok(()),
+        (false, true) => format::print_with(|out| totals::write(out, width(), selected, &tensors)),
+        (false, false) => format::print_with(|out| {
+            table::write(out, width(), &tensors, args)?;
+            writeln!(out)?;
+            totals::write(out, width(), selected, &tensors)?;
+            write!(out, "\n{}", totals::legend(width()))
+        }),
     }
 }
 
-/// Explains the columns of the totals.
-const LEGEND: &str = "\
-dense: all entries, without masks. bit mask: one bit per entry, and the nonzero entries. CSR: the nonzero entries, a
-column index of 4 bytes for each, and an offset per row. smallest: for each tensor the smallest of the three.
-nn-prune writes only the dense format, so zeros do not shrink a file.
-";
+/// A tensor, and the reason why `prune` would skip it.
+#[derive(Clone, Copy)]
+struct Inspected<'a> {
+    tensor: &'a TensorInspection,
+    skipped: Option<&'a SkipReason>,
+}
 
-fn tensors(inspection: &Inspection) -> String {
-    let columns = [
-        ("tensor", '<'),
-        ("dtype", '<'),
-        ("shape", '<'),
-        ("entries", '>'),
-        ("zeros", '>'),
-        ("sparsity", '>'),
-        ("pruned", '>'),
-    ];
-    let row = |tensor: &TensorInspection| {
-        let zeros = tensor
-            .zeros
-            .map_or(["?".into(), "?".into()], |zeros| [format::count(zeros), format::percent(zeros, tensor.entries)]);
-        let [zeros, sparsity] = zeros;
-        let pruned = tensor.masked.map_or("no mask".into(), format::count);
-        let name = escape_invisible(&tensor.name).into_owned();
-        let entries = format::count(tensor.entries);
-        [name, tensor.dtype.to_string(), format::shape(&tensor.shape), entries, zeros, sparsity, pruned]
+impl<'a> Inspected<'a> {
+    fn of((tensor, skipped): (&'a TensorInspection, &'a Option<SkipReason>)) -> Self {
+        Self { tensor, skipped: skipped.as_ref() }
+    }
+
+    fn is_selected(&self) -> bool {
+        self.skipped.is_none()
+    }
+}
+
+/// The totals in one line, for `--quiet --summary`.
+fn one_line(selected: &str, tensors: &[Inspected]) -> String {
+    let describe = |totals: Totals| {
+        format!(
+            "{}, {} of {} entries zero ({})",
+            format::counted(totals.tensors, "tensor"),
+            format::count(totals.zeros),
+            format::count(totals.entries),
+            format::percent(totals.zeros, totals.entries),
+        )
     };
-    format::table(columns, inspection.tensors.iter().map(row)).trim_fmt() + "\n"
-}
-
-fn totals(inspection: &Inspection) -> String {
-    let columns = [
-        ("dtype", '<'),
-        ("tensors", '>'),
-        ("entries", '>'),
-        ("zeros", '>'),
-        ("sparsity", '>'),
-        ("stored", '>'),
-        ("dense", '>'),
-        ("bit mask", '>'),
-        ("CSR", '>'),
-        ("smallest", '>'),
-    ];
-    let mut rows = Vec::new();
-    for total in Totals::of_dtypes(inspection) {
-        rows.push(total.row());
-    }
-    format::table(columns, rows).trim_fmt() + "\n"
-}
-
-/// The sums over some tensors.
-#[derive(Debug, Default, Serialize)]
-struct Totals {
-    dtype: String,
-    tensors: usize,
-    #[serde(rename = "weights")]
-    entries: usize,
-    zeros: usize,
-    bytes: u64,
-    dense: u64,
-    bitmask: u64,
-    csr: u64,
-    smallest: u64,
-}
-
-impl Totals {
-    /// Returns one for each dtype, in the order of appearance, then one for all dtypes unless there is only one.
-    fn of_dtypes(inspection: &Inspection) -> Vec<Self> {
-        let mut totals: Vec<Self> = Vec::new();
-        for tensor in &inspection.tensors {
-            let dtype = tensor.dtype.to_string();
-            let index = totals.iter().position(|total| total.dtype == dtype).unwrap_or_else(|| {
-                totals.push(Self { dtype, ..Self::default() });
-                totals.len() - 1
-            });
-            totals[index].add(tensor);
-        }
-        if totals.len() != 1 {
-            totals.push(Self::of_all(inspection));
-        }
-        totals
-    }
-
-    fn of_all(inspection: &Inspection) -> Self {
-        let mut total = Self { dtype: "all".into(), ..Self::default() };
-        inspection.tensors.iter().for_each(|tensor| total.add(tensor));
-        total
-    }
-
-    /// Adds a tensor. If its zeros are unknown, the stored size stands for each packed size.
-    fn add(&mut self, tensor: &TensorInspection) {
-        let (dense, bitmask, csr) =
-            tensor.packed.map_or([tensor.bytes; 3].into(), |packed| (packed.dense, packed.bitmask, packed.csr));
-        self.tensors += 1;
-        self.entries += tensor.entries;
-        self.zeros += tensor.zeros.unwrap_or(0);
-        self.bytes += tensor.bytes;
-        self.dense += dense;
-        self.bitmask += bitmask;
-        // A tensor without entries may have up to 2^64 rows, so this sum can overflow. The others count bytes of files.
-        self.csr = self.csr.saturating_add(csr);
-        self.smallest += dense.min(bitmask).min(csr);
-    }
-
-    fn row(&self) -> [String; 10] {
-        [
-            self.dtype.clone(),
-            format::count(self.tensors),
-            format::count(self.entries),
-            format::count(self.zeros),
-            format::percent(self.zeros, self.entries),
-            format::bytes(self.bytes),
-            format::bytes(self.dense),
-            format::bytes(self.bitmask),
-            format::bytes(self.csr),
-            format::bytes(self.smallest),
-        ]
-    }
+    format!("{}; {selected}: {}\n", describe(Totals::of_all(tensors)), describe(Totals::of_selected("", tensors)))
 }
 
 /// The output of `--json`.
@@ -159,6 +85,8 @@ struct Json<'a> {
     tensors: Vec<JsonTensor<'a>>,
     by_dtype: Vec<Totals>,
     total: Totals,
+    /// The sums over the tensors that `prune` would select.
+    selected: Totals,
 }
 
 #[derive(Serialize)]
@@ -183,12 +111,14 @@ struct JsonTensor<'a> {
     dense: Option<u64>,
     bitmask: Option<u64>,
     csr: Option<u64>,
+    /// The reason why `prune` would skip the tensor, `null` if it would not.
+    skipped: Option<String>,
 }
 
 impl<'a> Json<'a> {
-    fn of(checkpoint: &'a Checkpoint, inspection: &'a Inspection) -> Self {
+    fn of(checkpoint: &'a Checkpoint, tensors: &[Inspected<'a>]) -> Self {
         let shards = checkpoint.shards();
-        let tensor = |tensor: &'a TensorInspection| JsonTensor {
+        let tensor = |&Inspected { tensor, skipped }: &Inspected<'a>| JsonTensor {
             name: &tensor.name,
             dtype: tensor.dtype.to_string(),
             shape: &tensor.shape,
@@ -200,14 +130,14 @@ impl<'a> Json<'a> {
             dense: tensor.packed.map(|packed| packed.dense),
             bitmask: tensor.packed.map(|packed| packed.bitmask),
             csr: tensor.packed.map(|packed| packed.csr),
+            skipped: skipped.map(ToString::to_string),
         };
-        let mut by_dtype = Totals::of_dtypes(inspection);
-        by_dtype.retain(|total| total.dtype != "all");
         Self {
             shards: shards.iter().map(|shard| JsonShard { path: shard.path(), bytes: shard.bytes() }).collect(),
-            tensors: inspection.tensors.iter().map(tensor).collect(),
-            by_dtype,
-            total: Totals::of_all(inspection),
+            tensors: tensors.iter().map(tensor).collect(),
+            by_dtype: Totals::of_dtypes(tensors),
+            total: Totals::of_all(tensors),
+            selected: Totals::of_selected("selected", tensors),
         }
     }
 }

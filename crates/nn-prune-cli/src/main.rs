@@ -12,11 +12,14 @@ mod error;
 mod format;
 mod input;
 mod inspect;
+mod names;
 mod parse;
 mod plot;
 mod progress;
 mod prune;
 mod recipe;
+mod skipped;
+mod table;
 mod text;
 
 use std::process::ExitCode;

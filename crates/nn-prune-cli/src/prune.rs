@@ -1,5 +1,7 @@
 //! `nn-prune prune`.
 
+mod table;
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,6 +16,7 @@ use crate::format;
 use crate::parse::FormatName;
 use crate::progress::ProgressReporter;
 use crate::recipe::Recipe;
+use crate::table::width;
 use crate::text::escape_invisible;
 
 pub fn run(args: &PruneArgs) -> Result<(), CliError> {
@@ -42,11 +45,16 @@ pub fn run(args: &PruneArgs) -> Result<(), CliError> {
     let output = output.as_ref().filter(|_| !args.dry_run);
     let written = output.map(|output| WrittenOutput::of(&checkpoint, args.format, output)).transpose()?;
     if args.report.json {
-        format::print_json(&Json::of(&checkpoint, &report, written))
-    } else if args.report.quiet {
-        Ok(())
-    } else {
-        format::print(format!("{}\n\n{}", table(&report), summary(args, &report, written)))
+        return format::print_json(&Json::of(&checkpoint, &report, written));
+    }
+    match (args.report.quiet, args.report.summary) {
+        (true, true) => format::print(format!("{}\n", pruned_line(&report))),
+        (true, false) => Ok(()),
+        (false, true) => format::print(summary(args, &report, written)),
+        (false, false) => format::print_with(|out| {
+            table::write(out, width(), &report, args.report.full)?;
+            write!(out, "\n{}", summary(args, &report, written))
+        }),
     }
 }
 
@@ -96,36 +104,6 @@ impl<'a> WrittenOutput<'a> {
     }
 }
 
-fn table(report: &PruneReport) -> String {
-    let columns = [
-        ("tensor", '<'),
-        ("dtype", '<'),
-        ("shape", '<'),
-        ("requested", '>'),
-        ("pruned", '>'),
-        ("mask sparsity", '>'),
-        ("skipped", '<'),
-    ];
-    format::table(columns, report.tensors.iter().map(row)).trim_fmt()
-}
-
-fn row(tensor: &TensorReport) -> [String; 7] {
-    let [requested, pruned, sparsity, skipped] = match &tensor.outcome {
-        Outcome::Pruned { asked, after, .. } => [
-            asked.map(format::count).unwrap_or_default(),
-            format::count(*after),
-            format::percent(*after, tensor.entries),
-            String::new(),
-        ],
-        Outcome::Skipped(reason) => {
-            [String::new(), String::new(), String::new(), escape_invisible(&reason.to_string()).into_owned()]
-        }
-        other => unreachable!("an outcome that this version does not know: {other:?}"),
-    };
-    let name = escape_invisible(&tensor.name).into_owned();
-    [name, tensor.dtype.to_string(), format::shape(&tensor.shape), requested, pruned, sparsity, skipped]
-}
-
 fn unit(unit: Unit) -> &'static str {
     match unit {
         Unit::Entries => "entries",
@@ -154,26 +132,34 @@ fn axes(report: &PruneReport) -> Vec<String> {
         .collect()
 }
 
-fn summary(args: &PruneArgs, report: &PruneReport, written: Option<WrittenOutput>) -> String {
-    let pruned = report.tensors.iter().filter(|tensor| matches!(tensor.outcome, Outcome::Pruned { .. })).count();
+/// The line of the summary that says how much is pruned.
+fn pruned_line(report: &PruneReport) -> String {
     let (before, after, all) = (report.pruned_before(), report.pruned_after(), report.selected_entries());
+    format!(
+        "pruned:    {} of {} entries in {} ({}){}",
+        format::count(after),
+        format::count(all),
+        format::counted(pruned_tensors(report), "tensor"),
+        format::percent(after, all),
+        if before == 0 { String::new() } else { format!(", {} of them zero before this run", format::count(before)) },
+    )
+}
+
+fn pruned_tensors(report: &PruneReport) -> usize {
+    report.tensors.iter().filter(|tensor| matches!(tensor.outcome, Outcome::Pruned { .. })).count()
+}
+
+fn summary(args: &PruneArgs, report: &PruneReport, written: Option<WrittenOutput>) -> String {
     let mut lines = Vec::new();
     if let Some(requested) = report.asked {
         lines.push(format!("requested: {} {}", format::count(requested), unit(report.unit)));
     }
-    lines.push(format!(
-        "pruned:    {} of {} entries in {} ({}){}",
-        format::count(after),
-        format::count(all),
-        format::counted(pruned, "tensor"),
-        format::percent(after, all),
-        if before == 0 { String::new() } else { format!(", {} of them zero before this run", format::count(before)) },
-    ));
-    if before == after && after > 0 {
+    lines.push(pruned_line(report));
+    if report.pruned_before() == report.pruned_after() && report.pruned_after() > 0 {
         lines.push(NOTHING_NEW.into());
     }
     lines.extend(axes(report));
-    lines.push(format!("skipped:   {}", format::counted(report.tensors.len() - pruned, "tensor")));
+    lines.push(format!("skipped:   {}", format::counted(report.tensors.len() - pruned_tensors(report), "tensor")));
     if let Some(threshold) = report.threshold {
         lines.push(format!("threshold: magnitudes up to {threshold:.6e}"));
     }

@@ -92,7 +92,8 @@ impl Names {
         exclude.iter().fold(selection, Selection::exclude)
     }
 
-    pub fn is_default(&self) -> bool {
+    /// Returns `true` if no pattern is given.
+    pub fn is_empty(&self) -> bool {
         let Self { include, exclude, only, all } = self;
         include.is_empty() && exclude.is_empty() && only.is_empty() && !all
     }

@@ -82,10 +82,53 @@ impl Selection {
         self
     }
 
-    /// Returns the selection among the parameters of a checkpoint. Weights are read where one could equal an embedding.
+    /// Returns, for each tensor of a checkpoint, the reason why it is skipped, or `None` if it is selected. The order is that of
+    /// [`Inspection::tensors`](crate::checkpoint::Inspection::tensors). Weights are read where one could equal an embedding.
+    ///
+    /// ```
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("layer.safetensors");
+    /// # let mut layer = prune::ParameterStore::from_iter([("weight", ndarray::arr2(&[[1.0_f32, -2.0], [3.0, -4.0]]))]);
+    /// # layer.insert("bias", ndarray::arr1(&[0.5]));
+    /// # prune::safetensors::save_file(&layer, &path)?;
+    /// use prune::checkpoint::{Checkpoint, Selection, SkipReason};
+    ///
+    /// let reasons = Selection::new().skipped(&Checkpoint::open([&path])?)?; // of `weight` and `bias`
+    /// assert_eq!(reasons, [None, Some(SkipReason::Vector)]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// - [`CheckpointError::InvalidPattern`] if a pattern is not a valid glob.
+    /// - [`CheckpointError::UnmatchedPattern`] if a pattern that is not one to exclude matches no tensor, and
+    ///   [`CheckpointError::UnsupportedDtype`] if it matches none that can be pruned.
+    /// - [`CheckpointError::Read`] if a file cannot be read.
+    pub fn skipped(&self, checkpoint: &Checkpoint) -> Result<Vec<Option<SkipReason>>, CheckpointError> {
+        let patterns = Patterns::of(self, &checkpoint.parameters)?;
+        self.reasons(&patterns, checkpoint, Purpose::Entries)
+    }
+
+    /// Returns the selection among the parameters of a checkpoint. It is an error if it is empty.
     pub(crate) fn resolve(&self, checkpoint: &Checkpoint, purpose: Purpose<'_>) -> Result<Selected, CheckpointError> {
         let parameters = &checkpoint.parameters;
         let patterns = Patterns::of(self, parameters)?;
+        let reasons = self.reasons(&patterns, checkpoint, purpose)?;
+        if reasons.iter().all(Option::is_some) {
+            return Err(CheckpointError::NothingSelected { reasons: counted(reasons) });
+        }
+        let matches_any = |pattern: &&Pattern| parameters.iter().any(|parameter| pattern.matches(&parameter.name));
+        let unmatched = patterns.exclude.iter().filter(|pattern| !matches_any(pattern));
+        Ok(Selected { reasons, unmatched: unmatched.map(|pattern| pattern.text.clone()).collect() })
+    }
+
+    fn reasons(
+        &self,
+        patterns: &Patterns,
+        checkpoint: &Checkpoint,
+        purpose: Purpose<'_>,
+    ) -> Result<Vec<Option<SkipReason>>, CheckpointError> {
+        let parameters = &checkpoint.parameters;
         let kinds = Kinds::of(parameters);
         let reason = |parameter| patterns.reason(parameter, &kinds, purpose);
         let mut reasons: Vec<_> = parameters.iter().map(reason).collect();
@@ -96,12 +139,7 @@ impl Selection {
         if is_default && matches!(purpose, Purpose::Channels) {
             skip_last_layer(parameters, &mut reasons);
         }
-        if reasons.iter().all(Option::is_some) {
-            return Err(CheckpointError::NothingSelected { reasons: counted(reasons) });
-        }
-        let matches_any = |pattern: &&Pattern| parameters.iter().any(|parameter| pattern.matches(&parameter.name));
-        let unmatched = patterns.exclude.iter().filter(|pattern| !matches_any(pattern));
-        Ok(Selected { reasons, unmatched: unmatched.map(|pattern| pattern.text.clone()).collect() })
+        Ok(reasons)
     }
 }
 

@@ -1,11 +1,12 @@
-//! The histogram of the magnitudes of nonzero entries, with the threshold of each pruned tensor.
+//! The histogram of the magnitudes of nonzero entries, with the thresholds of pruning by magnitude.
 
 use std::collections::BTreeMap;
 
 use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
 
-use super::canvas::{BLUE, Canvas, DrawResult, GREY, LIGHT, ORANGE, PALE, TITLE, WIDTH, bar, line, write};
+use super::canvas::{self, BLUE, Canvas, DrawResult, GREY, LIGHT, ORANGE, PALE, TITLE, WIDTH, bar, line, write};
+use super::threshold::threshold;
 use super::{PlottedTensor, format};
 
 /// The height of the chart, in pixels.
@@ -19,7 +20,7 @@ const BOTTOM: i32 = HEIGHT as i32 - 60;
 const TAIL: u64 = 5000;
 
 pub fn draw(canvas: &Canvas, tensors: &[PlottedTensor]) -> DrawResult {
-    write(canvas, "Magnitudes of nonzero entries", (LEFT, TITLE), 20, BLACK, HPos::Left)?;
+    write(canvas, "Magnitudes of nonzero entries", (canvas::LEFT, TITLE), 20, BLACK, HPos::Left)?;
     let bins = Bins::of(tensors);
     let Some((low, high)) = bins.range() else {
         return write(canvas, "No nonzero entries.", (LEFT, TOP), 14, GREY, HPos::Left);
@@ -32,9 +33,13 @@ pub fn draw(canvas: &Canvas, tensors: &[PlottedTensor]) -> DrawResult {
     draw_axis(canvas, (low, high), x)?;
 
     // The lines are translucent, so that many lines close together look denser.
-    for &kept in &bins.smallest_kept {
-        let x = x(kept.log2());
-        line(canvas, (x, TOP - 6), (x, BOTTOM), ORANGE.mix(0.55).stroke_width(1))?;
+    let mut lines: BTreeMap<i32, i32> = BTreeMap::new();
+    for threshold in &bins.thresholds {
+        *lines.entry(x(threshold.log2())).or_default() += 1;
+    }
+    for (x, count) in lines {
+        let opacity = 1.0 - 0.45_f64.powi(count);
+        line(canvas, (x, TOP - 6), (x, BOTTOM), ORANGE.mix(opacity).stroke_width(1))?;
     }
     draw_legend(canvas, &bins)
 }
@@ -42,7 +47,7 @@ pub fn draw(canvas: &Canvas, tensors: &[PlottedTensor]) -> DrawResult {
 /// Draws the bars, one for each exponent, and behind them the lines of round counts.
 fn draw_bars(canvas: &Canvas, bins: &Bins, (low, high): (i32, i32), x: impl Fn(f64) -> i32) -> DrawResult {
     let step = step(bins.highest());
-    let top = (bins.highest() as f64 / step).ceil() * step;
+    let top = (bins.highest() as f64 / step).ceil().max(2.0) * step;
     let y = |count: f64| BOTTOM - (count / top * f64::from(BOTTOM - TOP)).round() as i32;
     let mut tick = 0.0;
     while tick <= top {
@@ -59,41 +64,62 @@ fn draw_bars(canvas: &Canvas, bins: &Bins, (low, high): (i32, i32), x: impl Fn(f
     Ok(())
 }
 
-/// Draws the axis of magnitudes, with a tick at each power of ten.
+/// Draws the axis of magnitudes.
 fn draw_axis(canvas: &Canvas, (low, high): (i32, i32), x: impl Fn(f64) -> i32) -> DrawResult {
-    for power in -45..=38 {
-        let log2 = f64::from(power) * std::f64::consts::LOG2_10;
-        if (f64::from(low)..=f64::from(high)).contains(&log2) {
-            line(canvas, (x(log2), BOTTOM), (x(log2), BOTTOM + 5), GREY)?;
-            let label =
-                if (-4..=4).contains(&power) { format!("{}", 10_f64.powi(power)) } else { format!("1e{power}") };
-            write(canvas, &label, (x(log2), BOTTOM + 15), 13, GREY, HPos::Center)?;
-        }
+    for tick in ticks(low, high) {
+        let x = x(tick.log2());
+        line(canvas, (x, BOTTOM), (x, BOTTOM + 5), GREY)?;
+        let label = if (1e-4..1e5).contains(&tick) { format!("{tick}") } else { format!("{tick:e}") };
+        write(canvas, &label, (x, BOTTOM + 15), 13, GREY, HPos::Center)?;
     }
     let axis = "magnitude, one bar per power of two; up to 0.02 % of the entries on either side are not shown";
     write(canvas, axis, ((LEFT + RIGHT) / 2, BOTTOM + 38), 13, GREY, HPos::Center)
 }
 
+/// Returns at least three round numbers from 2^low to 2^high, at most about one for each 50 pixels.
+fn ticks(low: i32, high: i32) -> Vec<f64> {
+    const DIGITS: [&[&str]; 3] =
+        [&["1"], &["1", "2", "5"], &["1", "1.2", "1.4", "1.6", "1.8", "2", "2.5", "3", "4", "5", "6", "7", "8"]];
+    let power = |log2: i32| (f64::from(log2) * std::f64::consts::LOG10_2).floor() as i32;
+    let powers = power(low)..=power(high);
+    let shown = |power: i32, digits: &str| {
+        // Parsed, because a product would not be the nearest number.
+        let tick: f64 = format!("{digits}e{power}").parse().ok()?;
+        (f64::from(low)..=f64::from(high)).contains(&tick.log2()).then_some(tick)
+    };
+    let with_digits = |digits: &&[&str]| -> Vec<f64> {
+        powers.clone().flat_map(|power| digits.iter().filter_map(move |digits| shown(power, digits))).collect()
+    };
+    let ticks = DIGITS.iter().map(with_digits).find(|ticks| ticks.len() >= 3).unwrap_or_default();
+    let apart = ticks.len().div_ceil((RIGHT - LEFT) as usize / 50);
+    ticks.into_iter().step_by(apart.max(1)).collect()
+}
+
 fn draw_legend(canvas: &Canvas, bins: &Bins) -> DrawResult {
     let row = TITLE + 30;
     let mut x = LEFT;
-    let kinds = [(bins.sparse, BLUE, "with at least 1 % sparsity"), (bins.dense, PALE, "with lower sparsity")];
+    let stacked = if bins.sparse > 0 { ", stacked on top" } else { "" };
+    let kinds = [
+        (bins.sparse, BLUE, "with at least 1 % zeros".to_owned()),
+        (bins.dense, PALE, format!("with less than 1 % zeros{stacked}")),
+    ];
     for (tensors, colour, kind) in kinds.into_iter().filter(|(tensors, ..)| *tensors > 0) {
         bar(canvas, [(x, row - 6), (x + 12, row + 6)], colour)?;
         write(canvas, &format!("{} {kind}", format::counted(tensors, "tensor")), (x + 20, row), 13, GREY, HPos::Left)?;
-        x += 300;
+        x += 330;
     }
-    let (smallest, largest) = bins
-        .smallest_kept
-        .iter()
-        .fold((f64::INFINITY, 0.0_f64), |(smallest, largest), &kept| (smallest.min(kept), largest.max(kept)));
     let row = row + 22;
-    if smallest <= largest {
+    let thresholds = &bins.thresholds;
+    if let (Some(smallest), Some(largest)) =
+        (thresholds.iter().copied().reduce(f64::min), thresholds.iter().copied().reduce(f64::max))
+    {
         line(canvas, (LEFT + 6, row - 6), (LEFT + 6, row + 6), ORANGE.stroke_width(2))?;
-        let thresholds = if smallest == largest {
-            format!("threshold: the smallest magnitude kept is {smallest:.3e}")
-        } else {
-            format!("thresholds: the smallest magnitude kept in each such tensor, from {smallest:.3e} to {largest:.3e}")
+        let thresholds = match thresholds.len() {
+            1 => format!("threshold: the smallest magnitude that 1 tensor keeps is {smallest:.3e}"),
+            many => format!(
+                "thresholds: the smallest magnitudes that {} tensors keep, from {smallest:.3e} to {largest:.3e}",
+                format::count(many)
+            ),
         };
         write(canvas, &thresholds, (LEFT + 20, row), 13, GREY, HPos::Left)?;
     }
@@ -111,8 +137,8 @@ struct Bins {
     counts: BTreeMap<i32, [u64; 2]>,
     sparse: usize,
     dense: usize,
-    /// The smallest nonzero magnitude of each sparse tensor.
-    smallest_kept: Vec<f64>,
+    /// The thresholds of the tensors that have one.
+    thresholds: Vec<f64>,
     nonfinite: u64,
 }
 
@@ -126,9 +152,9 @@ impl Bins {
                 bins.counts.entry(exponent).or_default()[kind] += count;
             }
             bins.nonfinite += magnitudes.infinite + magnitudes.nan;
+            bins.thresholds.extend(threshold(tensor));
             if tensor.is_sparse() {
                 bins.sparse += 1;
-                bins.smallest_kept.extend(magnitudes.smallest.filter(|smallest| smallest.is_finite()));
             } else {
                 bins.dense += 1;
             }
@@ -198,6 +224,19 @@ mod tests {
             assert_eq!(Bins { counts, ..Bins::default() }.range(), Some(shown), "{tail}");
         }
         assert_eq!(Bins::default().range(), None);
+    }
+
+    /// From one power of two to the whole range of a `f64`.
+    #[test]
+    fn at_least_three_ticks() {
+        for (low, high) in (-1022..1024).flat_map(|low| [1, 2, 3, 5, 10, 40, 2098].map(|wide| (low, low + wide))) {
+            let ticks = ticks(low, high.min(1024));
+            assert!((3..=24).contains(&ticks.len()), "{low} {high} {ticks:?}");
+            assert!(ticks.is_sorted_by(|a, b| a < b));
+        }
+        assert_eq!(ticks(0, 1), [1.0, 1.2, 1.4, 1.6, 1.8, 2.0]);
+        assert_eq!(ticks(-3, 3), [0.2, 0.5, 1.0, 2.0, 5.0]);
+        assert_eq!(ticks(-8, 4), [0.01, 0.1, 1.0, 10.0]);
     }
 
     #[test]

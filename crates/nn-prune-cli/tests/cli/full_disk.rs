@@ -174,8 +174,8 @@ fn in_a_folder_without_write_permission() {
         run(&arguments).fails(1, &format!("{WRITE}{at}`\n  caused by: Permission denied"));
         assert_eq!(folder.files(), before);
     }
-    let message = "error: cannot write `locked/picture`\n  caused by: ";
-    run(&format!("inspect {single} --plot locked/picture")).fails(1, message);
+    let message = "error: cannot write `locked/picture.svg`\n  caused by: ";
+    run(&format!("inspect {single} --plot locked/picture.svg")).fails(1, message);
     assert_eq!(folder.files(), before);
     assert_eq!(folder.read("locked/old"), b"old");
     // The directory is the reason: elsewhere the same command succeeds.

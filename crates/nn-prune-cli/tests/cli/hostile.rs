@@ -98,6 +98,7 @@ fn names_of_files_cannot_talk_to_a_terminal() {
             folder.run_with(["inspect", "./x", name]),
             folder.run_with(["diff", name, "none"]),
             folder.run_with(["inspect", "none", "--plot", name]),
+            folder.run_with(["inspect", "none", "--plot", &format!("{name}.svg")]),
             folder.run_with([name]),
         ] {
             assert!(matches!(harmless(run).code, Some(1 | 2)));
@@ -137,7 +138,7 @@ fn one_long_name_among_many_tensors() {
         names.iter().map(|name| (name.as_str(), "F32", &[1, 1][..], &[0, 0, 128, 63][..])).collect();
     folder.write("in", file_of(&tensors));
     let length = folder.read("in").len();
-    for command in ["inspect in", "prune in --dry-run --all --method l1 --amount 1.0"] {
+    for command in ["inspect in --full", "inspect in", "prune in --dry-run --all --method l1 --amount 1.0 --full"] {
         let printed = folder.run(command).ok();
         assert!(printed.len() < 3 * length && printed.contains("…") && printed.contains("x.end"));
     }
@@ -152,7 +153,9 @@ fn a_hundred_thousand_tensors() {
     let tensors: Vec<(&str, &str, &[usize], &[u8])> =
         names.iter().map(|name| (name.as_str(), "F32", &[1, 1][..], &[0, 0, 128, 63][..])).collect();
     folder.write("in", file_of(&tensors));
-    assert!(folder.run("inspect in").ok().lines().count() > 100_000);
+    assert!(folder.run("inspect in --full").ok().lines().count() > 100_000);
+    let printed = folder.run("inspect in").ok();
+    assert!(printed.lines().count() < 20 && printed.contains("t{0..99999}.w  100,000"), "{printed}");
     assert_eq!(folder.run("inspect in --json --plot out.svg").json()["total"]["weights"], 100_000);
     let printed = folder.run("prune in -o out --all --method l1 --amount 0.5 --scope global").ok();
     assert!(printed.contains("pruned:    50,000 of 100,000 entries in 100,000 tensors"));
@@ -188,6 +191,7 @@ fn pipes_are_neither_read_nor_replaced() {
     pipe("pipe.safetensors");
     pipe("pipe.safetensors.index.json");
     pipe("folder/pipe.safetensors");
+    pipe("pipe.svg");
     for input in ["pipe.safetensors", "pipe.safetensors.index.json", "folder", "/dev/zero"] {
         let message = "error: cannot read `";
         folder.run(&format!("inspect {input}")).fails(1, message);
@@ -195,9 +199,9 @@ fn pipes_are_neither_read_nor_replaced() {
     }
     let prune = "prune good --method l1 --amount 0.5 --force -o";
     folder.run(&format!("{prune} pipe.safetensors")).fails(1, "error: cannot write `pipe.safetensors`");
-    let message = "error: plot `pipe.safetensors` is not a regular file\n";
-    folder.run("inspect good --force --plot pipe.safetensors").fails(1, message);
-    assert!(is_pipe(&folder.path("pipe.safetensors")));
+    let message = "error: plot `pipe.svg` is not a regular file\n";
+    folder.run("inspect good --force --plot pipe.svg").fails(1, message);
+    assert!(is_pipe(&folder.path("pipe.safetensors")) && is_pipe(&folder.path("pipe.svg")));
     // Output to a closed pipe is not an error.
     let mut child = program()
         .args(["inspect", "good"])

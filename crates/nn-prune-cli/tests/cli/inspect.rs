@@ -48,6 +48,9 @@ fn counts_by_tensor_and_by_dtype() {
     let all = std::array::from_fn(|i| f32[i] + u8[i]);
     assert_eq!(report["by_dtype"], serde_json::json!([totals("F32", f32), totals("U8", u8)]));
     assert_eq!(*total, totals("all", all));
+    assert_eq!(report["selected"], totals("selected", f32));
+    let skipped = |number: usize| tensors[number]["skipped"].as_str();
+    assert_eq!([skipped(0), skipped(1), skipped(2)], [None, None, Some("not F32, F64, F16 or BF16")]);
 
     let printed = folder.run("inspect in").ok();
     let lines: Vec<String> =
@@ -61,11 +64,12 @@ fn counts_by_tensor_and_by_dtype() {
         ]
     );
     assert_eq!(
-        lines[8..11],
+        lines[8..12],
         [
             "F32 2 10 6 60.00 % 56 B 40 B 18 B 56 B 18 B",
             "U8 1 4 1 25.00 % 4 B 4 B 4 B 23 B 4 B",
             "all 3 14 7 50.00 % 60 B 44 B 22 B 79 B 22 B",
+            "prunable 2 10 6 60.00 % 56 B 40 B 18 B 56 B 18 B",
         ]
     );
     assert!(printed.contains("zeros do not shrink a file") && !printed.contains("ratio"), "{printed}");
@@ -81,4 +85,42 @@ fn shards_and_folders() {
         assert_eq!(many["shards"].as_array().unwrap().len(), 2);
         assert_eq!(many["total"], one["total"]);
     }
+}
+
+/// The patterns select what they select for `prune`. The other tensors are one row per reason, and JSON has them all.
+#[test]
+fn patterns() {
+    let folder = folder_with_model();
+    let include = "inspect model.safetensors --include *.norm.* --include encoder.1.*";
+    let printed = folder.run(include).ok();
+    let lines: Vec<String> =
+        printed.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    assert_eq!(
+        lines[2..4],
+        ["encoder.0.norm.weight F32 [6] 6 0 0.00 % no mask", "encoder.1.weight F32 [7, 9] 63 0 0.00 % no mask"]
+    );
+    assert_eq!(lines[5], "not listed because tensors entries such as");
+    assert_eq!(lines[7..9], ["not included 4 204 embeddings.word.weight", ""]);
+    assert_eq!(
+        lines[11..13],
+        [
+            "F32 6 273 0 0.00 % 1.07 KiB 1.07 KiB 1.10 KiB 2.29 KiB 1.07 KiB",
+            "selected 2 69 0 0.00 % 276 B 276 B 285 B 592 B 276 B"
+        ]
+    );
+    let report = folder.run(&format!("{include} --json")).json();
+    let tensors = report["tensors"].as_array().unwrap();
+    assert_eq!((tensors.len(), &report["selected"]["tensors"], &report["total"]["tensors"]), (6, &2.into(), &6.into()));
+    assert_eq!(tensors[0]["skipped"], "not included");
+
+    let printed = folder.run("inspect model.safetensors --exclude *.conv.*").ok();
+    assert!(
+        printed.contains("excluded by `*.conv.*`          1") && printed.contains("`bias` in its name"),
+        "{printed}"
+    );
+    folder.run("inspect model.safetensors --include nobody").fails(1, "error: pattern `nobody` matches no");
+    // The plot shows the same tensors.
+    folder.run(&format!("{include} -q --plot out.svg")).ok();
+    let picture = String::from_utf8(folder.read("out.svg")).unwrap();
+    assert!(picture.contains("encoder.1.weight") && !picture.contains("encoder.0.conv.weight"));
 }

@@ -18,6 +18,9 @@ mod output;
 mod picture;
 mod reproducible;
 mod selection;
+mod tables;
+#[cfg(unix)]
+mod terminal;
 mod usage;
 
 use std::ffi::OsStr;
@@ -68,7 +71,7 @@ impl Run {
 
 fn program() -> Command {
     let mut program = Command::new(env!("CARGO_BIN_EXE_nn-prune"));
-    program.stdin(Stdio::null());
+    program.stdin(Stdio::null()).env_remove("COLUMNS"); // the width of tables
     program
 }
 

@@ -8,17 +8,25 @@ fn a_table_that_accounts_for_every_tensor() {
     let printed = folder.run("prune model.safetensors -o out --method l1 --amount 0.5").ok();
     let lines: Vec<String> =
         printed.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
-    assert_eq!(lines[0], "tensor dtype shape requested pruned mask sparsity skipped");
+    assert_eq!(lines[0], "tensor dtype shape requested pruned mask sparsity");
     assert!(lines[1].chars().all(|c| c == '-'));
+    assert!(lines[7].chars().all(|c| c == '-'));
     assert_eq!(
-        lines[2..],
+        lines[2..7],
         [
-            "embeddings.word.weight F32 [10, 6] an embedding",
             "encoder.0.attention.weight F32 [12, 6] 36 36 50.00 %",
-            "encoder.0.attention.bias F32 [12] a vector",
             "encoder.0.conv.weight F32 [4, 3, 5] 30 30 50.00 %",
-            "encoder.0.norm.weight F32 [6] a norm",
             "encoder.1.weight F32 [7, 9] 32 32 50.79 %",
+            "",
+            "skipped because tensors entries such as",
+        ]
+    );
+    assert_eq!(
+        lines[8..],
+        [
+            "an embedding 1 60 embeddings.word.weight",
+            "a vector 1 12 encoder.0.attention.bias",
+            "a norm 1 6 encoder.0.norm.weight",
             "",
             "requested: 98 entries",
             "pruned: 98 of 195 entries in 3 tensors (50.26 %)",
@@ -28,6 +36,28 @@ fn a_table_that_accounts_for_every_tensor() {
         ]
     );
     assert!(!printed.contains("ratio"));
+}
+
+/// With `--full`, skipped tensors have rows of their own.
+#[test]
+fn a_table_of_every_tensor() {
+    let folder = folder_with_model();
+    let printed = folder.run("prune model.safetensors --dry-run --method l1 --amount 0.5 --full").ok();
+    let lines: Vec<String> =
+        printed.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    assert_eq!(lines[0], "tensor dtype shape requested pruned mask sparsity skipped because");
+    assert_eq!(
+        lines[2..9],
+        [
+            "embeddings.word.weight F32 [10, 6] `embeddings` in its name",
+            "encoder.0.attention.bias F32 [12] `bias` in its name",
+            "encoder.0.attention.weight F32 [12, 6] 36 36 50.00 %",
+            "encoder.0.conv.weight F32 [4, 3, 5] 30 30 50.00 %",
+            "encoder.0.norm.weight F32 [6] `norm` in its name",
+            "encoder.1.weight F32 [7, 9] 32 32 50.79 %",
+            "",
+        ]
+    );
 }
 
 #[test]

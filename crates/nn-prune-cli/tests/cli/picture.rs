@@ -34,22 +34,22 @@ fn picture_of(tensors: &[(&str, &str, &[usize], &[u8])]) -> Vec<String> {
 #[test]
 fn a_picture() {
     let folder = folder_with_model();
-    folder.run("prune model.safetensors -o half --method l1 --amount 0.5").ok();
+    folder.run("prune model.safetensors -o half --method l1 --amount 0.5 --format pytorch").ok();
     folder.run("inspect half -q --plot half.svg").ok();
     let svg = String::from_utf8(folder.read("half.svg")).unwrap();
     assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"));
-    for text in ["encoder.0.conv.weight", "50.00 %", "50.79 %", "thresholds: ", "3 tensors with at least 1 % sparsity"]
-    {
+    for text in ["encoder.0.conv.weight", "50.00 %", "50.79 %", "thresholds: ", "3 tensors with at least 1 % zeros"] {
         assert!(svg.contains(text), "{text}");
     }
     let message = "error: plot `half.svg` already exists\n  hint: --force replaces it\n";
     folder.run("inspect half --plot half.svg").fails(1, message);
-    let message = "error: plot `half` would overwrite the input\n";
-    folder.run("inspect half --plot half --force").fails(1, message);
+    std::fs::copy(folder.path("half"), folder.path("in.SVG")).unwrap();
+    let message = "error: plot `in.SVG` would overwrite the input\n";
+    folder.run("inspect in.SVG --plot in.SVG --force").fails(1, message);
     folder.run("inspect model.safetensors -q --plot half.svg --force").ok();
     let svg = String::from_utf8(folder.read("half.svg")).unwrap();
     assert!(!svg.contains("threshold"));
-    assert_eq!(folder.files(), ["half", "half.svg", "model.safetensors"]);
+    assert_eq!(folder.files(), ["half", "half.svg", "in.SVG", "model.safetensors"]);
 }
 
 #[test]
@@ -72,9 +72,11 @@ fn every_bar_line_and_text_is_in_its_place() {
     // Powers of two from 1/4 to 8 at a sparsity of 75 %; pseudo-random numbers; infinities and NaN.
     let sparse: Vec<f32> = (0..240).map(|i| if i % 4 > 0 { 0.0 } else { f32::powi(2.0, i / 4 % 6 - 2) }).collect();
     let dense = numbers(100, 1);
+    let cut: Vec<f32> = numbers(300, 2).into_iter().map(|x| if x.abs() < 0.5 { 0.0 } else { x }).collect();
     let odd = [0.0, 1.0, f32::INFINITY, f32::NAN, f32::NEG_INFINITY];
     let found = picture_of(&[
         ("sparse.weight", "F32", &[24, 10], &bytes_of(&sparse)),
+        ("cut.weight", "F32", &[20, 15], &bytes_of(&cut)),
         ("dense.weight", "F32", &[10, 10], &bytes_of(&dense)),
         ("odd.bias", "F32", &[5], &bytes_of(&odd)),
         ("not drawn: without zeros.bias", "F32", &[3], &bytes_of(&[1.0, 2.0, 3.0])),
@@ -89,45 +91,67 @@ fn every_bar_line_and_text_is_in_its_place() {
 #[test]
 fn a_folder_is_no_place_for_a_picture() {
     let folder = folder_with_model();
-    std::fs::create_dir(folder.path("folder")).unwrap();
-    let message = "error: plot `folder` is a directory\n";
-    folder.run("inspect model.safetensors --plot folder --force").fails(1, message);
+    std::fs::create_dir(folder.path("folder.svg")).unwrap();
+    let message = "error: plot `folder.svg` is a directory\n";
+    folder.run("inspect model.safetensors --plot folder.svg --force").fails(1, message);
 }
 
 /// The legend has no line for something that the plot does not show.
 #[test]
 fn legends() {
-    let legend = |entries: [f32; 4]| {
-        let found = picture_of(&[("w", "F32", &[2, 2], &bytes_of(&entries))]);
-        let words = ["at least 1 %", "lower sparsity", "threshold:", "infinite"];
+    let legend = |entries: &[f32]| {
+        let found = picture_of(&[("w", "F32", &[entries.len(), 1], &bytes_of(entries))]);
+        let words = ["at least 1 %", "less than 1 %", "stacked", "threshold:", "infinite"];
         words.map(|word| found.iter().any(|element| element.starts_with("text") && element.contains(word)))
     };
-    assert_eq!(legend([1.0, 2.0, 3.0, 4.0]), [false, true, false, false]);
-    assert_eq!(legend([1.0, 0.0, 3.0, 4.0]), [true, false, true, false]);
-    assert_eq!(legend([1.0, f32::NAN, 3.0, 4.0]), [false, true, false, true]);
+    assert_eq!(legend(&[1.0, 2.0, 3.0, 4.0]), [false, true, false, false, false]);
+    assert_eq!(legend(&[1.0, 0.0, 3.0, 4.0]), [true, false, false, false, false]);
+    assert_eq!(legend(&[1.0, f32::NAN, 3.0, 4.0]), [false, true, false, false, true]);
+    let cut: Vec<f32> = (0..100).map(|i| if i < 50 { 0.0 } else { i as f32 }).collect();
+    assert_eq!(legend(&cut), [true, false, false, true, false]);
 }
 
-/// Too many tensors for names: their bars fill the fixed height, without gaps.
+/// A picture of layers with two entries: one or both are zero, in turns.
+fn picture_of_layers(layers: u16) -> Vec<String> {
+    let names: Vec<String> = (0..layers).map(|number| format!("layer.{number}.weight")).collect();
+    let entries: Vec<Vec<u8>> = (0..layers).map(|number| bytes_of(&[f32::from(number % 2 == 0), 0.0])).collect();
+    let tensors = names.iter().zip(&entries).map(|(name, entries)| (name.as_str(), "F32", &[2, 1][..], &entries[..]));
+    picture_of(&tensors.collect::<Vec<_>>())
+}
+
+#[test]
+fn up_to_60_bars_and_otherwise_a_heat_map() {
+    let found = picture_of_layers(60);
+    assert_eq!(found[0], "picture 1200 1574");
+    for layer in 0..60 {
+        assert!(found.iter().any(|element| element.ends_with(&format!(" end layer.{layer}.weight"))), "{layer}");
+    }
+    let found = picture_of_layers(61);
+    assert_eq!(found[0], "picture 1200 582");
+    assert!(found.iter().any(|element| element.ends_with(" end layer.*.weight")));
+    // A cell for each layer, which is half or completely dark.
+    let cells = |colour: &str| found.iter().filter(|cell| cell.contains(" 501 ") && cell.ends_with(colour)).count();
+    assert_eq!((cells("#266FA5"), cells("#001E3E")), (0, 30));
+    assert_eq!(found.iter().filter(|cell| cell.starts_with("rectangle") && cell.contains(" 501 ")).count(), 61);
+    let ticks = |number: &str| {
+        found.iter().any(|tick| tick.starts_with("text") && tick.ends_with(&format!(" middle {number}")))
+    };
+    assert_eq!(["0", "5", "30", "60", "61", "4"].map(ticks), [true, true, true, true, false, false]);
+}
+
+/// Neighbouring layers share a column, and the picture does not grow.
 #[test]
 fn many_layers() {
-    let names: Vec<String> = (0..1000).map(|number| format!("layer.{number}.weight")).collect();
-    let entries: Vec<Vec<u8>> = (0..1000).map(|number| bytes_of(&[f32::from(number % 2 == 0), 0.0])).collect();
-    let tensors = names.iter().zip(&entries).map(|(name, entries)| (name.as_str(), "F32", &[2, 1][..], &entries[..]));
-    let found = picture_of(&tensors.collect::<Vec<_>>());
-    assert!(!found.iter().any(|element| element.contains("layer.")));
-    let bars: Vec<Vec<i32>> = found
+    let found = picture_of_layers(1000);
+    assert_eq!(found[0], "picture 1200 582");
+    let cells: Vec<Vec<i32>> = found
         .iter()
-        .filter_map(|element| Some(element.strip_prefix("rectangle 80 ")?.strip_suffix(" #0072B2")?.split(' ')))
-        .map(|numbers| numbers.map(|number| number.parse().unwrap()).collect())
+        .filter(|cell| cell.starts_with("rectangle") && cell.contains(" 501 "))
+        .map(|cell| cell.split(' ').filter_map(|number| number.parse().ok()).collect())
         .collect();
-    // The first bar is that of the legend, in the same colour.
-    let (legend, bars) = bars.split_first().unwrap();
-    assert_eq!((legend[1], legend[2], bars.len()), (12, 12, 1000));
-    let mut next = 400 + 70;
-    for (number, bar) in bars.iter().enumerate() {
-        assert_eq!((bar[0], bar[1]), (next, if number % 2 == 0 { 415 } else { 830 }), "{number}");
-        assert!((7..=8).contains(&bar[2]));
-        next += bar[2];
+    assert_eq!(cells.len(), 200);
+    for pair in cells.windows(2) {
+        assert!((1..=2).contains(&(pair[1][0] - pair[0][0] - pair[0][2])), "{pair:?}");
     }
-    assert_eq!(next, 470 + 400 * 18);
+    assert!(found.iter().any(|text| text.ends_with("layer; a column is the mean of 5 layers")), "{found:?}");
 }

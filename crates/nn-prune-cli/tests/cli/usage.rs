@@ -56,6 +56,22 @@ fn options_that_are_missing_or_wrong() {
             "error: shards `model.safetensors` and `model.safetensors` have the same file name\n",
         ),
         ("prune a.json b.json -o out --method l1 --amount 1", "error: index `a.json` must be the only input path\n"),
+        (
+            "inspect model.safetensors --plot x.png",
+            "error: invalid value 'x.png' for '--plot <OUT.svg>': the plot is an",
+        ),
+        (
+            "inspect model.safetensors --plot -",
+            "error: invalid value '-' for '--plot <OUT.svg>': the plot is an SVG pict",
+        ),
+        (
+            "inspect model.safetensors --plot svg",
+            "error: invalid value 'svg' for '--plot <OUT.svg>': the plot is an SVG",
+        ),
+        ("inspect model.safetensors --summary --json", "error: the argument '--summary' cannot be used with '--json'"),
+        ("inspect model.safetensors --full --json", "error: the argument '--full' cannot be used with '--json'"),
+        ("inspect model.safetensors --full -q", "error: the argument '--full' cannot be used with '--quiet'"),
+        ("diff a b --full --summary", "error: the argument '--full' cannot be used with '--summary'"),
         ("inspect model.safetensors --force", "error: the following required arguments"),
         ("masks model.safetensors -o out --include *", "error: --include, --exclude, --only and --all need --zeros"),
         ("diff model.safetensors", "error: the following required arguments"),
@@ -74,7 +90,7 @@ fn help_and_completions() {
         assert!(help.contains(word), "{word}");
     }
     let help = folder.run("prune --help").ok();
-    for word in ["with a decimal point, a fraction", "Pruned weights are stored as zeros", "--method ln --amount 10"] {
+    for word in ["a fraction (0.5, 50%)", "Pruned weights are stored as zeros", "--method ln --amount 10"] {
         assert!(help.contains(word), "{word}");
     }
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {

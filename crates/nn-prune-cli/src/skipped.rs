@@ -1,0 +1,34 @@
+//! The tensors that nothing happened to, in one row per reason.
+
+use std::cmp::Reverse;
+use std::io::{self, Write};
+
+use crate::format;
+use crate::names::{Group, group};
+use crate::table::{self, Column};
+use crate::text::escape_invisible;
+
+/// A tensor that was skipped.
+pub struct Skipped<'a> {
+    pub name: &'a str,
+    pub entries: usize,
+    pub reason: String,
+}
+
+/// Writes a table with a row for each reason, the most frequent first. Reasons that differ only in the number of a layer are
+/// one.
+pub fn write(out: &mut dyn Write, width: usize, title: &'static str, skipped: &[Skipped]) -> io::Result<()> {
+    let columns =
+        [Column::name(title), Column::number("tensors"), Column::number("entries"), Column::name("such as").dropped(1)];
+    let skipped: Vec<&Skipped> = skipped.iter().collect();
+    let mut groups = group(&skipped, |tensor| &tensor.reason, |_| ());
+    groups.sort_by_key(|group| Reverse(group.members.len()));
+    table::write(out, width, &columns, &groups, |Group { name, members }| {
+        [
+            escape_invisible(name).into_owned(),
+            format::count(members.len()),
+            format::count(members.iter().map(|tensor| tensor.entries).sum()),
+            members.first().map(|tensor| escape_invisible(tensor.name).into_owned()).unwrap_or_default(),
+        ]
+    })
+}
