@@ -24,9 +24,9 @@ fn a_table_that_accounts_for_every_tensor() {
     assert_eq!(
         lines[8..],
         [
-            "`embeddings` in its name 1 60 embeddings.word.weight",
-            "`bias` in its name 1 12 encoder.0.attention.bias",
-            "`norm` in its name 1 6 encoder.0.norm.weight",
+            "an embedding 1 60 embeddings.word_embeddings.weight",
+            "a vector 1 12 encoder.0.attention.bias",
+            "a norm 1 6 encoder.0.norm.weight",
             "",
             "requested: 98 entries",
             "pruned: 98 of 195 entries in 3 tensors (50.26 %)",
@@ -49,11 +49,11 @@ fn a_table_of_every_tensor() {
     assert_eq!(
         lines[2..9],
         [
-            "embeddings.word.weight F32 [10, 6] `embeddings` in its name",
-            "encoder.0.attention.bias F32 [12] `bias` in its name",
+            "embeddings.word_embeddings.weight F32 [10, 6] an embedding",
+            "encoder.0.attention.bias F32 [12] a vector",
             "encoder.0.attention.weight F32 [12, 6] 36 36 50.00 %",
             "encoder.0.conv.weight F32 [4, 3, 5] 30 30 50.00 %",
-            "encoder.0.norm.weight F32 [6] `norm` in its name",
+            "encoder.0.norm.weight F32 [6] a norm",
             "encoder.1.weight F32 [7, 9] 32 32 50.79 %",
             "",
         ]
@@ -72,7 +72,7 @@ fn json_for_programs() {
     assert_eq!(report["written"]["bytes"], folder.read("out").len());
     let tensors = report["tensors"].as_array().unwrap();
     assert_eq!(tensors.len(), 6);
-    assert_eq!(tensors[0]["skipped"], "`embeddings` in its name");
+    assert_eq!(tensors[0]["skipped"], "an embedding");
     assert_eq!(tensors[1]["name"], "encoder.0.attention.weight");
     assert_eq!(tensors[1]["shape"], serde_json::json!([12, 6]));
     let pruned: u64 = tensors.iter().filter_map(|tensor| tensor["pruned"].as_u64()).sum();
