@@ -7,8 +7,8 @@ use prune::Amount;
 use serde::{Deserialize, Serialize};
 
 /// How much is pruned of the tensors that match a pattern, or of all others: `0.5`, `50%`, `100`, `*.q_proj.*=0.7`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "Written", into = "String")]
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(into = "String")]
 pub struct LayerAmount {
     pub pattern: Option<String>,
     pub amount: Amount,
@@ -102,7 +102,7 @@ impl From<LayerAmount> for String {
 /// An amount in a recipe: text, or a number of the file format.
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Written {
+pub enum Written {
     Text(String),
     Count(u64),
     Fraction(f64),

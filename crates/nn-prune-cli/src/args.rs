@@ -259,7 +259,7 @@ pub struct MasksArgs {
 impl MasksArgs {
     /// Returns the source of the masks. Patterns select tensors for `--zeros`; without it, they would have no effect.
     pub fn source(&self) -> Result<MaskSource, clap::Error> {
-        match (self.zeros, self.names.is_empty()) {
+        match (self.zeros, self.names.is_default()) {
             (true, _) => Ok(MaskSource::Zeros(self.names.selection())),
             (false, true) => Ok(MaskSource::Masks),
             (false, false) => Err(Self::augment_args(clap::Command::new("nn-prune masks"))

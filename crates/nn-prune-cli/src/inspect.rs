@@ -27,13 +27,13 @@ pub fn run(args: &InspectArgs) -> Result<(), CliError> {
 
     let tensors: Vec<Inspected> = inspection.tensors.iter().zip(&skipped).map(Inspected::of).collect();
     if let Some(path) = &args.plot {
-        let plotted = tensors.iter().filter(|tensor| args.names.is_empty() || tensor.is_selected());
+        let plotted = tensors.iter().filter(|tensor| args.names.is_default() || tensor.is_selected());
         plot::write(path, plotted.map(|inspected| inspected.tensor))?;
     }
     if args.report.json {
         return format::print_json(&Json::of(&checkpoint, &tensors));
     }
-    let selected = if args.names.is_empty() { "prunable" } else { "selected" };
+    let selected = if args.names.is_default() { "prunable" } else { "selected" };
     match (args.report.quiet, args.report.summary) {
         (true, true) => format::print(one_line(selected, &tensors)),
         (true, false) => Ok(()),

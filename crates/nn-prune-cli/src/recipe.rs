@@ -7,9 +7,10 @@ use clap::Args;
 use clap::error::ErrorKind;
 use prune::checkpoint::{CheckpointError, Pruner, Selection};
 use prune::{Amount, AnyMethod, MethodOption, MethodOptions, PruneError};
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::amount::LayerAmount;
+use crate::amount::{LayerAmount, Written};
 use crate::args::PruneArgs;
 use crate::error::CliError;
 use crate::parse::{MethodName, NormName, ScopeName, TiesName};
@@ -93,24 +94,26 @@ impl Names {
     }
 
     /// Returns `true` if no pattern is given.
-    pub fn is_empty(&self) -> bool {
+    pub fn is_default(&self) -> bool {
         let Self { include, exclude, only, all } = self;
         include.is_empty() && exclude.is_empty() && only.is_empty() && !all
     }
 }
 
-/// Reads a list, or one item without brackets.
+/// Reads a list of amounts, or one amount without brackets.
 fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<LayerAmount>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum Amounts {
-        One(LayerAmount),
-        Many(Vec<LayerAmount>),
+        One(Written),
+        Many(Vec<Written>),
     }
-    Ok(match Amounts::deserialize(deserializer)? {
+    let written = match Amounts::deserialize(deserializer)? {
         Amounts::One(amount) => vec![amount],
         Amounts::Many(amounts) => amounts,
-    })
+    };
+    let amounts = written.into_iter().map(|written| LayerAmount::try_from(written).map_err(D::Error::custom));
+    amounts.collect()
 }
 
 impl Recipe {

@@ -18,7 +18,7 @@ use crate::text::escape_invisible;
 /// are one row per reason.
 pub fn write(out: &mut dyn Write, width: usize, tensors: &[Inspected], args: &InspectArgs) -> io::Result<()> {
     let (all, many) = (args.report.full, tensors.len() > MAX_ROWS);
-    let is_listed = |inspected: &&Inspected| match (args.names.is_empty(), inspected.skipped) {
+    let is_listed = |inspected: &&Inspected| match (args.names.is_default(), inspected.skipped) {
         (_, None) => true,
         (true, Some(_)) => all || !many || inspected.tensor.zeros != Some(0) || inspected.tensor.masked.is_some(),
         (false, Some(_)) => false,
@@ -39,7 +39,7 @@ pub fn write(out: &mut dyn Write, width: usize, tensors: &[Inspected], args: &In
         .collect();
     unlisted.sort_by(|a, b| natural_order(a.name, b.name));
     if !unlisted.is_empty() {
-        let title = if args.names.is_empty() { "without zeros, not prunable" } else { "not listed because" };
+        let title = if args.names.is_default() { "without zeros, not prunable" } else { "not listed because" };
         writeln!(out)?;
         skipped::write(out, width, title, &unlisted)?;
     }

@@ -146,7 +146,7 @@ const WEIGHTS: [&str; 3] = ["encoder.0.attention.weight", "encoder.0.conv.weight
 /// Returns a model with three weights, an embedding, a norm and a bias.
 fn model() -> ParameterStore<f32> {
     ParameterStore::from_iter([
-        ("embeddings.word.weight", tensor(&[10, 6], 1)),
+        ("embeddings.word_embeddings.weight", tensor(&[10, 6], 1)),
         ("encoder.0.attention.weight", tensor(&[12, 6], 2)),
         ("encoder.0.attention.bias", tensor(&[12], 3)),
         ("encoder.0.conv.weight", tensor(&[4, 3, 5], 4)),

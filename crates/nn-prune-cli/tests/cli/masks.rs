@@ -139,7 +139,7 @@ fn from_a_mask_file() {
 fn of_what_patterns_select() {
     let folder = folder_with_model();
     for (patterns, selected) in [
-        ("--all", &["embeddings.word.weight", "encoder.0.norm.weight", "encoder.0.attention.bias"][..]),
+        ("--all", &["embeddings.word_embeddings.weight", "encoder.0.norm.weight", "encoder.0.attention.bias"][..]),
         ("--include *.weight --exclude *norm* --exclude emb*", &WEIGHTS[..]),
         ("--include encoder.[01].weight", &["encoder.1.weight"][..]),
         ("--exclude *conv*", &[WEIGHTS[0], WEIGHTS[2]][..]),

@@ -24,7 +24,7 @@ fn a_table_that_accounts_for_every_tensor() {
     assert_eq!(
         lines[8..],
         [
-            "an embedding 1 60 embeddings.word.weight",
+            "an embedding 1 60 embeddings.word_embeddings.weight",
             "a vector 1 12 encoder.0.attention.bias",
             "a norm 1 6 encoder.0.norm.weight",
             "",
@@ -49,11 +49,11 @@ fn a_table_of_every_tensor() {
     assert_eq!(
         lines[2..9],
         [
-            "embeddings.word.weight F32 [10, 6] `embeddings` in its name",
-            "encoder.0.attention.bias F32 [12] `bias` in its name",
+            "embeddings.word_embeddings.weight F32 [10, 6] an embedding",
+            "encoder.0.attention.bias F32 [12] a vector",
             "encoder.0.attention.weight F32 [12, 6] 36 36 50.00 %",
             "encoder.0.conv.weight F32 [4, 3, 5] 30 30 50.00 %",
-            "encoder.0.norm.weight F32 [6] `norm` in its name",
+            "encoder.0.norm.weight F32 [6] a norm",
             "encoder.1.weight F32 [7, 9] 32 32 50.79 %",
             "",
         ]
