@@ -71,11 +71,11 @@ impl ResumeFile {
     }
 
     /// Creates the directories of the output, removes the temporary files of a killed run, and writes the run file.
-    pub fn begin(&self, paths: &[PathBuf]) -> Result<(), CheckpointError> {
-        let directories: BTreeSet<&Path> =
-            paths.iter().map(|path| atomic::directory_of(path)).chain([&*self.directory]).collect();
+    pub fn begin(&self, paths: impl Iterator<Item = PathBuf>) -> Result<(), CheckpointError> {
+        let mut directories: BTreeSet<PathBuf> = paths.map(|path| atomic::directory_of(&path).to_owned()).collect();
+        directories.insert(self.directory.clone());
         let run_file = self.path();
-        for directory in directories {
+        for directory in &directories {
             let failed = |source| CheckpointError::Write { path: directory.to_owned(), source };
             fs::create_dir_all(directory).map_err(failed)?;
             if run_file.exists() {
@@ -144,7 +144,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let identity = vec![("method", "L1".into()), ("scope", "tensor".into())];
         let mut file = ResumeFile::new(directory.path().to_owned(), identity, std::iter::empty());
-        file.begin(&[]).unwrap();
+        file.begin(std::iter::empty()).unwrap();
         file.finish(Path::new("a")).unwrap();
         let json: Value = serde_json::from_slice(&fs::read(file.path()).unwrap()).unwrap();
         let expected = json!({ "version": 2, "method": "L1", "scope": "tensor", "input": [], "finished": ["a"] });
