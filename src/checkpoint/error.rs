@@ -192,6 +192,9 @@ pub enum CheckpointError {
     UnmatchedPattern {
         /// The pattern.
         pattern: String,
+        /// The names that it was probably meant to match: those that it matches after the fewest edits. There are at most three,
+        /// and none if no name is near.
+        nearest: Vec<String>,
     },
     /// A pattern for tensors to prune matches only tensors of dtypes that cannot be pruned, such as F8.
     #[error("{dtype} cannot be pruned: pattern {} matches only tensors such as {}", Quoted(pattern), Quoted(tensor))]

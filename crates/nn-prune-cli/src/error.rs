@@ -99,6 +99,10 @@ fn hint(error: &CheckpointError) -> Option<Cow<'static, str>> {
         E::UnfinishedRun { .. } => "--resume continues the run, --force starts again".into(),
         E::OtherRun { .. } => "use --force instead of --resume to start again".into(),
         E::NothingSelected { .. } => "--include selects tensors by name, '*' selects all".into(),
+        E::UnmatchedPattern { nearest, .. } if !nearest.is_empty() => {
+            let names: Vec<_> = nearest.iter().map(|name| format!("`{}`", escape_invisible(name))).collect();
+            format!("near {}: {}", if names.len() == 1 { "name" } else { "names" }, names.join(", ")).into()
+        }
         E::OutputKind { path, expected } => other_kind(path, expected).into(),
         E::Header { source, .. } => remedy(source)?.into(),
         E::InvalidIndex { source, .. } => remedy(source.downcast_ref()?)?.into(),
