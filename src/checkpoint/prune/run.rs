@@ -184,6 +184,8 @@ impl<'r> PlannedRun<'r> {
             Ok(())
         };
 
+        // What was decided about all shards together is not written if one of them has changed since.
+        writer.check_unchanged()?;
         let mut resumed = Vec::new();
         for (number, (file, is_written)) in layout.files.iter().zip(is_written).enumerate() {
             match &mut files {

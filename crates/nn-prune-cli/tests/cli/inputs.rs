@@ -96,8 +96,7 @@ fn typos_are_answered_with_what_is_near() {
         assert_eq!(run.err.lines().find_map(|line| line.strip_prefix("  hint: ")), hint);
         run.fails(1, "error: pattern `");
     }
-    for (option, value) in
-        [("--scope globl", "global"), ("--method l1-unstructurd", "l1-unstructured"), ("--format weigths", "weights")]
+    for (option, value) in [("--scope globl", "global"), ("--method randon", "random"), ("--format weigths", "weights")]
     {
         let run = folder.run(&format!("prune model.safetensors -o out --method l1 --amount 1 {option}"));
         let run = if option.starts_with("--method") {

@@ -17,6 +17,8 @@ mod memory;
 mod output;
 mod picture;
 mod reproducible;
+#[cfg(unix)]
+mod shards;
 mod usage;
 
 use std::ffi::OsStr;
