@@ -36,7 +36,7 @@
 //!
 //! # Memory
 //!
-//! Up to sixteen threads read tensors in pieces of about 1 MiB. Tensors up to 64 MiB are held in memory between selection and
+//! Up to sixteen threads read tensors in pieces of about 1 MiB. Tensors up to 16 MiB are held in memory between selection and
 //! writing; larger ones, and their masks, are never loaded whole. Unstructured pruning therefore needs at most 256 MiB, plus
 //! the headers and, for random pruning with global scope, 100 bytes per 16,384 entries.
 //! [`LnStructured`](crate::LnStructured) along an axis other than the first holds one tensor and its mask.

@@ -65,15 +65,10 @@ impl Header {
         }
         // Stable, so that tensors without data keep the order of the header.
         tensors.sort_by_key(|(_, info)| info.data_offsets);
-        let data_len = match data_len(&tensors) {
-            Some(data_len) => data_len,
-            // The crate says what is wrong. Asked about every file, it would copy all names and shapes.
-            None => Layout::new(None, tensors.clone())
-                .map_err(|source| StateDictError::InvalidLayout { source: escaped(source) })?
-                .data_len(),
-        };
+        let layout = Layout::new(None, tensors.clone())
+            .map_err(|source| StateDictError::InvalidLayout { source: escaped(source) })?;
         // Offsets may be as large as u64::MAX, so the sum may overflow.
-        let expected = (data_len as u64).saturating_add(PREFIX as u64 + json.len() as u64);
+        let expected = (layout.data_len() as u64).saturating_add(PREFIX as u64 + json.len() as u64);
         match expected.cmp(&file_len) {
             Ordering::Greater => Err(StateDictError::Truncated { expected, found: file_len }),
             Ordering::Less => Err(StateDictError::TrailingBytes { expected, found: file_len }),
@@ -120,15 +115,6 @@ impl Header {
         }
         Ok([&found.to_le_bytes(), json.as_slice()].concat())
     }
-}
-
-/// Returns the length of the data, or `None` unless the tensors fill it in their order, each with as many bytes as its dtype and
-/// shape need.
-fn data_len(tensors: &[(String, TensorInfo)]) -> Option<usize> {
-    tensors.iter().try_fold(0, |before, (_, TensorInfo { dtype, shape, data_offsets: (start, end) })| {
-        let bits = shape.iter().copied().try_fold(dtype.bitsize(), usize::checked_mul)?;
-        (*start == before && bits % 8 == 0 && start.checked_add(bits / 8) == Some(*end)).then_some(*end)
-    })
 }
 
 /// The JSON object of a header.

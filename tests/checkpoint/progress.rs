@@ -187,13 +187,13 @@ fn rows_are_read_in_groups() {
     assert_eq!(mask.iter().step_by(ROW).collect::<Vec<_>>(), [true, false, true, false, false]);
 }
 
-/// Tensors up to 64 MiB stay in memory between selection and writing.
+/// Tensors up to 16 MiB stay in memory between selection and writing.
 #[test]
 fn a_tensor_that_is_too_large_to_be_kept_is_read_twice() {
     let folder = tempfile::tempdir().unwrap();
     let output = Output::new(folder.path().join("masks.safetensors")).force(true);
     let prune = l1_pruner(1.0).selection(Selection::new().only("*")).format(Format::Masks);
-    for (bytes, times) in [(64 << 20, 1), ((64 << 20) + 8, 2)] {
+    for (bytes, times) in [(16 << 20, 1), ((16 << 20) + 8, 2)] {
         let weight = Raw::new("w", "F64", &[1, bytes / 8], vec![0; bytes]);
         let input = write(&folder.path().join("in.safetensors"), &[], &[weight]);
         let found = steps(|observer| prune.run(&Checkpoint::open([&input]).unwrap(), &output, observer));

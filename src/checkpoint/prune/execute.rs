@@ -28,9 +28,8 @@ use crate::select::scores::infallible;
 use crate::tensor::chunk::{CHUNK, Position, count_true};
 use crate::tensor::parallel;
 
-/// Tensors up to this size stay in memory between selection and writing. Larger ones are read twice, and sampled by many small
-/// reads, which is a small part of their time.
-const MAX_LOADED_BYTES: u64 = 64 << 20;
+/// Tensors up to this size stay in memory between selection and writing.
+const MAX_LOADED_BYTES: u64 = 16 << 20;
 
 /// The execution of the plan for one parameter.
 pub(crate) struct Execute<'e, 'o> {
