@@ -227,8 +227,8 @@ pub enum CheckpointError {
     /// Methods for some tensors only were given together with global scope.
     #[error("amounts for single tensors do not apply to global scope")]
     LayersWithGlobalScope,
-    /// [`remove`](crate::checkpoint::remove), [`restore`](crate::checkpoint::restore) or [`extract_masks`](crate::checkpoint::extract_masks) was called for a
-    /// checkpoint without masks.
+    /// [`remove`](crate::checkpoint::remove), [`restore`](crate::checkpoint::restore) or
+    /// [`extract_masks`](crate::checkpoint::extract_masks) was called for a checkpoint without masks.
     #[error("the checkpoint has no masks: no tensor is stored as `_orig` and `_mask`")]
     NothingPruned,
     /// A method with global scope requests more entries than remain in all selected tensors together, or cannot prune them
