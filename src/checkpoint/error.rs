@@ -192,6 +192,9 @@ pub enum CheckpointError {
     UnmatchedPattern {
         /// The pattern.
         pattern: String,
+        /// The names that it was probably meant to match: those that it matches after the fewest edits. There are at most three,
+        /// and none if no name is near.
+        nearest: Vec<String>,
     },
     /// A pattern for tensors to prune matches only tensors of dtypes that cannot be pruned, such as F8.
     #[error("{dtype} cannot be pruned: pattern {} matches only tensors such as {}", Quoted(pattern), Quoted(tensor))]
@@ -224,8 +227,8 @@ pub enum CheckpointError {
     /// Methods for some tensors only were given together with global scope.
     #[error("amounts for single tensors do not apply to global scope")]
     LayersWithGlobalScope,
-    /// [`remove`](crate::checkpoint::remove), [`restore`](crate::checkpoint::restore) or [`extract_masks`](crate::checkpoint::extract_masks) was called for a
-    /// checkpoint without masks.
+    /// [`remove`](crate::checkpoint::remove), [`restore`](crate::checkpoint::restore) or
+    /// [`extract_masks`](crate::checkpoint::extract_masks) was called for a checkpoint without masks.
     #[error("the checkpoint has no masks: no tensor is stored as `_orig` and `_mask`")]
     NothingPruned,
     /// A method with global scope requests more entries than remain in all selected tensors together, or cannot prune them

@@ -1,8 +1,8 @@
 //! Prune, inspect and compare safetensors checkpoints of any size, without model code.
 //!
 //! [`Checkpoint::open`] reads the headers only. [`Pruner`] writes a pruned copy, [`inspect`] counts zeros, [`diff`] compares
-//! two checkpoints, [`remove`] makes masks permanent, [`restore`] drops them and [`extract_masks`] writes a mask file. Input files are never written
-//! to.
+//! two checkpoints, [`remove`] makes masks permanent, [`restore`] drops them and [`extract_masks`] writes a mask file. Input
+//! files are never written to.
 //!
 //! ```
 //! use prune::L1Unstructured;

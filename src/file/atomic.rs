@@ -4,9 +4,11 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use fs4::{FileExt, TryLockError};
 use tempfile::NamedTempFile;
 
 use crate::file::open;
+use crate::hash::fnv1a;
 
 /// The prefix of the names of temporary files, and of all others that are removed in the end.
 pub(crate) const PREFIX: &str = ".nn-prune-";
@@ -17,6 +19,10 @@ const SUFFIX: &str = ".tmp";
 ///
 /// It is written beside its destination and renamed. If it is dropped before [`commit`](Self::commit), the destination is
 /// untouched and the temporary file removed.
+///
+/// A process that is killed leaves the temporary file. Its name carries a hash of the name of the destination, by which
+/// [`remove_leftovers_of`] finds it, and it is locked while its process lives, by which files in use are told apart. Where a
+/// file system has no locks, nothing is removed.
 #[derive(Debug)]
 pub(crate) struct AtomicFile {
     destination: PathBuf,
@@ -90,17 +96,46 @@ fn follow_links(path: &Path) -> io::Result<PathBuf> {
     Err(io::Error::other("too many symbolic links"))
 }
 
-/// Removes the temporary files of processes that were killed.
+/// Removes the temporary files in a directory that killed processes have left.
 pub(crate) fn remove_leftovers(directory: &Path) -> io::Result<()> {
+    remove_abandoned(directory, PREFIX)
+}
+
+/// Removes the temporary files that killed processes have left of a file at this path. They do no harm, so one that cannot be
+/// removed stays.
+pub(crate) fn remove_leftovers_of(path: &Path) {
+    if let Ok(destination) = follow_links(path) {
+        let _ = remove_abandoned(directory_of(&destination), &prefix_for(&destination));
+    }
+}
+
+/// Removes the temporary files whose names begin with a prefix, unless they are in use.
+fn remove_abandoned(directory: &Path, prefix: &str) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        if name.starts_with(PREFIX) && name.ends_with(SUFFIX) && entry.file_type()?.is_file() {
+        if !name.starts_with(prefix) || !name.ends_with(SUFFIX) || !entry.file_type()?.is_file() {
+            continue;
+        }
+        let file = match OpenOptions::new().write(true).open(entry.path()) {
+            Ok(file) => file,
+            // Its process, or another one that removes leftovers, was faster.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        // The lock is held until the file is gone. A process that was about to lock it then finds that it is.
+        if FileExt::try_lock(&file).is_ok() {
             fs::remove_file(entry.path())?;
         }
     }
     Ok(())
+}
+
+/// The beginning of the names of temporary files for a destination. Its own name could make them too long.
+fn prefix_for(destination: &Path) -> String {
+    let name = destination.file_name().unwrap_or_default();
+    format!("{PREFIX}{:016x}-", fnv1a(name.as_encoded_bytes().iter().copied()))
 }
 
 /// Returns the directory that a path is in.
@@ -108,16 +143,27 @@ pub(crate) fn directory_of(path: &Path) -> &Path {
     path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
+/// Creates a temporary file beside its destination and locks it.
 fn new_file_beside(destination: &Path) -> io::Result<NamedTempFile> {
+    let prefix = prefix_for(destination);
     let mut builder = tempfile::Builder::new();
-    builder.prefix(PREFIX).suffix(SUFFIX);
+    builder.prefix(&prefix).suffix(SUFFIX);
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
         // The mode of new files, less the umask. That of temporary files would exclude all other users.
         builder.permissions(fs::Permissions::from_mode(0o666));
     }
-    builder.tempfile_in(directory_of(destination))
+    loop {
+        let file = builder.tempfile_in(directory_of(destination))?;
+        match FileExt::try_lock(file.as_file()) {
+            Ok(()) if file.path().exists() => return Ok(file),
+            // Another process took the new file for a leftover.
+            Ok(()) | Err(TryLockError::WouldBlock) => {}
+            // A file system without locks.
+            Err(TryLockError::Error(_)) => return Ok(file),
+        }
+    }
 }
 
 /// Returns `true` if the mode has to be set, which some file systems do not allow.
@@ -169,6 +215,29 @@ mod tests {
         assert!(!path(&format!("{PREFIX}b{SUFFIX}")).exists());
         assert!(kept.iter().all(|name| path(name).exists()));
         assert!(path(&format!("{PREFIX}directory{SUFFIX}")).exists());
+    }
+
+    /// What a killed process leaves is a file without a lock.
+    #[test]
+    fn leftovers_of_a_file_are_removed_unless_they_are_in_use() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        let left = |name: &str| {
+            let file = AtomicFile::create(&path(name)).unwrap();
+            let (file, path) = file.out.into_inner().unwrap().keep().unwrap();
+            drop(file);
+            path
+        };
+        let (one, another, other) = (left("a"), left("a"), left("b"));
+        let in_use = AtomicFile::create(&path("a")).unwrap();
+        remove_leftovers_of(&path("a"));
+        assert!(!one.exists() && !another.exists() && other.exists());
+        remove_leftovers(directory.path()).unwrap();
+        assert!(!other.exists());
+        in_use.commit().unwrap();
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+        // There is nothing to find, or no directory to look into.
+        remove_leftovers_of(&path("none/a"));
     }
 
     #[test]

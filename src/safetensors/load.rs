@@ -39,9 +39,9 @@ pub fn load_file<A: Element>(path: impl AsRef<Path>) -> Result<(ParameterStore<A
 ///
 /// # Errors
 ///
-/// If the bytes are not a valid file: [`StateDictError::Truncated`], [`StateDictError::TrailingBytes`],
-/// [`StateDictError::HeaderTooLarge`], [`StateDictError::InvalidHeader`], [`StateDictError::DuplicateName`],
-/// [`StateDictError::InvalidLayout`], [`StateDictError::ImpossibleShape`].
+/// If the bytes are not a valid file: [`StateDictError::OtherFormat`], [`StateDictError::Truncated`],
+/// [`StateDictError::TrailingBytes`], [`StateDictError::HeaderTooLarge`], [`StateDictError::InvalidHeader`],
+/// [`StateDictError::DuplicateName`], [`StateDictError::InvalidLayout`], [`StateDictError::ImpossibleShape`].
 ///
 /// If the file is valid, but not a state dict: [`StateDictError::PrunedAndPlain`] if it has a parameter twice,
 /// [`StateDictError::MaskValue`] if a mask has an entry other than 0 and 1, and [`StateDictError::ShapeMismatch`] if a mask

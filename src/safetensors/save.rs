@@ -3,7 +3,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use crate::element::{Element, ElementInternals};
-use crate::file::atomic::AtomicFile;
+use crate::file::atomic::{self, AtomicFile};
 use crate::file::error::StateDictError;
 use crate::file::header::Header;
 use crate::module::Module;
@@ -59,6 +59,7 @@ pub(super) fn write_file<'a>(
     tensors: impl Iterator<Item = Cow<'a, [u8]>>,
 ) -> Result<(), StateDictError> {
     let write = || -> io::Result<()> {
+        atomic::remove_leftovers_of(path);
         let mut file = AtomicFile::create(path)?;
         file.write_all(header)?;
         for tensor in tensors {

@@ -3,9 +3,12 @@
 use crate::key::Key;
 use crate::select::KeyOf;
 use crate::select::scores::Scores;
+use crate::tensor::parallel;
 
 /// The largest number of runs sampled from scores that are expensive to look at.
 const SAMPLE_LIMIT: usize = 1 << 20;
+/// The number of runs that a thread samples at a time.
+const LOOKS: usize = 64;
 /// Half the width of the bracket, in standard deviations of the sample's error: one scan in 15 000 misses.
 pub(super) const DEVIATIONS: f64 = 4.0;
 
@@ -19,14 +22,32 @@ pub(super) fn bracket<S: Scores + ?Sized>(
     let mut sample = Vec::with_capacity(entries / stride * S::RUN);
     let mut runs = Vec::new();
     let (mut piece, mut first) = (0, 0);
-    for offset in sample_offsets(entries, stride) {
+    let places = sample_offsets(entries, stride).map(|offset| {
         while offset - first >= scores.len(piece) {
             first += scores.len(piece);
             piece += 1;
         }
-        scores.peek(piece, offset - first, &mut sample)?;
-        if S::RUN > 1 {
-            runs.push(sample.len());
+        (piece, offset - first)
+    });
+    if S::RUN == 1 {
+        for (piece, entry) in places {
+            scores.peek(piece, entry, &mut sample)?;
+        }
+    } else {
+        // Looks at a file wait for the system, and a large tensor takes thousands of them: all cores take part.
+        let places: Vec<_> = places.collect();
+        let parts: Vec<_> = places.chunks(LOOKS).collect();
+        let looks = parallel::try_map(parts.len(), entries, |number| {
+            let (mut keys, mut ends) = (Vec::with_capacity(LOOKS * S::RUN), Vec::with_capacity(LOOKS));
+            for &(piece, entry) in parts[number] {
+                scores.peek(piece, entry, &mut keys)?;
+                ends.push(keys.len());
+            }
+            Ok((keys, ends))
+        })?;
+        for (keys, ends) in looks {
+            runs.extend(ends.into_iter().map(|end| sample.len() + end));
+            sample.extend(keys);
         }
     }
     // The rank within the sample is the same fraction of it, give or take the deviation of a binomial distribution and the

@@ -118,7 +118,7 @@ fn only_the_same_run_is_resumed() {
         assert_eq!(error.to_string(), expected);
     }
     let run_file = fs::read_to_string(output.join(RUN_FILE)).unwrap();
-    fs::write(output.join(RUN_FILE), run_file.replace("\"version\": 2", "\"version\": 1")).unwrap();
+    fs::write(output.join(RUN_FILE), run_file.replace("\"version\":3", "\"version\":2")).unwrap();
     let error = resume(&l1(0.5), &index, &output).unwrap_err();
     assert!(matches!(error, CheckpointError::OtherRun { difference: "version", .. }));
     fs::write(output.join(RUN_FILE), run_file).unwrap();

@@ -100,7 +100,7 @@ impl From<LayerAmount> for String {
 }
 
 /// An amount in a recipe: text, or a number of the file format.
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub enum Written {
     Text(String),

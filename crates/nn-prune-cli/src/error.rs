@@ -97,6 +97,10 @@ impl CliError {
 /// The hint for an output that exists.
 pub const FORCE_REPLACES: &str = "--force replaces it";
 
+/// The ways around a weight norm.
+const WEIGHT_NORM: &str = "remove the weight norm before saving the model (torch.nn.utils.remove_weight_norm), exclude the tensor \
+                           with --exclude, or name another axis with --dim";
+
 /// Returns the option that helps. The library does not know the names of options.
 fn hint(error: &CheckpointError) -> Option<Cow<'static, str>> {
     use CheckpointError as E;
@@ -105,13 +109,13 @@ fn hint(error: &CheckpointError) -> Option<Cow<'static, str>> {
         E::UnfinishedRun { .. } => "--resume continues the run, --force starts again".into(),
         E::OtherRun { .. } => "use --force instead of --resume to start again".into(),
         E::NothingSelected { reasons } => nothing_selected(reasons)?.into(),
-        E::WeightNorm { .. } => {
-            "remove the weight norm before saving the model (torch.nn.utils.remove_weight_norm), exclude the \
-                                 tensor with --exclude, or name another axis with --dim"
-                .into()
-        }
+        E::WeightNorm { .. } => WEIGHT_NORM.into(),
         E::UnsupportedDtype { .. } => "prune the model before it is quantised".into(),
         E::LayersWithGlobalScope => "write one --amount without a pattern, or --scope tensor".into(),
+        E::UnmatchedPattern { nearest, .. } if !nearest.is_empty() => {
+            let names: Vec<_> = nearest.iter().map(|name| format!("`{}`", escape_invisible(name))).collect();
+            format!("near {}: {}", if names.len() == 1 { "name" } else { "names" }, names.join(", ")).into()
+        }
         E::OutputKind { path, expected } => other_kind(path, expected).into(),
         E::Header { source, .. } => remedy(source)?.into(),
         E::InvalidIndex { source, .. } => remedy(source.downcast_ref()?)?.into(),

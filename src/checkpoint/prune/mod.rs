@@ -8,6 +8,7 @@ mod granularity_tests;
 pub(crate) mod kind;
 mod layer_methods;
 pub(crate) mod loaded;
+pub(crate) mod nearest;
 mod pattern;
 pub(crate) mod plan;
 mod pruner;

@@ -8,6 +8,7 @@ use crate::checkpoint::progress::{Observer, Phase, ProgressCounter};
 use crate::checkpoint::prune::axes;
 use crate::checkpoint::prune::execute::{Execute, Pruned};
 use crate::checkpoint::prune::layer_methods::MatchedMethods;
+use crate::checkpoint::prune::nearest::nearest;
 use crate::checkpoint::prune::plan::{MaskOrigin, ParameterPlan, Planner, Totals};
 use crate::checkpoint::prune::pruner::Pruner;
 use crate::checkpoint::prune::selection::{Purpose, Selected};
@@ -105,7 +106,10 @@ fn skip_without_method(
         }
     }
     match methods.unmatched(&selected) {
-        Some(pattern) => Err(CheckpointError::UnmatchedPattern { pattern: pattern.to_owned() }),
+        Some(pattern) => {
+            let nearest = nearest(pattern, selected.into_iter());
+            Err(CheckpointError::UnmatchedPattern { pattern: pattern.to_owned(), nearest })
+        }
         None => Ok(()),
     }
 }
@@ -180,6 +184,8 @@ impl<'r> PlannedRun<'r> {
             Ok(())
         };
 
+        // What was decided about all shards together is not written if one of them has changed since.
+        writer.check_unchanged()?;
         let mut resumed = Vec::new();
         for (number, (file, is_written)) in layout.files.iter().zip(is_written).enumerate() {
             match &mut files {

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::checkpoint::error::CheckpointError;
 use crate::checkpoint::prune::kind::{Kinds, last_layer};
+use crate::checkpoint::prune::nearest::nearest;
 use crate::checkpoint::prune::pattern::Pattern;
 use crate::checkpoint::read::Checkpoint;
 use crate::checkpoint::read::parameter::ParameterEntry;
@@ -159,7 +160,8 @@ impl Patterns {
         for pattern in patterns.only.iter().chain(&patterns.include) {
             let mut matching = parameters.iter().filter(|parameter| pattern.matches(&parameter.name)).peekable();
             let Some(&first) = matching.peek() else {
-                return Err(CheckpointError::UnmatchedPattern { pattern: pattern.text.clone() });
+                let nearest = nearest(&pattern.text, parameters.iter().map(|parameter| parameter.name.as_str()));
+                return Err(CheckpointError::UnmatchedPattern { pattern: pattern.text.clone(), nearest });
             };
             if !matching.any(|parameter| parameter.dtype.can_be_pruned()) {
                 let (pattern, tensor, dtype) = (pattern.text.clone(), first.name.clone(), first.dtype);

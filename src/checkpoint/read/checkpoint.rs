@@ -1,5 +1,7 @@
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::checkpoint::CheckpointError;
 use crate::checkpoint::read::Shard;
@@ -10,7 +12,7 @@ use crate::file::dtype::Dtype;
 
 /// The tensors of a model in files: one file, or several shards with or without an index.
 ///
-/// Opening it reads the headers only. The files remain open.
+/// Opening it reads the headers only. The files that were read last remain open, at most 64 of them.
 #[derive(Debug)]
 pub struct Checkpoint {
     pub(crate) shards: Vec<Shard>,
@@ -117,8 +119,9 @@ impl Checkpoint {
             }
         }
         let (mut shards, mut tensors) = (Vec::with_capacity(files.len()), Vec::new());
+        let open_files = Arc::default();
         for (number, (path, name)) in files.into_iter().enumerate() {
-            let (shard, header) = Shard::open(path, name)?;
+            let (shard, header) = Shard::open(path, name, number, &open_files)?;
             tensors.extend(header.tensors.into_iter().map(|(name, info)| {
                 let (start, end) = info.data_offsets;
                 Tensor {
@@ -187,6 +190,12 @@ impl Checkpoint {
     /// Returns `true` if there is an index or more than one file. An output is then a directory.
     pub fn is_sharded(&self) -> bool {
         self.index_path().is_some() || self.shards.len() > 1
+    }
+
+    /// Returns the tensors of a shard, as a range of the tensors of all.
+    pub(crate) fn tensors_of(&self, shard: usize) -> Range<usize> {
+        let before = |shard| self.tensors.partition_point(|tensor| tensor.shard < shard);
+        before(shard)..before(shard + 1)
     }
 
     /// Returns an error if a file has changed since it was opened.

@@ -4,6 +4,7 @@ pub(crate) mod blocks;
 mod checkpoint;
 pub(crate) mod index;
 pub(crate) mod mask_file;
+pub(crate) mod open_files;
 pub(crate) mod parameter;
 mod shard;
 

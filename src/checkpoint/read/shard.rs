@@ -1,9 +1,11 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::checkpoint::CheckpointError;
+use crate::checkpoint::read::open_files::OpenFiles;
 use crate::file::error::StateDictError;
 use crate::file::header::{Header, Metadata, PREFIX};
 use crate::file::open;
@@ -16,8 +18,10 @@ pub struct Shard {
     path: PathBuf,
     name: PathBuf,
     bytes: u64,
-    file: File,
     modified: Option<SystemTime>,
+    /// The number by which the file is found among the open ones.
+    number: usize,
+    files: Arc<OpenFiles>,
     /// The offset of the data, which follows the header.
     pub(crate) data: u64,
     pub(crate) metadata: Option<Metadata>,
@@ -40,8 +44,13 @@ impl Shard {
         self.bytes
     }
 
-    /// Opens a file and reads its header.
-    pub(crate) fn open(path: PathBuf, name: PathBuf) -> Result<(Self, Header), CheckpointError> {
+    /// Opens a file and reads its header. `files` has other numbers for other shards.
+    pub(crate) fn open(
+        path: PathBuf,
+        name: PathBuf,
+        number: usize,
+        files: &Arc<OpenFiles>,
+    ) -> Result<(Self, Header), CheckpointError> {
         let read = |source| CheckpointError::Read { path: path.clone(), source };
         let (file, found) = open::open(&path).map_err(read)?;
         let bytes = found.len();
@@ -58,12 +67,31 @@ impl Shard {
 
         let metadata = header.metadata.take();
         let data = PREFIX as u64 + length;
-        Ok((Self { path, name, bytes, file, modified: found.modified().ok(), data, metadata }, header))
+        files.get(number, || Ok::<_, CheckpointError>(file))?;
+        let (modified, files) = (found.modified().ok(), Arc::clone(files));
+        Ok((Self { path, name, bytes, modified, number, files, data, metadata }, header))
+    }
+
+    /// Returns the file. If it was closed because too many others were read, it is opened again, and must be the same.
+    fn file(&self) -> Result<Arc<File>, CheckpointError> {
+        self.files.get(self.number, || match open::open(&self.path) {
+            Ok((file, found)) if self.is_same(&found) => Ok(file),
+            Ok(_) => Err(CheckpointError::Changed { path: self.path.clone() }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(CheckpointError::Changed { path: self.path.clone() })
+            }
+            Err(source) => Err(CheckpointError::Read { path: self.path.clone(), source }),
+        })
+    }
+
+    /// Returns `true` if the size and the modification time are those of the file when it was first opened.
+    fn is_same(&self, found: &fs::Metadata) -> bool {
+        found.len() == self.bytes && found.modified().ok() == self.modified
     }
 
     /// Fills `bytes` with the bytes of the file that begin at `offset`.
     pub(crate) fn read(&self, bytes: &mut [u8], offset: u64) -> Result<(), CheckpointError> {
-        read_at(&self.file, bytes, offset).map_err(|source| match source.kind() {
+        read_at(&*self.file()?, bytes, offset).map_err(|source| match source.kind() {
             // The file was long enough when it was opened.
             io::ErrorKind::UnexpectedEof => CheckpointError::Changed { path: self.path.clone() },
             _ => CheckpointError::Read { path: self.path.clone(), source },
@@ -79,11 +107,10 @@ impl Shard {
 
     /// Returns an error unless the file at this path is the one that was opened, by its size and modification time.
     pub(crate) fn check_unchanged(&self) -> Result<(), CheckpointError> {
-        let same = |found: io::Result<fs::Metadata>| {
-            found.is_ok_and(|found| found.len() == self.bytes && found.modified().ok() == self.modified)
-        };
-        // If the file was replaced, the open one is the unchanged old file, so both are checked.
-        if same(self.file.metadata()) && same(fs::metadata(&self.path)) {
+        let is_same = |found: io::Result<fs::Metadata>| found.is_ok_and(|found| self.is_same(&found));
+        // If the file was replaced, an open one is the unchanged old file, so both are checked.
+        if self.files.find(self.number).is_none_or(|file| is_same(file.metadata())) && is_same(fs::metadata(&self.path))
+        {
             return Ok(());
         }
         Err(CheckpointError::Changed { path: self.path.clone() })

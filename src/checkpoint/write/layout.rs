@@ -1,6 +1,6 @@
 //! The layout of an output: the origin and the offset of every byte of every file, before anything is written.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
 
 use crate::checkpoint::error::CheckpointError;
@@ -194,7 +194,7 @@ impl FileLayout {
     /// The layout of a shard of the output.
     fn of_shard(checkpoint: &Checkpoint, number: usize, tensors: &[OutputTensor<'_>]) -> Result<Self, CheckpointError> {
         let shard = &checkpoint.shards[number];
-        let before = checkpoint.tensors.iter().filter(|tensor| tensor.shard == number).map(|tensor| &tensor.name);
+        let before = checkpoint.tensors[checkpoint.tensors_of(number)].iter().map(|tensor| &tensor.name);
         let header = if before.eq(tensors.iter().map(|tensor| &tensor.name)) {
             // Only values change, so the header is kept, byte for byte.
             shard.header()?
@@ -223,6 +223,19 @@ impl FileLayout {
         pieces.extend(slots.map(Piece::Parameter));
         pieces.sort_by_key(Piece::offset);
         Ok(Self { name: shard.name().to_owned(), header, pieces, bytes: offset })
+    }
+
+    /// Returns the shards of the input that the file is made from, without its header.
+    pub fn sources(&self, checkpoint: &Checkpoint) -> BTreeSet<usize> {
+        let shard = |tensor: usize| checkpoint.tensors[tensor].shard;
+        let of_piece = |piece: &Piece| match piece {
+            Piece::Copy { shard, .. } => [Some(*shard), None],
+            Piece::Parameter(slots) => {
+                let parameter = &checkpoint.parameters[slots.parameter];
+                [Some(shard(parameter.weights)), parameter.mask.map(shard)]
+            }
+        };
+        self.pieces.iter().flat_map(of_piece).flatten().collect()
     }
 
     /// Returns the number of bytes that are read for the file. `parameter` returns that number for a pruned parameter.

@@ -44,8 +44,9 @@ pub enum Format {
 /// Every file is written under a temporary name beside its path, and renamed when it is complete. Input files are never
 /// written to.
 ///
-/// A process that is killed leaves at most a file `.nn-prune-*.tmp` beside the output. In a directory, the next run removes
-/// it.
+/// A process that is killed leaves at most a file `.nn-prune-*.tmp` beside the output. The next run into the same file, or into
+/// the same directory, removes it, unless another process still writes to it. Files in use are told apart by locks; where a file
+/// system has none, the file stays.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Output {
     pub(crate) path: PathBuf,
@@ -202,7 +203,10 @@ impl OutputFiles {
             });
             let whole: HashSet<_> = whole.map(|(file, _)| name_of(&file.name)).collect();
             run.retain_finished(|name| whole.contains(name));
-            run.begin(&files.paths)?;
+            let companions = files.companions.copied.iter().map(|name| output.path.join(name));
+            run.begin(files.paths.iter().cloned().chain(companions))?;
+        } else {
+            files.paths.iter().for_each(|path| atomic::remove_leftovers_of(path));
         }
         Ok(files)
     }

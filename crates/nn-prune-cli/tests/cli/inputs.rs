@@ -82,6 +82,34 @@ fn a_stale_index_is_ignored_on_request() {
 }
 
 #[test]
+fn typos_are_answered_with_what_is_near() {
+    let folder = folder_with_model();
+    for (rest, hint) in [
+        ("--include encoder.0.atention.weight", Some("near name: `encoder.0.attention.weight`")),
+        (
+            "--include encodr.*.weight",
+            Some("near names: `encoder.0.attention.weight`, `encoder.0.conv.weight`, `encoder.0.norm.weight`"),
+        ),
+        ("--include quantum.*", None),
+    ] {
+        let run = folder.run(&format!("prune model.safetensors -o out {L1} {rest}"));
+        assert_eq!(run.err.lines().find_map(|line| line.strip_prefix("  hint: ")), hint);
+        run.fails(1, "error: pattern `");
+    }
+    for (option, value) in [("--scope globl", "global"), ("--method randon", "random"), ("--format weigths", "weights")]
+    {
+        let run = folder.run(&format!("prune model.safetensors -o out --method l1 --amount 1 {option}"));
+        let run = if option.starts_with("--method") {
+            folder.run(&format!("prune model.safetensors -o out --amount 1 {option}"))
+        } else {
+            run
+        };
+        assert!(run.err.contains(&format!("  tip: a similar value exists: '{value}'")), "{}", run.err);
+        run.fails(2, "error: invalid value '");
+    }
+}
+
+#[test]
 fn an_adapter_is_no_shard() {
     let folder = folder_with_model();
     folder.write("in/model.safetensors", folder.read("model.safetensors"));

@@ -18,6 +18,8 @@ mod output;
 mod picture;
 mod reproducible;
 mod selection;
+#[cfg(unix)]
+mod shards;
 mod tables;
 #[cfg(unix)]
 mod terminal;
