@@ -11,6 +11,7 @@ mod hostile;
 mod hostile_index;
 mod inspect;
 mod masks;
+mod order;
 mod output;
 mod passing;
 mod progress;

@@ -157,7 +157,7 @@ pub struct PruneArgs {
     #[command(flatten)]
     recipe: Recipe,
     /// Prune by a recipe, a TOML or JSON file, instead of the options that it replaces
-    #[arg(id = "recipe", long = "recipe", value_name = "FILE", conflicts_with_all = ["Recipe", "Names"])]
+    #[arg(id = "recipe", long = "recipe", value_name = "FILE", conflicts_with_all = Recipe::OPTIONS)]
     recipe_file: Option<PathBuf>,
     /// Write the options that decide what is pruned to a file, for --recipe: JSON if its name ends in .json, otherwise TOML
     #[arg(long, value_name = "FILE", conflicts_with = "recipe")]

@@ -117,6 +117,10 @@ fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<LayerAm
 }
 
 impl Recipe {
+    /// The options of the command line that a recipe replaces, and the group of the names.
+    pub const OPTIONS: [&str; 10] =
+        ["method", "amount", "sparsity", "scope", "dim", "norm", "ties", "seed", "mask", "Names"];
+
     /// Reads a recipe: JSON if the name of the file ends in `.json`, TOML otherwise.
     pub fn read(path: &Path) -> Result<Self, CliError> {
         let shown = path.display();

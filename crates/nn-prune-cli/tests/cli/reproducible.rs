@@ -79,8 +79,8 @@ fn files_and_reports_do_not_depend_on_the_run_or_the_threads() {
         .map(str::to_owned),
     );
     let first = all_of(&folder, None, &commands);
-    // Each `prune` writes two shards or one mask file.
-    assert_eq!(first.len(), commands.len() + 7 * (2 + 2 + 1) + 2 + 2 + 1 + 1 + 1);
+    // Each `prune` writes two shards and an index, or one mask file.
+    assert_eq!(first.len(), commands.len() + 7 * (3 + 3 + 1) + 3 + 3 + 1 + 1 + 1);
     for threads in [None, Some("1"), Some("2"), Some("7")] {
         let again = all_of(&folder, threads, &commands);
         assert_eq!(again.len(), first.len());
