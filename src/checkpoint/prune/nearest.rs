@@ -61,7 +61,7 @@ mod tests {
             ("abc", "", 3),
             ("a?c", "abc", 0),
             ("*atention*", "layer.0.attention.weight", 1),
-            ("*.attn.weight", "layer.0.attn.bias", 6),
+            ("*.attn.weight", "layer.0.attn.bias", 5),
             ("a*b*c", "a.x.b.y.c", 0),
         ] {
             let glob: Vec<char> = glob.chars().collect();
