@@ -147,15 +147,24 @@ pub(crate) fn importance<M: Module + ?Sized>(layout: &Layout, module: &M, rank: 
     let scores = dimensions.map(|(dimension, &units)| {
         let slices = dimension.uses.iter().filter(|use_| is_ranked(use_)).map(|use_| {
             let value = parameters[&use_.parameter].value();
-            let mut sums = AxisSums::new(norm, Channels::along(value.shape(), use_.axis));
-            // Every float type has a nearest f64.
-            sums.add(0, flat(value).iter().map(|x| x.to_f64().unwrap_or(f64::NAN)));
-            norm.units(&sums.sums, use_, units)
+            let channels = Channels::along(value.shape(), use_.axis);
+            let mut total = AxisSums::new(norm, channels);
+            // In blocks, as files are read, so that both give the same sums.
+            for (number, block) in flat(value).chunks(BLOCK).enumerate() {
+                let mut sums = AxisSums::new(norm, channels);
+                // Every float type has a nearest f64.
+                sums.add(number * BLOCK, block.iter().map(|x| x.to_f64().unwrap_or(f64::NAN)));
+                total.join(&sums);
+            }
+            norm.units(&total.sums, use_, units)
         });
         (dimension.name.clone(), norm.reduce(rank.reduce, units, slices))
     });
     Ok(scores.collect())
 }
+
+/// The number of entries that are summed at a time.
+pub(crate) const BLOCK: usize = 1 << 18;
 
 /// Returns `true` for a use whose slices rank the units.
 pub(crate) fn is_ranked(use_: &Use) -> bool {
@@ -278,18 +287,35 @@ impl AxisSums {
 
     /// Adds the entries from `offset` on. Entries of one position are added in order.
     pub fn add(&mut self, offset: usize, entries: impl IntoIterator<Item = f64>) {
-        let Self { norm, channels: Channels { len, inner, .. }, sums } = self;
-        let (mut position, mut within) = (offset / *inner % *len, offset % *inner);
-        for x in entries {
-            sums[position] = norm.join(sums[position], norm.of_entry(x));
-            within += 1;
-            if within == *inner {
-                within = 0;
-                position += 1;
-                if position == *len {
-                    position = 0;
-                }
+        match self.norm {
+            EntryNorm::Squares => self.fold(offset, entries, |sum, x| sum + x * x),
+            EntryNorm::Sum => self.fold(offset, entries, |sum, x| sum + x.abs()),
+            norm @ (EntryNorm::Count | EntryNorm::Powers(_) | EntryNorm::Max | EntryNorm::Min) => {
+                self.fold(offset, entries, |sum, x| norm.join(sum, norm.of_entry(x)));
             }
         }
+    }
+
+    fn fold(&mut self, offset: usize, entries: impl IntoIterator<Item = f64>, add: impl Fn(f64, f64) -> f64) {
+        let Channels { len, inner, .. } = self.channels;
+        let (mut position, mut within) = (offset / inner % len, offset % inner);
+        let mut sum = self.sums[position];
+        for x in entries {
+            sum = add(sum, x);
+            within += 1;
+            if within == inner {
+                self.sums[position] = sum;
+                within = 0;
+                position = if position + 1 == len { 0 } else { position + 1 };
+                sum = self.sums[position];
+            }
+        }
+        self.sums[position] = sum;
+    }
+
+    /// Joins the values of other entries.
+    pub fn join(&mut self, other: &Self) {
+        let Self { norm, sums, .. } = self;
+        sums.iter_mut().zip(&other.sums).for_each(|(sum, &other)| *sum = norm.join(*sum, other));
     }
 }

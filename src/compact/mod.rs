@@ -42,14 +42,14 @@
 //!
 //! `prune::checkpoint::compact` does the same on files, for models of Hugging Face without any declaration.
 
-mod choice;
+pub(crate) mod choice;
 mod coupling;
-mod dead;
+pub(crate) mod dead;
 mod error;
 mod fold;
-mod importance;
-mod layout;
-mod plan;
+pub(crate) mod importance;
+pub(crate) mod layout;
+pub(crate) mod plan;
 mod report;
 mod verify;
 

@@ -95,7 +95,7 @@ impl Slice {
     }
 
     /// Cuts the kept part into pieces. The runs of each lie within `span` neighbouring entries of the tensor.
-    #[cfg(test)]
+    #[cfg(feature = "safetensors")]
     pub fn pieces(&self, span: usize) -> Vec<SlicePiece> {
         let mut pieces: Vec<SlicePiece> = Vec::new();
         let (mut row, mut run, mut kept) = (0, 0, 0);
@@ -126,8 +126,14 @@ impl Slice {
         pieces
     }
 
+    /// The kept entries of a tensor with these bytes, `size` of them for each.
+    #[cfg(feature = "safetensors")]
+    pub fn gather_bytes(&self, bytes: &[u8], size: usize) -> Vec<u8> {
+        self.runs(Cursor::default()).flat_map(|run| &bytes[run.start * size..run.end * size]).copied().collect()
+    }
+
     /// Copies the entries of a piece, of which `entries` are those of its range, to `kept`. Each has `size` bytes.
-    #[cfg(test)]
+    #[cfg(feature = "safetensors")]
     pub fn gather_piece(&self, piece: &SlicePiece, size: usize, entries: &[u8], kept: &mut [u8]) {
         let mut rest = kept;
         for run in self.runs(piece.from) {
@@ -156,7 +162,7 @@ impl Slice {
 }
 
 /// Neighbouring runs of a [`Slice`].
-#[cfg(test)]
+#[cfg(feature = "safetensors")]
 #[derive(Debug, Clone)]
 pub struct SlicePiece {
     /// The entries of the tensor from the first run to the last.
@@ -217,6 +223,7 @@ mod tests {
             let entries = whole.as_slice().unwrap();
             let expected: Vec<u8> = expected.iter().copied().collect();
             prop_assert_eq!(&slice.gather(entries), &expected);
+            #[cfg(feature = "safetensors")]
             {
                 let mut found = Vec::new();
                 for piece in slice.pieces(span) {
