@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, ValueEnum};
 use prune::Amount;
-use prune::Norm;
 use prune::checkpoint::Compactor;
 use prune::compact::{Rank, Reduce};
 
+use crate::amount::LayerAmount;
 use crate::args::{Input, OutputOptions, ReportOptions, output_path};
-use crate::parse::{amount, norm};
+use crate::parse::NormName;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -64,8 +64,8 @@ pub struct CompactArgs {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["norm", "reduce"])]
     scores: Option<PathBuf>,
     /// The norm of the weights that make and read a unit: a number, inf, -inf or fro [default: 2]
-    #[arg(long, value_parser = norm, allow_hyphen_values = true)]
-    norm: Option<Norm>,
+    #[arg(long, allow_hyphen_values = true)]
+    norm: Option<NormName>,
     /// How the norms of several weights become one number [default: joint]
     #[arg(long, value_enum)]
     reduce: Option<ReduceName>,
@@ -111,7 +111,7 @@ impl CompactArgs {
 
     fn rank(&self) -> Rank {
         let mut rank = Rank::default();
-        if let Some(norm) = self.norm {
+        if let Some(NormName(norm)) = self.norm {
             rank.norm = norm;
         }
         if let Some(reduce) = self.reduce {
@@ -147,6 +147,14 @@ impl From<ReduceName> for Reduce {
 /// The numbers of layers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layers(Vec<usize>);
+
+/// Parses an amount that applies to every layer.
+fn amount(text: &str) -> Result<Amount, String> {
+    match text.parse()? {
+        LayerAmount { pattern: None, amount, .. } => Ok(amount),
+        LayerAmount { .. } => Err("must be one amount: every layer loses the same number of units".into()),
+    }
+}
 
 /// Parses numbers and ranges, `0,3` or `20-27`; both ends of a range are in it.
 fn layers(text: &str) -> Result<Layers, String> {

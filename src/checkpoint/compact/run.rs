@@ -61,7 +61,15 @@ pub(crate) fn run(
     let (mut resumed, mut companions) = Default::default();
     if let Some(output) = output {
         let layout = FileLayouts::compacted(checkpoint, tensors.kept, config.map(|config| config.encode()))?;
-        let run = PlannedRun { checkpoint, layout: &layout, plans: Vec::new(), mask_file: None, pool: &pool, observer };
+        let run = PlannedRun {
+            checkpoint,
+            layout: &layout,
+            plans: Vec::new(),
+            mask_file: None,
+            counts_zeros: false,
+            pool: &pool,
+            observer,
+        };
         let written = run.execute(Some((&compactor.output(output)?, compactor.identity(&plan))))?;
         (resumed, companions) = (written.resumed, written.companions);
     }
