@@ -233,7 +233,7 @@ impl PruneError {
 }
 
 /// `` `a`, `b` `` or `none`.
-pub(crate) struct List<'a>(pub &'a [String]);
+struct List<'a>(&'a [String]);
 
 impl fmt::Display for List<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,6 +1,8 @@
 //! [`CompactError`], the error of everything that compacts.
 
-use crate::error::{List, PruneError};
+use std::fmt::{self, Write};
+
+use crate::error::PruneError;
 
 /// The reason why a coupling, a plan or a compaction was refused. Nothing has changed then.
 ///
@@ -15,19 +17,19 @@ use crate::error::{List, PruneError};
 #[non_exhaustive]
 pub enum CompactError {
     /// Two dimensions have one name.
-    #[error("two dimensions are named `{dimension}`")]
+    #[error("two dimensions are named `{dimension}`", dimension = Name(dimension))]
     RepeatedDimension {
         /// The name.
         dimension: String,
     },
     /// A dimension has no units: an axis has size 0, or a size of 0 was given.
-    #[error("dimension `{dimension}` has no units")]
+    #[error("dimension `{dimension}` has no units", dimension = Name(dimension))]
     NoUnits {
         /// The dimension.
         dimension: String,
     },
     /// A use with a block or a repetition of 0 names no positions.
-    #[error("dimension `{dimension}`: the use of `{parameter}` has {what} 0")]
+    #[error("dimension `{dimension}`: the use of `{parameter}` has {what} 0", dimension = Name(dimension), parameter = Name(parameter))]
     EmptyUse {
         /// The dimension.
         dimension: String,
@@ -37,7 +39,7 @@ pub enum CompactError {
         what: &'static str,
     },
     /// A use names a parameter that does not exist.
-    #[error("dimension `{dimension}`: no parameter named `{parameter}`")]
+    #[error("dimension `{dimension}`: no parameter named `{parameter}`", dimension = Name(dimension), parameter = Name(parameter))]
     UnknownParameter {
         /// The dimension.
         dimension: String,
@@ -45,7 +47,7 @@ pub enum CompactError {
         parameter: String,
     },
     /// A use names a parameter without entries.
-    #[error("dimension `{dimension}`: parameter `{parameter}` has no entries")]
+    #[error("dimension `{dimension}`: parameter `{parameter}` has no entries", dimension = Name(dimension), parameter = Name(parameter))]
     NoEntries {
         /// The dimension.
         dimension: String,
@@ -53,7 +55,7 @@ pub enum CompactError {
         parameter: String,
     },
     /// A use names an axis that its parameter does not have.
-    #[error("dimension `{dimension}`: axis {axis} of `{parameter}` is out of range for {ndim} dimensions")]
+    #[error("dimension `{dimension}`: axis {axis} of `{parameter}` is out of range for {ndim} dimensions", dimension = Name(dimension), parameter = Name(parameter))]
     AxisOutOfRange {
         /// The dimension.
         dimension: String,
@@ -66,8 +68,7 @@ pub enum CompactError {
     },
     /// The positions of an axis cannot be divided among units.
     #[error(
-        "dimension `{dimension}`: axis {axis} of `{parameter}` has {len} positions, which is not a multiple of {unit}"
-    )]
+        "dimension `{dimension}`: axis {axis} of `{parameter}` has {len} positions, which is not a multiple of {unit}", dimension = Name(dimension), parameter = Name(parameter))]
     Indivisible {
         /// The dimension.
         dimension: String,
@@ -81,7 +82,7 @@ pub enum CompactError {
         unit: usize,
     },
     /// Two uses of a dimension disagree about the number of its units.
-    #[error("dimension `{dimension}` has {expected} units, but axis {axis} of `{parameter}` has room for {found}")]
+    #[error("dimension `{dimension}` has {expected} units, but axis {axis} of `{parameter}` has room for {found}", dimension = Name(dimension), parameter = Name(parameter))]
     SizesDisagree {
         /// The dimension.
         dimension: String,
@@ -95,7 +96,7 @@ pub enum CompactError {
         found: usize,
     },
     /// A use reaches beyond the end of its axis.
-    #[error("dimension `{dimension}`: the use of axis {axis} of `{parameter}` ends at {end}, but the axis at {len}")]
+    #[error("dimension `{dimension}`: the use of axis {axis} of `{parameter}` ends at {end}, but the axis at {len}", dimension = Name(dimension), parameter = Name(parameter))]
     SpanTooLong {
         /// The dimension.
         dimension: String,
@@ -110,8 +111,7 @@ pub enum CompactError {
     },
     /// A position of an axis belongs to no unit, and no size was given that would leave it.
     #[error(
-        "position {position} of axis {axis} of `{parameter}` belongs to no unit, and its dimension has no set size"
-    )]
+        "position {position} of axis {axis} of `{parameter}` belongs to no unit, and its dimension has no set size", parameter = Name(parameter))]
     Uncovered {
         /// The parameter.
         parameter: String,
@@ -121,7 +121,7 @@ pub enum CompactError {
         position: usize,
     },
     /// Two uses claim one position.
-    #[error("position {position} of axis {axis} of `{parameter}` belongs to `{first}` and to `{second}`")]
+    #[error("position {position} of axis {axis} of `{parameter}` belongs to `{first}` and to `{second}`", parameter = Name(parameter), first = Name(first), second = Name(second))]
     Overlap {
         /// The parameter.
         parameter: String,
@@ -135,13 +135,13 @@ pub enum CompactError {
         second: String,
     },
     /// A parameter is neither used by a dimension nor fixed.
-    #[error("parameter `{parameter}` is neither in a dimension nor fixed")]
+    #[error("parameter `{parameter}` is neither in a dimension nor fixed", parameter = Name(parameter))]
     Undeclared {
         /// The parameter.
         parameter: String,
     },
     /// A parameter is used by a dimension and fixed.
-    #[error("parameter `{parameter}` is in dimension `{dimension}`, but fixed by `{pattern}`")]
+    #[error("parameter `{parameter}` is in dimension `{dimension}`, but fixed by `{pattern}`", dimension = Name(dimension), parameter = Name(parameter), pattern = Name(pattern))]
     FixedAndUsed {
         /// The parameter.
         parameter: String,
@@ -151,25 +151,25 @@ pub enum CompactError {
         pattern: String,
     },
     /// A pattern of fixed parameters matches none.
-    #[error("pattern `{pattern}` of fixed parameters matches none")]
+    #[error("pattern `{pattern}` of fixed parameters matches none", pattern = Name(pattern))]
     UnmatchedFixed {
         /// The pattern.
         pattern: String,
     },
     /// No parameter makes the units of a dimension, and it is not open.
-    #[error("dimension `{dimension}` has no producer: no use is `out`, and it is not open")]
+    #[error("dimension `{dimension}` has no producer: no use is `out`, and it is not open", dimension = Name(dimension))]
     NoProducer {
         /// The dimension.
         dimension: String,
     },
     /// No parameter reads the units of a dimension, and it is not open.
-    #[error("dimension `{dimension}` has no consumer: no use is `in`, and it is not open")]
+    #[error("dimension `{dimension}` has no consumer: no use is `in`, and it is not open", dimension = Name(dimension))]
     NoConsumer {
         /// The dimension.
         dimension: String,
     },
     /// The statistics of a layer norm or group norm change with the width, and no weights repair that.
-    #[error("dimension `{dimension}` cannot be cut: `{parameter}` is the weight of a layer norm over it")]
+    #[error("dimension `{dimension}` cannot be cut: `{parameter}` is the weight of a layer norm over it", dimension = Name(dimension), parameter = Name(parameter))]
     LayerNorm {
         /// The dimension.
         dimension: String,
@@ -177,7 +177,7 @@ pub enum CompactError {
         parameter: String,
     },
     /// No dimension has this name.
-    #[error("no dimension named `{found}`; the dimensions are {}", List(known))]
+    #[error("no dimension named `{found}`; the dimensions are {}", Names(known), found = Name(found))]
     UnknownDimension {
         /// The name.
         found: String,
@@ -185,13 +185,13 @@ pub enum CompactError {
         known: Vec<String>,
     },
     /// A plan would keep no unit of a dimension.
-    #[error("no unit of dimension `{dimension}` is kept")]
+    #[error("no unit of dimension `{dimension}` is kept", dimension = Name(dimension))]
     NothingKept {
         /// The dimension.
         dimension: String,
     },
     /// A unit that the dimension does not have.
-    #[error("unit {unit} of dimension `{dimension}` is out of range: it has {size} units")]
+    #[error("unit {unit} of dimension `{dimension}` is out of range: it has {size} units", dimension = Name(dimension))]
     UnitOutOfRange {
         /// The dimension.
         dimension: String,
@@ -201,7 +201,7 @@ pub enum CompactError {
         size: usize,
     },
     /// A unit that is listed twice.
-    #[error("unit {unit} of dimension `{dimension}` is listed twice")]
+    #[error("unit {unit} of dimension `{dimension}` is listed twice", dimension = Name(dimension))]
     RepeatedUnit {
         /// The dimension.
         dimension: String,
@@ -209,13 +209,13 @@ pub enum CompactError {
         unit: usize,
     },
     /// Scores lack a dimension of which units are chosen.
-    #[error("no scores for dimension `{dimension}`")]
+    #[error("no scores for dimension `{dimension}`", dimension = Name(dimension))]
     MissingScores {
         /// The dimension.
         dimension: String,
     },
     /// A dimension has another number of scores than of units.
-    #[error("dimension `{dimension}` has {expected} units, but {found} scores")]
+    #[error("dimension `{dimension}` has {expected} units, but {found} scores", dimension = Name(dimension))]
     ScoresLength {
         /// The dimension.
         dimension: String,
@@ -231,7 +231,7 @@ pub enum CompactError {
         what: &'static str,
     },
     /// A module whose parameters are not those that the plan was made for: it was compacted already, for example.
-    #[error("parameter `{parameter}` has shape {found:?}, but the plan is for shape {expected:?}")]
+    #[error("parameter `{parameter}` has shape {found:?}, but the plan is for shape {expected:?}", parameter = Name(parameter))]
     OtherShape {
         /// The parameter.
         parameter: String,
@@ -241,7 +241,7 @@ pub enum CompactError {
         found: Vec<usize>,
     },
     /// A module lacks a parameter that the plan was made for.
-    #[error("the plan is for a parameter `{parameter}`, which the module lacks")]
+    #[error("the plan is for a parameter `{parameter}`, which the module lacks", parameter = Name(parameter))]
     MissingParameter {
         /// The parameter.
         parameter: String,
@@ -258,7 +258,7 @@ pub enum CompactError {
         compacted: Vec<usize>,
     },
     /// A constant cannot be folded.
-    #[error("cannot fold dimension `{dimension}` into `{into}`: {reason}")]
+    #[error("cannot fold dimension `{dimension}` into `{into}`: {reason}", dimension = Name(dimension), into = Name(into))]
     Fold {
         /// The dimension.
         dimension: String,
@@ -270,4 +270,27 @@ pub enum CompactError {
     /// An amount, a norm or a name that pruning refuses too.
     #[error(transparent)]
     Prune(#[from] PruneError),
+}
+
+/// A name without control characters: it may come from an untrusted file.
+struct Name<'a>(&'a str);
+
+impl fmt::Display for Name<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0
+            .chars()
+            .try_for_each(|c| if c.is_control() { write!(f, "{}", c.escape_unicode()) } else { f.write_char(c) })
+    }
+}
+
+/// `` `a`, `b` `` or `none`.
+struct Names<'a>(&'a [String]);
+
+impl fmt::Display for Names<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, name) in self.0.iter().enumerate() {
+            write!(f, "{}`{}`", if i == 0 { "" } else { ", " }, Name(name))?;
+        }
+        if self.0.is_empty() { f.write_str("none") } else { Ok(()) }
+    }
 }

@@ -1,5 +1,6 @@
 //! `nn-prune compact`.
 
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use prune::checkpoint::{CompactReport, CompactedTensorReport, Equality, Format};
@@ -10,6 +11,7 @@ use crate::companions::CompanionNames;
 use crate::error::CliError;
 use crate::format;
 use crate::progress::ProgressReporter;
+use crate::table::{self, Column};
 use crate::text::escape_invisible;
 
 /// The most half dead units that are listed.
@@ -37,28 +39,38 @@ pub fn run(args: &CompactArgs) -> Result<(), CliError> {
     } else if args.report.quiet {
         Ok(())
     } else {
-        format::print(format!("{}\n\n{}\n\n{}", dimensions(&report), tensors(&report), summary(&report, written)))
+        format::print_with(|out| {
+            dimensions(out, &report)?;
+            writeln!(out)?;
+            tensors(out, &report)?;
+            write!(out, "\n{}", summary(&report, written))
+        })
     }
 }
 
-fn dimensions(report: &CompactReport) -> String {
-    let rows = report.dimensions.iter().map(|dimension| {
+fn dimensions(out: &mut dyn Write, report: &CompactReport) -> io::Result<()> {
+    let columns = [Column::name("dimension"), Column::number("units"), Column::number("kept")];
+    table::write(out, table::width(), &columns, &report.dimensions, |dimension| {
         let name = escape_invisible(&dimension.name).into_owned();
         [name, format::count(dimension.units), format::count(dimension.kept)]
-    });
-    format::table([("dimension", '<'), ("units", '>'), ("kept", '>')], rows).trim_fmt()
+    })
 }
 
-fn tensors(report: &CompactReport) -> String {
-    let columns = [("tensor", '<'), ("dtype", '<'), ("before", '<'), ("after", '<'), ("new name", '<')];
-    let rows = report.tensors.iter().map(|tensor| {
+fn tensors(out: &mut dyn Write, report: &CompactReport) -> io::Result<()> {
+    let columns = [
+        Column::name("tensor"),
+        Column::text("dtype").dropped(0),
+        Column::text("before"),
+        Column::text("after"),
+        Column::name("new name"),
+    ];
+    table::write(out, table::width(), &columns, &report.tensors, |tensor| {
         let after = if tensor.renamed.is_some() { format::shape(&tensor.after) } else { "dropped".into() };
         let renamed = tensor.renamed.as_ref().filter(|renamed| **renamed != tensor.name);
         let renamed = renamed.map(|renamed| escape_invisible(renamed).into_owned()).unwrap_or_default();
         let name = escape_invisible(&tensor.name).into_owned();
         [name, tensor.dtype.to_string(), format::shape(&tensor.before), after, renamed]
-    });
-    format::table(columns, rows).trim_fmt()
+    })
 }
 
 fn summary(report: &CompactReport, written: Option<&Path>) -> String {

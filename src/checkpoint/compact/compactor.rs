@@ -164,8 +164,8 @@ impl Compactor {
     /// Writes a compacted copy of a checkpoint.
     ///
     /// With a preset, the output is a directory: its `config.json` fits the new sizes, and the other
-    /// [companions](crate::checkpoint::Companions) are copied. At most 256 MiB are used, plus the headers, the scores and one
-    /// row of each tensor.
+    /// [companions](crate::checkpoint::Companions) are copied. At most 256 MiB are used, plus the headers
+    /// and the scores.
     ///
     /// # Errors
     ///
