@@ -40,6 +40,7 @@
 //! - [`L1Unstructured`], [`LnStructured`], [`RandomUnstructured`], [`RandomStructured`], [`CustomFromMask`] and [`Identity`]
 //!   are the built-in methods. Implement [`PruningMethod`] to add one.
 //! - [`global_unstructured`] ranks the entries of several parameters together.
+//! - [`compact`] removes pruned units for real, so that the model is smaller and faster.
 //! - `prune::checkpoint` prunes files, `prune::safetensors` stores state dicts, [`torch`] reproduces PyTorch's random masks.
 //! - [`doc::for_pytorch_users`] translates every call. [`doc::features`] lists the cargo features.
 //!
@@ -55,7 +56,7 @@
 //!
 //! # Limits
 //!
-//! Pruned entries are stored as zeros, so pruning alone saves neither memory nor time. A pruned parameter stores value,
+//! Pruned entries are stored as zeros, so pruning alone saves neither memory nor time; [`compact`] does. A pruned parameter stores value,
 //! original and one byte per entry of mask: 9 bytes per `f32` entry instead of 4.
 //!
 //! [`torch.nn.utils.prune`]: https://docs.pytorch.org/docs/stable/nn.html#utilities
@@ -63,6 +64,7 @@
 mod amount;
 #[cfg(feature = "safetensors")]
 pub mod checkpoint;
+pub mod compact;
 pub mod doc;
 mod element;
 mod error;

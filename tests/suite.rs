@@ -8,6 +8,8 @@ mod article;
 #[cfg(feature = "safetensors")]
 #[path = "checkpoint/main.rs"]
 mod checkpoint;
+#[path = "compact/main.rs"]
+mod compact;
 #[path = "errors/main.rs"]
 mod errors;
 #[path = "golden/main.rs"]

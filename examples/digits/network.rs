@@ -89,9 +89,14 @@ impl Network {
         (inputs, scores)
     }
 
+    /// Returns the scores of the classes, one row per image.
+    pub fn scores(&self, images: &Array2<f32>) -> Array2<f32> {
+        self.forward(images).1
+    }
+
     /// Returns the fraction of `data` that is classified correctly, from 0 to 1.
     pub fn accuracy(&self, data: &Digits) -> f64 {
-        let (_, scores) = self.forward(&data.images);
+        let scores = self.scores(&data.images);
         let right = scores.outer_iter().zip(&data.labels).filter(|(row, label)| argmax(row) == Some(**label));
         right.count() as f64 / data.len() as f64
     }

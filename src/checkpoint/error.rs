@@ -6,6 +6,7 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::path::PathBuf;
 
 use crate::checkpoint::report::SkipReason;
+use crate::compact::CompactError;
 use crate::error::PruneError;
 use crate::file::dtype::Dtype;
 use crate::file::error::StateDictError;
@@ -320,6 +321,113 @@ pub enum CheckpointError {
         /// `a directory` or `a file`.
         expected: &'static str,
     },
+    /// A coupling, a choice or a plan does not fit the checkpoint.
+    #[error("cannot compact with these arguments")]
+    Compact {
+        /// The error of the coupling, the choice or the plan.
+        source: CompactError,
+    },
+    /// A configuration, a coupling file, a plan or a file of scores is not JSON, where it must be.
+    #[error("{} is not valid JSON", QuotedPath(path))]
+    InvalidJson {
+        /// The file.
+        path: PathBuf,
+        /// The error of the parser, with the position.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A configuration, a coupling file, a plan or a file of scores does not say what is needed.
+    #[error("{} {reason}", QuotedPath(path))]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, as the rest of a sentence.
+        reason: String,
+    },
+    /// The type of a model has no preset.
+    #[error("no preset for model type {}; the types are {}", Quoted(model_type), crate::checkpoint::MODEL_TYPES.join(", "))]
+    NoPreset {
+        /// The type in the configuration.
+        model_type: String,
+    },
+    /// A tensor that a model of this type does not have.
+    #[error("tensor {} is not part of a model of type {}", Quoted(tensor), Quoted(model_type))]
+    UnknownToPreset {
+        /// The tensor.
+        tensor: String,
+        /// The type in the configuration.
+        model_type: String,
+    },
+    /// A tensor has another shape than the configuration says.
+    #[error("tensor {} has shape {found:?}, but the configuration says {expected:?}", Quoted(tensor))]
+    PresetShape {
+        /// The tensor.
+        tensor: String,
+        /// The shape by the configuration.
+        expected: Vec<usize>,
+        /// The shape in the file.
+        found: Vec<usize>,
+    },
+    /// A layer lacks a tensor that its type or the other layers have.
+    #[error("layer {layer} has no tensor {}, which other layers or its type have", Quoted(tensor))]
+    LayerLacks {
+        /// The number of the layer.
+        layer: usize,
+        /// The name of the tensor within a layer.
+        tensor: String,
+    },
+    /// Units that a type of model does not have, or that its configuration cannot lose.
+    #[error("a model of type {} cannot lose {part}; remove {instead} instead", Quoted(model_type))]
+    PartOfPreset {
+        /// The type in the configuration.
+        model_type: String,
+        /// The units that were to be removed.
+        part: &'static str,
+        /// Units that can be removed.
+        instead: &'static str,
+    },
+    /// A layer that the model does not have.
+    #[error("layer {layer} is out of range: the model has {layers} layers")]
+    UnknownLayer {
+        /// The layer that was to be dropped.
+        layer: usize,
+        /// The number of layers.
+        layers: usize,
+    },
+    /// Every layer was to be dropped.
+    #[error("all {layers} layers would be dropped")]
+    AllLayersDropped {
+        /// The number of layers.
+        layers: usize,
+    },
+    /// Layers would keep different numbers of units, and a configuration has one number for all.
+    #[error("dimension {} would keep {found} units, but those of other layers {expected}", Quoted(dimension))]
+    UnevenLayers {
+        /// The first dimension that differs.
+        dimension: String,
+        /// The number of units that the first layer keeps.
+        expected: usize,
+        /// The number of units that this one keeps.
+        found: usize,
+    },
+    /// A tensor that would be cut does not hold floats.
+    #[error("tensor {} holds {dtype}, and only floats can be cut", Quoted(tensor))]
+    NotFloat {
+        /// The tensor.
+        tensor: String,
+        /// Its dtype.
+        dtype: Dtype,
+    },
+    /// Constants of pruned units cannot be folded.
+    #[error("cannot fold the constants of dimension {}: {reason}", Quoted(dimension))]
+    Fold {
+        /// The dimension.
+        dimension: String,
+        /// The reason.
+        reason: String,
+    },
+    /// Folding was requested for a coupling file, which does not say where constants go.
+    #[error("folding needs a model type with a preset, not a coupling file")]
+    FoldWithoutPreset,
     /// The [observer](crate::checkpoint::Observer) stopped the run.
     #[error("stopped before it was finished")]
     Stopped,

@@ -47,6 +47,7 @@
 //! its size. Sizes, modification times and paths of the inputs are checked again before an output appears; a change is an
 //! error.
 
+mod compact;
 mod convert;
 mod diff;
 mod error;
@@ -57,6 +58,7 @@ mod read;
 mod report;
 mod write;
 
+pub use compact::{CompactReport, CompactedTensorReport, Compactor, ConfigChange, Equality};
 pub use convert::{Conversion, MaskSource, extract_masks, remove, restore};
 pub use diff::{Containment, Difference, EntryDifference, TensorDifference, diff};
 pub use error::CheckpointError;
@@ -66,3 +68,7 @@ pub use prune::{Pruner, Scope, Selection, tensor_seed};
 pub use read::{Checkpoint, Dtype, Shard, Tensor};
 pub use report::{AxisReason, ChannelAxis, Companions, Outcome, PruneReport, SkipReason, TensorReport, Unit};
 pub use write::{Format, Output};
+
+/// The types of models, by `model_type` of their `config.json`, that [`Compactor`] knows.
+pub const MODEL_TYPES: [&str; 12] =
+    ["bert", "gemma", "gemma2", "gemma3_text", "gpt2", "llama", "mistral", "phi3", "qwen2", "qwen3", "roberta", "vit"];

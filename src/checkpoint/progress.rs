@@ -81,6 +81,11 @@ impl<'o> ProgressCounter<'o> {
         Self { observer, phase, done: AtomicU64::new(0), total, stopped: AtomicBool::new(false) }
     }
 
+    /// A counter that nobody observes.
+    pub fn silent() -> ProgressCounter<'static> {
+        ProgressCounter::new(&(), Phase::Ranking, 0)
+    }
+
     /// Counts bytes as done. Returns [`CheckpointError::Stopped`] if the observer stops the run.
     pub fn add(&self, bytes: u64) -> Result<(), CheckpointError> {
         // A selection may have to read some data once more than was planned.

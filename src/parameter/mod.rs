@@ -14,6 +14,7 @@ use crate::method::candidates::{MemoryCandidates, TensorCandidates};
 use crate::method::decide::decide;
 use crate::method::decision::Decision;
 use crate::parameter::commit::{CommitTarget, commit, multiply};
+use crate::tensor::slice::Slice;
 use crate::tensor::{flat, flat_mut, parallel, zeroed};
 
 /// A tensor with an optional pruning mask, such that `value == orig * mask` at all times.
@@ -273,6 +274,16 @@ impl<A: Element> Parameter<A> {
         let mut methods = PruningContainer::new();
         methods.push_mask();
         Self { value, pruned: Some(Pruned { orig, mask }), methods }
+    }
+
+    /// Cuts value, original and mask to a part of the tensor, together. The history stays, and so does a mask that keeps
+    /// every entry that remains.
+    pub(crate) fn narrow(&mut self, part: &Slice) {
+        self.value = part.array(flat(&self.value));
+        if let Some(Pruned { orig, mask }) = &mut self.pruned {
+            *orig = part.array(flat(orig));
+            *mask = Mask::from(part.array(mask.as_slice()));
+        }
     }
 
     fn prune_with(

@@ -31,14 +31,17 @@ impl Channels {
         if ndim < 2 {
             return Err(PruneError::TooFewDimensions { shape: shape.to_vec() });
         }
-        let axis = axis(dim, shape)?;
-        let product = |sizes: &[usize]| sizes.iter().product();
-        let channels =
-            Self { outer: product(&shape[..axis]), len: shape[axis], inner: product(&shape[axis + 1..]), axis };
+        let channels = Self::along(shape, axis(dim, shape)?);
         if channels.size() == 0 && channels.len > MAX_EMPTY {
             return Err(PruneError::TooManyChannels { limit: MAX_EMPTY, shape: shape.to_vec() });
         }
         Ok(channels)
+    }
+
+    /// Returns the channels along an axis that the shape has.
+    pub fn along(shape: &[usize], axis: usize) -> Self {
+        let product = |sizes: &[usize]| sizes.iter().product();
+        Self { outer: product(&shape[..axis]), len: shape[axis], inner: product(&shape[axis + 1..]), axis }
     }
 
     /// Returns the number of entries of one channel.

@@ -5,5 +5,6 @@ pub(crate) mod chunk;
 pub(crate) mod groups;
 mod layout;
 pub(crate) mod parallel;
+pub(crate) mod slice;
 
 pub(crate) use layout::{STANDARD, flat, flat_mut, zeroed};

@@ -4,6 +4,7 @@
 //! panic, is a file in `inputs/TARGET`. The tests `laws` replay those of the target `pruning`.
 
 mod checkpoint;
+mod compact;
 mod file;
 mod mask_file;
 mod replay;
@@ -22,4 +23,9 @@ fn mask_files() {
 #[test]
 fn checkpoints() {
     replay::all("checkpoint", checkpoint::check);
+}
+
+#[test]
+fn compactions() {
+    replay::all("compact", compact::check);
 }

@@ -20,7 +20,7 @@ mod random_oracle;
 #[cfg(feature = "safetensors")]
 #[path = "../fuzz/replay.rs"]
 mod replay;
-mod runner;
+pub(crate) mod runner;
 mod selection;
 mod single;
 mod spec;

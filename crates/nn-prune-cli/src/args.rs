@@ -7,6 +7,7 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 use prune::checkpoint::{Checkpoint, Format, MaskSource, Output};
 
+use crate::compact_args::CompactArgs;
 use crate::error::CliError;
 use crate::input;
 use crate::parse::FormatName;
@@ -43,6 +44,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Prune(PruneArgs),
+    Compact(CompactArgs),
     Inspect(InspectArgs),
     Remove(RemoveArgs),
     Restore(RestoreArgs),
@@ -87,10 +89,16 @@ pub struct OutputOptions {
 }
 
 impl OutputOptions {
+    /// Returns the output in a directory.
+    pub fn directory(&self, path: &Path) -> Output {
+        let Self { force, resume, weights_only } = *self;
+        Output::new(path).force(force).resume(resume).weights_only(weights_only)
+    }
+
     /// Returns the output at a path, which is a file or a directory as the path says.
     pub fn output(&self, path: &Path, checkpoint: &Checkpoint, format: Format) -> Result<Output, CliError> {
-        let Self { force, resume, weights_only } = *self;
-        let output = Output::new(path).force(force).resume(resume).weights_only(weights_only);
+        let Self { resume, weights_only, .. } = *self;
+        let output = self.directory(path);
         let is_directory = output.is_directory(checkpoint, format)?;
         match [("--resume", resume), ("--weights-only", weights_only)].into_iter().find(|&(_, given)| given) {
             Some((flag, _)) if !is_directory => {
@@ -104,7 +112,7 @@ impl OutputOptions {
 }
 
 /// Parses the path of an output. Results are not written to standard output.
-fn output_path() -> impl TypedValueParser<Value = PathBuf> {
+pub fn output_path() -> impl TypedValueParser<Value = PathBuf> {
     PathBufValueParser::new().try_map(|path| match path.to_str() {
         Some("-") => Err("results are files and cannot be written to standard output; write a path, or `./-` for a file of that name"),
         Some(_) | None => Ok(path),

@@ -116,6 +116,10 @@ fn hint(error: &CheckpointError) -> Option<Cow<'static, str>> {
             let names: Vec<_> = nearest.iter().map(|name| format!("`{}`", escape_invisible(name))).collect();
             format!("near {}: {}", if names.len() == 1 { "name" } else { "names" }, names.join(", ")).into()
         }
+        E::NoPreset { .. } => "--coupling FILE says which tensors belong together, for any model".into(),
+        E::UnknownToPreset { .. } => {
+            "a variant of the type would be cut by halves; --coupling FILE says which tensors belong together".into()
+        }
         E::OutputKind { path, expected } => other_kind(path, expected).into(),
         E::Header { source, .. } => remedy(source)?.into(),
         E::InvalidIndex { source, .. } => remedy(source.downcast_ref()?)?.into(),

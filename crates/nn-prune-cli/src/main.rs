@@ -5,6 +5,8 @@
 
 mod amount;
 mod args;
+mod compact;
+mod compact_args;
 mod companions;
 mod convert;
 mod diff;
@@ -48,6 +50,7 @@ fn run(command: Command) -> Result<ExitCode, CliError> {
     progress::stop_when_interrupted()?;
     match command {
         Command::Prune(args) => prune::run(&args)?,
+        Command::Compact(args) => compact::run(&args)?,
         Command::Inspect(args) => inspect::run(&args)?,
         Command::Remove(args) => convert::remove(&args.convert)?,
         Command::Restore(args) => convert::restore(&args.convert)?,

@@ -169,7 +169,7 @@ impl<'r> PlannedRun<'r> {
         let is_written: Vec<bool> = is_written.collect();
 
         let work = layout.files.iter().zip(&is_written).map(|(file, &is_written)| {
-            file.work(is_written, |slots| plans[slots.parameter].work(checkpoint, is_written || counts_all))
+            file.work(checkpoint, is_written, |slots| plans[slots.parameter].work(checkpoint, is_written || counts_all))
         });
         let progress = ProgressCounter::new(observer, Phase::Processing, work.sum());
         let writer = Writer { checkpoint, mask_file, pool, progress: &progress, durable };
@@ -205,8 +205,7 @@ impl<'r> PlannedRun<'r> {
         if files.as_ref().is_none_or(OutputFiles::is_directory) {
             progress.finish()?;
         }
-        let index = layout.index.as_ref().map(|(_, bytes)| bytes.as_slice());
-        let close = |(files, output): (OutputFiles, _)| files.close(checkpoint, output, index);
+        let close = |(files, output): (OutputFiles, _)| files.close(checkpoint, output, layout);
         let companions = files.zip(output).map(close).transpose()?.unwrap_or_default();
         Ok(RunResult { plans, resumed, companions })
     }

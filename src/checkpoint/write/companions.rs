@@ -47,7 +47,8 @@ const WEIGHTS: &[&str] =
 const NAMES: &[&str] = &["labels.txt", "model_index.json", "modules.json", "params.json", "tekken.json"];
 /// The configuration of an adapter. Beside a model without the adapter, loaders would look for its weights.
 const ADAPTER: &str = "adapter_config.json";
-const CONFIG: &str = "config.json";
+/// The configuration of a model.
+pub(crate) const CONFIG: &str = "config.json";
 
 impl Companions {
     /// Lists the files beside a checkpoint, in alphabetical order.

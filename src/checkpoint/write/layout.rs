@@ -1,5 +1,6 @@
 //! The layout of an output: the origin and the offset of every byte of every file, before anything is written.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
 
@@ -11,6 +12,7 @@ use crate::file::error::StateDictError;
 use crate::file::header::Header;
 use crate::file::mask_file::EncodedMasks;
 use crate::file::names;
+use crate::tensor::slice::Slice;
 
 /// The files of an output.
 #[derive(Debug)]
@@ -21,6 +23,8 @@ pub(crate) struct Layout {
     pub index: Option<(PathBuf, Vec<u8>)>,
     /// The content of the files.
     pub format: Format,
+    /// The bytes of the configuration, if it is not that of the input.
+    pub config: Option<Vec<u8>>,
 }
 
 /// The layout of one file.
@@ -41,6 +45,10 @@ pub(crate) enum Piece {
     Copy { shard: usize, from: u64, to: u64, bytes: u64 },
     /// The tensors of a pruned parameter.
     Parameter(OutputSlots),
+    /// The kept part of a tensor.
+    Slice { tensor: usize, slice: Slice, to: u64 },
+    /// Bytes that are known already.
+    Bytes { bytes: Vec<u8>, to: u64 },
 }
 
 /// The offsets of the tensors that are made from one parameter; `None` for those that are not part of the output.
@@ -62,7 +70,7 @@ pub(crate) struct OutputSlots {
 struct OutputTensor<'c> {
     name: String,
     dtype: Dtype,
-    shape: &'c [usize],
+    shape: Cow<'c, [usize]>,
     bytes: u64,
     origin: Origin,
 }
@@ -73,9 +81,64 @@ enum Origin {
     Value(usize),
     Orig(usize),
     Mask(usize),
+    Slice(usize, Slice),
+    Bytes(Vec<u8>),
+}
+
+/// A tensor of a compacted output.
+#[derive(Debug)]
+pub(crate) struct CompactedTensor {
+    /// Its number in the input.
+    pub tensor: usize,
+    /// Its name in the output.
+    pub name: String,
+    /// The part that is kept; `None` for all of it.
+    pub slice: Option<Slice>,
+    /// The bytes that replace those of the input, before they are cut.
+    pub bytes: Option<Vec<u8>>,
+}
+
+impl CompactedTensor {
+    /// The shape in the output.
+    pub fn shape<'t>(&'t self, checkpoint: &'t Checkpoint) -> &'t [usize] {
+        self.slice.as_ref().map_or(&checkpoint.tensors[self.tensor].shape, Slice::shape)
+    }
+
+    /// The number of bytes in the output.
+    pub fn len(&self, checkpoint: &Checkpoint) -> u64 {
+        let tensor = &checkpoint.tensors[self.tensor];
+        self.slice.as_ref().map_or(tensor.bytes, |slice| (slice.len() * tensor.dtype.bits() / 8) as u64)
+    }
 }
 
 impl Layout {
+    /// Returns the layout of these tensors, each in the shard that it is in. Shards without tensors are left out.
+    pub fn compacted(
+        checkpoint: &Checkpoint,
+        tensors: Vec<CompactedTensor>,
+        config: Option<Vec<u8>>,
+    ) -> Result<Self, CheckpointError> {
+        let mut shards: Vec<Vec<OutputTensor<'_>>> = checkpoint.shards.iter().map(|_| Vec::new()).collect();
+        for tensor in tensors {
+            let (shape, bytes) = (tensor.shape(checkpoint).to_vec(), tensor.len(checkpoint));
+            let CompactedTensor { tensor, name, slice, bytes: known } = tensor;
+            let origin = match (known, slice) {
+                (Some(known), slice) => Origin::Bytes(match slice {
+                    Some(slice) => slice.gather_bytes(&known, checkpoint.tensors[tensor].dtype.bits() / 8),
+                    None => known,
+                }),
+                (None, Some(slice)) => Origin::Slice(tensor, slice),
+                (None, None) => Origin::Tensor(tensor),
+            };
+            let whole = OutputTensor::of(checkpoint, tensor, origin);
+            shards[checkpoint.tensors[tensor].shard].push(OutputTensor { name, shape: shape.into(), bytes, ..whole });
+        }
+        let index = index(checkpoint, &shards);
+        let shards = shards.into_iter().enumerate().filter(|(_, tensors)| !tensors.is_empty());
+        let files = shards.map(|(shard, tensors)| FileLayout::of_shard(checkpoint, shard, tensors));
+        Ok(Self { files: files.collect::<Result<_, _>>()?, index, format: Format::Weights, config })
+    }
+
     /// Returns the layout of the output if the selected parameters are pruned.
     pub fn new(checkpoint: &Checkpoint, selected: &[bool], format: Format) -> Result<Self, CheckpointError> {
         match format {
@@ -110,8 +173,10 @@ impl Layout {
         if let Some(clash) = shards.iter().flatten().find(|tensor| !seen.insert(tensor.name.as_str())) {
             return Err(CheckpointError::NameClash { tensor: clash.name.clone() });
         }
-        let files = shards.iter().enumerate().map(|(shard, tensors)| FileLayout::of_shard(checkpoint, shard, tensors));
-        Ok(Self { files: files.collect::<Result<_, _>>()?, index: index(checkpoint, &shards), format })
+        let index = index(checkpoint, &shards);
+        let shards = shards.into_iter().enumerate();
+        let files = shards.map(|(shard, tensors)| FileLayout::of_shard(checkpoint, shard, tensors));
+        Ok(Self { files: files.collect::<Result<_, _>>()?, index, format, config: None })
     }
 
     /// A mask file. All shapes come first, so that every tensor is aligned.
@@ -133,7 +198,7 @@ impl Layout {
         });
         let pieces = pieces.collect();
         let file = FileLayout { name: PathBuf::new(), header: beginning, pieces, bytes: len };
-        Ok(Self { files: vec![file], index: None, format: Format::Masks })
+        Ok(Self { files: vec![file], index: None, format: Format::Masks, config: None })
     }
 }
 
@@ -186,20 +251,31 @@ impl<'c> OutputTensor<'c> {
     /// A tensor with the name, dtype and shape of a tensor of the input.
     fn of(checkpoint: &'c Checkpoint, tensor: usize, origin: Origin) -> Self {
         let tensor = &checkpoint.tensors[tensor];
-        Self { name: tensor.name.clone(), dtype: tensor.dtype, shape: &tensor.shape, bytes: tensor.bytes, origin }
+        Self {
+            name: tensor.name.clone(),
+            dtype: tensor.dtype,
+            shape: (&tensor.shape).into(),
+            bytes: tensor.bytes,
+            origin,
+        }
     }
 }
 
 impl FileLayout {
     /// The layout of a shard of the output.
-    fn of_shard(checkpoint: &Checkpoint, number: usize, tensors: &[OutputTensor<'_>]) -> Result<Self, CheckpointError> {
+    fn of_shard(
+        checkpoint: &Checkpoint,
+        number: usize,
+        tensors: Vec<OutputTensor<'_>>,
+    ) -> Result<Self, CheckpointError> {
         let shard = &checkpoint.shards[number];
-        let before = checkpoint.tensors[checkpoint.tensors_of(number)].iter().map(|tensor| &tensor.name);
-        let header = if before.eq(tensors.iter().map(|tensor| &tensor.name)) {
+        let before = checkpoint.tensors[checkpoint.tensors_of(number)].iter();
+        let before = before.map(|tensor| (tensor.name.as_str(), tensor.shape.as_slice()));
+        let header = if before.eq(tensors.iter().map(|tensor| (tensor.name.as_str(), &*tensor.shape))) {
             // Only values change, so the header is kept, byte for byte.
             shard.header()?
         } else {
-            let tensors = tensors.iter().map(|tensor| (tensor.name.as_str(), tensor.dtype.0, tensor.shape));
+            let tensors = tensors.iter().map(|tensor| (tensor.name.as_str(), tensor.dtype.0, &*tensor.shape));
             Header::encode_with(shard.metadata.as_ref(), tensors)
                 .map_err(|source| CheckpointError::OutputHeader { source })?
         };
@@ -217,6 +293,8 @@ impl FileLayout {
                 Origin::Orig(parameter) => slots.entry(parameter).or_default().orig = Some(to),
                 Origin::Value(parameter) => slots.entry(parameter).or_default().value = Some(to),
                 Origin::Mask(parameter) => slots.entry(parameter).or_default().mask = Some((to, tensor.dtype)),
+                Origin::Slice(tensor, slice) => pieces.push(Piece::Slice { tensor, slice, to }),
+                Origin::Bytes(bytes) => pieces.push(Piece::Bytes { bytes, to }),
             }
         }
         let slots = slots.into_iter().map(|(parameter, slots)| OutputSlots { parameter, ..slots });
@@ -234,15 +312,19 @@ impl FileLayout {
                 let parameter = &checkpoint.parameters[slots.parameter];
                 [Some(shard(parameter.weights)), parameter.mask.map(shard)]
             }
+            Piece::Slice { tensor, .. } => [Some(shard(*tensor)), None],
+            Piece::Bytes { .. } => [None, None],
         };
         self.pieces.iter().flat_map(of_piece).flatten().collect()
     }
 
     /// Returns the number of bytes that are read for the file. `parameter` returns that number for a pruned parameter.
-    pub fn work(&self, is_written: bool, parameter: impl Fn(&OutputSlots) -> u64) -> u64 {
+    pub fn work(&self, checkpoint: &Checkpoint, is_written: bool, parameter: impl Fn(&OutputSlots) -> u64) -> u64 {
         let work = |piece: &Piece| match piece {
             Piece::Copy { bytes, .. } => u64::from(is_written) * bytes,
             Piece::Parameter(slots) => parameter(slots),
+            Piece::Slice { tensor, .. } => u64::from(is_written) * checkpoint.tensors[*tensor].bytes,
+            Piece::Bytes { .. } => 0,
         };
         self.pieces.iter().map(work).sum()
     }
@@ -271,7 +353,7 @@ impl Piece {
     /// The offset of the first byte.
     fn offset(&self) -> u64 {
         match self {
-            Self::Copy { to, .. } => *to,
+            Self::Copy { to, .. } | Self::Slice { to, .. } | Self::Bytes { to, .. } => *to,
             Self::Parameter(OutputSlots { value, orig, mask, bits, parameter: _ }) => {
                 [*value, *orig, mask.map(|(to, _)| to), *bits].into_iter().flatten().min().unwrap_or_default()
             }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::checkpoint::error::CheckpointError;
 use crate::checkpoint::read::{Checkpoint, Shard};
 use crate::checkpoint::report::Companions;
+use crate::checkpoint::write::companions::CONFIG;
 use crate::checkpoint::write::layout::Layout;
 use crate::checkpoint::write::resume::{ResumeFile, RunIdentity, name_of};
 use crate::checkpoint::write::writer::write_whole;
@@ -148,6 +149,8 @@ pub(crate) struct OutputFiles {
     /// The companions of the output; none if it is a file, or is to hold weights only.
     pub companions: Companions,
     index: Option<PathBuf>,
+    /// The configuration, if it is not that of the input.
+    config: Option<PathBuf>,
     /// The run file, if the output is a directory.
     run: Option<ResumeFile>,
 }
@@ -169,7 +172,11 @@ impl OutputFiles {
             true => Companions::beside(checkpoint)?,
             false => Companions::default(),
         };
-        let mut files = Self { paths, companions, index, run: None };
+        let config = layout.config.as_ref().map(|_| output.path.join(CONFIG));
+        let mut files = Self { paths, companions, index, config, run: None };
+        if files.config.is_some() {
+            files.companions.copied.retain(|name| name != Path::new(CONFIG));
+        }
 
         let inputs = checkpoint.shards.iter().chain(mask_file);
         files.check_apart(
@@ -188,7 +195,7 @@ impl OutputFiles {
             files.run = Some(run);
         }
         if !output.force && !is_resumed {
-            let mut paths = files.paths.iter().chain(&files.index);
+            let mut paths = files.paths.iter().chain(&files.index).chain(&files.config);
             if let Some(path) = paths.find(|path| fs::symlink_metadata(path).is_ok()) {
                 return Err(CheckpointError::OutputExists { path: path.clone() });
             }
@@ -231,10 +238,13 @@ impl OutputFiles {
         self,
         checkpoint: &Checkpoint,
         output: &Output,
-        index: Option<&[u8]>,
+        layout: &Layout,
     ) -> Result<Companions, CheckpointError> {
         self.companions.copy(checkpoint.directory(), &output.path, output.durable)?;
-        if let Some((path, bytes)) = self.index.as_ref().zip(index) {
+        if let Some((path, bytes)) = self.config.as_ref().zip(layout.config.as_ref()) {
+            write_whole(path, bytes)?;
+        }
+        if let Some((path, (_, bytes))) = self.index.as_ref().zip(layout.index.as_ref()) {
             write_whole(path, bytes)?;
         }
         self.run.map_or(Ok(()), ResumeFile::remove)?;
@@ -255,7 +265,7 @@ impl OutputFiles {
         let mut inputs: HashSet<PathBuf> = inputs.filter_map(|path| fs::canonicalize(path).ok()).collect();
         inputs.extend(sources.iter().filter_map(|path| fs::canonicalize(path).ok()));
         let is_input = |path: &&PathBuf| real_path(path).is_some_and(|path| inputs.contains(&path));
-        match self.paths.iter().chain(&self.index).chain(&copies).find(is_input) {
+        match self.paths.iter().chain(&self.index).chain(&self.config).chain(&copies).find(is_input) {
             Some(path) => Err(CheckpointError::OutputIsInput { path: path.clone() }),
             None => Ok(()),
         }

@@ -11,6 +11,7 @@ use crate::checkpoint::write::layout::{FileLayout, OutputSlots, Piece};
 use crate::file::atomic::AtomicFile;
 use crate::file::positional::write_at;
 use crate::tensor::parallel;
+use crate::tensor::slice::Slice;
 
 /// The number of bytes that are copied at a time.
 const COPY_BYTES: usize = 1 << 20;
@@ -63,6 +64,8 @@ impl Writer<'_, '_> {
             match piece {
                 Piece::Copy { shard, from, to, bytes } => self.copy(*shard, *from, *to, *bytes, sink)?,
                 Piece::Parameter(slots) => make(slots, Some(sink))?,
+                Piece::Slice { tensor, slice, to } => self.slice(*tensor, slice, *to, sink)?,
+                Piece::Bytes { bytes, to } => sink.write(bytes, *to)?,
             }
         }
         // Not all shards: with thousands of them, that would take longer than the work.
@@ -79,7 +82,7 @@ impl Writer<'_, '_> {
     /// Counts the pruned entries of the parameters of a file that is not written.
     pub fn count(&self, layout: &FileLayout, make: &mut MakeParameter<'_>) -> Result<(), CheckpointError> {
         layout.pieces.iter().try_for_each(|piece| match piece {
-            Piece::Copy { .. } => Ok(()),
+            Piece::Copy { .. } | Piece::Slice { .. } | Piece::Bytes { .. } => Ok(()),
             Piece::Parameter(slots) => make(slots, None),
         })
     }
@@ -88,6 +91,28 @@ impl Writer<'_, '_> {
     pub fn check_unchanged(&self) -> Result<(), CheckpointError> {
         self.checkpoint.check_unchanged()?;
         self.mask_file.map_or(Ok(()), Shard::check_unchanged)
+    }
+
+    /// Writes the kept part of a tensor.
+    fn slice(&self, tensor: usize, slice: &Slice, to: u64, sink: Sink<'_>) -> Result<(), CheckpointError> {
+        let tensor = &self.checkpoint.tensors[tensor];
+        let shard = &self.checkpoint.shards[tensor.shard];
+        let size = tensor.dtype.bits() / 8;
+        let pieces = slice.pieces(COPY_BYTES / size);
+        parallel::try_each(pieces.len(), slice.len(), |number| {
+            let piece = &pieces[number];
+            // What lies between two pieces is done too: it is not read, because nothing of it is kept.
+            let next = pieces.get(number + 1).map_or(tensor.bytes as usize / size, |next| next.entries.start);
+            let first = if number == 0 { 0 } else { piece.entries.start };
+            self.progress.add(((next - first) * size) as u64)?;
+            self.pool.with(|scratch| {
+                let entries = scratch.weights.take::<u8>(piece.entries.len() * size);
+                shard.read(entries, tensor.start + (piece.entries.start * size) as u64)?;
+                let kept = scratch.out.take::<u8>(piece.kept.len() * size);
+                slice.gather_piece(piece, size, entries, kept);
+                sink.write(kept, to + (piece.kept.start * size) as u64)
+            })
+        })
     }
 
     fn copy(&self, shard: usize, from: u64, to: u64, bytes: u64, sink: Sink<'_>) -> Result<(), CheckpointError> {

@@ -1,0 +1,205 @@
+//! `nn-prune compact`.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use prune::checkpoint::{CompactReport, CompactedTensorReport, Equality, Format};
+use serde::Serialize;
+
+use crate::compact_args::CompactArgs;
+use crate::companions::CompanionNames;
+use crate::error::CliError;
+use crate::format;
+use crate::progress::ProgressReporter;
+use crate::table::{self, Column};
+use crate::text::escape_invisible;
+
+/// The most half dead units that are listed.
+const LISTED: usize = 10;
+
+pub fn run(args: &CompactArgs) -> Result<(), CliError> {
+    let compactor = args.compactor();
+    let checkpoint = args.input.open()?;
+    let output = args.output.as_deref().map(|path| match compactor.changes_config() {
+        true => Ok(args.output_options.directory(path)),
+        false => args.output_options.output(path, &checkpoint, Format::Weights),
+    });
+    let output = output.transpose()?;
+
+    let reporter = ProgressReporter::new("compacting", args.report.quiet);
+    let report = match &output {
+        Some(output) if !args.dry_run => compactor.run(&checkpoint, output, &reporter)?,
+        Some(_) | None => compactor.dry_run(&checkpoint, &reporter)?,
+    };
+    drop(reporter);
+
+    let written = args.output.as_deref().filter(|_| !args.dry_run);
+    if args.report.json {
+        format::print_json(&Json::of(&report, written))
+    } else if args.report.quiet {
+        Ok(())
+    } else {
+        format::print_with(|out| {
+            dimensions(out, &report)?;
+            writeln!(out)?;
+            tensors(out, &report)?;
+            write!(out, "\n{}", summary(&report, written))
+        })
+    }
+}
+
+fn dimensions(out: &mut dyn Write, report: &CompactReport) -> io::Result<()> {
+    let columns = [Column::name("dimension"), Column::number("units"), Column::number("kept")];
+    table::write(out, table::width(), &columns, &report.dimensions, |dimension| {
+        let name = escape_invisible(&dimension.name).into_owned();
+        [name, format::count(dimension.units), format::count(dimension.kept)]
+    })
+}
+
+fn tensors(out: &mut dyn Write, report: &CompactReport) -> io::Result<()> {
+    let columns = [
+        Column::name("tensor"),
+        Column::text("dtype").dropped(0),
+        Column::text("before"),
+        Column::text("after"),
+        Column::name("new name"),
+    ];
+    table::write(out, table::width(), &columns, &report.tensors, |tensor| {
+        let after = if tensor.renamed.is_some() { format::shape(&tensor.after) } else { "dropped".into() };
+        let renamed = tensor.renamed.as_ref().filter(|renamed| **renamed != tensor.name);
+        let renamed = renamed.map(|renamed| escape_invisible(renamed).into_owned()).unwrap_or_default();
+        let name = escape_invisible(&tensor.name).into_owned();
+        [name, tensor.dtype.to_string(), format::shape(&tensor.before), after, renamed]
+    })
+}
+
+fn summary(report: &CompactReport, written: Option<&Path>) -> String {
+    let mut lines = vec![
+        format!("weights:   {} -> {}", format::count(report.entries_before()), format::count(report.entries_after())),
+        format!("bytes:     {} -> {}", format::bytes(report.bytes_before()), format::bytes(report.bytes_after())),
+    ];
+    lines.extend(report.config.iter().map(|change| {
+        let line = format!("config:    {}: {} -> {}", change.key, change.before, change.after);
+        escape_invisible(&line).into_owned()
+    }));
+    let listed = report.half_dead.iter().take(LISTED).map(|unit| format!("alive:     {unit}"));
+    lines.extend(listed.map(|line| escape_invisible(&line).into_owned()));
+    if report.half_dead.len() > LISTED {
+        lines.push(format!("alive:     {} more", format::counted(report.half_dead.len() - LISTED, "unit")));
+    }
+    if !report.resumed.is_empty() {
+        lines.push(format!("resumed:   {} finished earlier", format::counted(report.resumed.len(), "shard")));
+    }
+    match written {
+        None => lines.push("written:   nothing (dry run)".into()),
+        Some(path) => {
+            lines.push(format!("written:   {}", escape_invisible(&path.to_string_lossy())));
+            lines.extend(CompanionNames::of(&report.companions).lines());
+        }
+    }
+    lines.push(sentence(report.equality).into());
+    lines.join("\n") + "\n"
+}
+
+fn sentence(equality: Equality) -> &'static str {
+    match equality {
+        Equality::Input => "The output computes what the input computes: nothing that has an effect was removed.",
+        Equality::Masked => {
+            "The output computes what the input computes with the removed units masked. Train it further: quality is lost."
+        }
+        Equality::MaskedProducers => {
+            "The output computes what the input computes with the producers of the removed units masked. Train it further: \
+             quality is lost."
+        }
+        Equality::None => {
+            "The output equals no masked model: the layers of this type end in a norm, which is dropped with them. Train it \
+             further: quality is lost."
+        }
+        other => unreachable!("an equality that this version does not know: {other:?}"),
+    }
+}
+
+/// The output of `--json`.
+#[derive(Serialize)]
+struct Json<'a> {
+    entries_before: usize,
+    entries: usize,
+    bytes_before: u64,
+    bytes: u64,
+    equals: &'static str,
+    written: Option<&'a Path>,
+    resumed: &'a [PathBuf],
+    #[serde(flatten)]
+    companions: CompanionNames<'a>,
+    config: Vec<JsonChange<'a>>,
+    dropped_layers: &'a [usize],
+    dimensions: Vec<JsonDimension<'a>>,
+    half_dead: Vec<String>,
+    tensors: Vec<JsonTensor<'a>>,
+}
+
+#[derive(Serialize)]
+struct JsonChange<'a> {
+    key: &'a str,
+    before: serde_json::Value,
+    after: serde_json::Value,
+}
+
+#[derive(Serialize)]
+struct JsonDimension<'a> {
+    name: &'a str,
+    units: usize,
+    kept: usize,
+}
+
+#[derive(Serialize)]
+struct JsonTensor<'a> {
+    name: &'a str,
+    new_name: Option<&'a str>,
+    dtype: String,
+    before: &'a [usize],
+    after: Option<&'a [usize]>,
+}
+
+impl<'a> Json<'a> {
+    fn of(report: &'a CompactReport, written: Option<&'a Path>) -> Self {
+        // The texts are JSON that the library wrote.
+        let json = |text: &str| serde_json::from_str(text).unwrap_or_default();
+        let tensor = |tensor: &'a CompactedTensorReport| JsonTensor {
+            name: &tensor.name,
+            new_name: tensor.renamed.as_deref(),
+            dtype: tensor.dtype.to_string(),
+            before: &tensor.before,
+            after: tensor.renamed.as_ref().map(|_| tensor.after.as_slice()),
+        };
+        Self {
+            entries_before: report.entries_before(),
+            entries: report.entries_after(),
+            bytes_before: report.bytes_before(),
+            bytes: report.bytes_after(),
+            equals: match report.equality {
+                Equality::Input => "input",
+                Equality::Masked => "masked",
+                Equality::MaskedProducers => "masked producers",
+                Equality::None => "none",
+                other => unreachable!("an equality that this version does not know: {other:?}"),
+            },
+            written,
+            resumed: &report.resumed,
+            companions: CompanionNames::of(&report.companions),
+            config: report
+                .config
+                .iter()
+                .map(|change| JsonChange { key: &change.key, before: json(&change.before), after: json(&change.after) })
+                .collect(),
+            dropped_layers: &report.dropped,
+            dimensions: report
+                .dimensions
+                .iter()
+                .map(|dimension| JsonDimension { name: &dimension.name, units: dimension.units, kept: dimension.kept })
+                .collect(),
+            half_dead: report.half_dead.iter().map(ToString::to_string).collect(),
+            tensors: report.tensors.iter().map(tensor).collect(),
+        }
+    }
+}

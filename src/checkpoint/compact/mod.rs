@@ -1,0 +1,16 @@
+//! Compaction of checkpoints: pruned units and layers are removed from the files of a model.
+
+mod compactor;
+mod config;
+mod family;
+mod fold;
+mod json;
+mod preset;
+mod ranking;
+mod report;
+mod run;
+mod structure;
+
+pub use compactor::Compactor;
+pub use config::ConfigChange;
+pub use report::{CompactReport, CompactedTensorReport, Equality};

@@ -1,0 +1,11 @@
+//! Compaction: recorded cases, whole networks, mistakes and laws.
+//!
+//! `tests/golden/compact/README.md` says where the cases come from.
+
+mod case;
+mod golden;
+mod laws;
+mod mistakes;
+mod networks;
+mod parameters;
+mod program;
