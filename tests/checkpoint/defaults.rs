@@ -181,6 +181,7 @@ fn the_last_layer() {
         (&["vit.blocks.0.mlp.fc1.weight", "vit.blocks.0.mlp.fc2.weight", "vit.head.weight"], Some("vit.head.weight")),
         (&["encoder.layers.0.q_proj.weight", "encoder.layers.1.q_proj.weight"], None),
         (&["fc.weight"], None),
+        (&["conv1.weight", "conv2.weight"], None),
     ] {
         let tensors: Vec<Raw> = names.iter().map(|name| raw(name, "F32", &[6, 4])).collect();
         let channels = dry(&ln_pruner(2, 2.0, 0), &tensors).unwrap();
@@ -188,6 +189,16 @@ fn the_last_layer() {
         assert_eq!(skipped.map(|tensor| tensor.name.as_str()), expected, "{names:?}");
         assert_eq!(pruned(&dry(&l1_pruner(2), &tensors).unwrap()).len(), names.len());
     }
+}
+
+/// The last layer has one output, so that its weight is a vector: no other layer is the last.
+#[test]
+fn a_last_layer_with_one_output() {
+    let of = |name: &str, shape: &[usize]| raw(name, "F32", shape);
+    let tensors = [of("net.0.weight", &[6, 4]), of("net.2.weight", &[6, 6]), of("net.4.weight", &[1, 6])];
+    let report = dry(&ln_pruner(2, 2.0, 0), &tensors).unwrap();
+    assert_eq!(pruned(&report), ["net.0.weight", "net.2.weight"]);
+    assert_eq!(*reason(&report, "net.4.weight"), SkipReason::Vector);
 }
 
 /// The axis of output channels: the first, or the one that the bias fits, or the name says.

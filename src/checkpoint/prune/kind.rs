@@ -62,25 +62,10 @@ const NORMS: [&str; 12] = [
     "lnf",
     "layernorms",
 ];
-/// Layers whose weights are constants: filters that resample, filter banks, and the tables of a vector quantizer.
-const CONSTANTS: [&str; 16] = [
-    "bias",
-    "biases",
-    "codebook",
-    "codebooks",
-    "codevectors",
-    "blur",
-    "sobel",
-    "gaussian",
-    "laplacian",
-    "filterbank",
-    "melbank",
-    "stft",
-    "istft",
-    "dft",
-    "anchor",
-    "anchors",
-];
+/// Words for tables that are no embeddings: biases of positions, codebooks of a vector quantizer, anchors of a detector.
+const CONSTANTS: [&str; 7] = ["bias", "biases", "codebook", "codebooks", "codevectors", "anchor", "anchors"];
+/// Words for filters that are computed and not trained. They count for what the layer is a part of, too.
+const FILTERS: [&str; 9] = ["blur", "sobel", "gaussian", "laplacian", "filterbank", "melbank", "stft", "istft", "dft"];
 /// Names of the layer that turns features into scores of a vocabulary.
 const HEADS: [&str; 6] = ["embed_out", "vocab_proj", "vocab_projector", "vocab_head", "output_projection", "lm_output"];
 /// Names that such a layer has in some models, and other layers in others: its shape, that of an embedding, decides.
@@ -90,6 +75,8 @@ const HEADS_BY_SHAPE: [&str; 9] =
 /// Names of the layer that computes the output of a model.
 const CLASSIFIERS: [&str; 10] =
     ["classifier", "fc", "head", "heads", "score", "logits", "output", "out", "qa_outputs", "last_layer"];
+/// Words for linear layers, of which the one with the highest number computes the output.
+const DENSE: [&str; 4] = ["fc", "linear", "lin", "dense"];
 /// Components of a path that only wrap a model.
 const WRAPPERS: [&str; 6] = ["model", "module", "net", "network", "layers", "sequential"];
 /// Words for transposed convolutions.
@@ -331,8 +318,10 @@ fn embedding(path: &Path<'_>) -> Option<&'static str> {
 
 /// The part of a name that makes a tensor a constant of its layer, or a table.
 fn constant<'n>(path: &Path<'n>) -> Option<&'n str> {
-    let parts = [Some(path.leaf), Some(path.layer), path.list];
-    parts.into_iter().flatten().find(|part| word(&words(part), &CONSTANTS).is_some())
+    let parts = || [Some(path.leaf), Some(path.layer), path.list].into_iter().flatten();
+    let is = |part: &&str, of: &[&'static str]| word(&words(part), of).is_some();
+    let table = parts().find(|part| is(part, &CONSTANTS));
+    table.or_else(|| parts().chain([path.parent()]).find(|part| is(part, &FILTERS)))
 }
 
 /// The magnitudes of weight normalisation, `w = g * v / ||v||`: `weight_g`, or the first part of a parametrization.
@@ -347,7 +336,7 @@ fn is_quantised(parameter: &ParameterEntry, leaf: &str) -> bool {
 }
 
 /// The layer that computes the output of the model, by name: `classifier`, `fc`, or the highest number of a sequence at the
-/// top. `None` if no name says so. `names` are those of the layers' weights.
+/// top. `None` if no name says so. `names` are those of the layers' weights, pruned or not.
 pub(crate) fn last_layer<'n>(names: impl Iterator<Item = &'n str> + Clone) -> Option<&'n str> {
     let by_name = names.clone().filter(|name| {
         let path = Path::of(name);
@@ -360,17 +349,17 @@ pub(crate) fn last_layer<'n>(names: impl Iterator<Item = &'n str> + Clone) -> Op
         let is_numbered = path.layer.ends_with(|c: char| c.is_ascii_digit());
         match path.list {
             Some(_) => path.above().is_empty(),
-            None => is_numbered && path.above().len() == 1 && word(&words(path.layer), &LAYERS).is_some(),
+            None => is_numbered && path.above().len() == 1 && word(&words(path.layer), &DENSE).is_some(),
         }
     };
     by_name.max_by_key(|name| number(name)).or_else(|| names.filter(in_sequence).max_by_key(|name| number(name)))
 }
 
-/// The number at the end of the name of a layer; a linear layer comes after a convolution of the same number.
-fn number(name: &str) -> (bool, u64) {
+/// The number at the end of the name of a layer, or 0.
+fn number(name: &str) -> u64 {
     let layer = Path::of(name).layer;
     let digits = layer.len() - layer.bytes().rev().take_while(u8::is_ascii_digit).count();
-    (!layer.starts_with("conv"), layer[digits..].parse().unwrap_or(0))
+    layer[digits..].parse().unwrap_or(0)
 }
 
 /// The axis of the output channels of a weight, and why it is that one.

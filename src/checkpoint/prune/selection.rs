@@ -221,12 +221,19 @@ fn skip_tied(
 
 /// Skips the layer that computes the output, unless it is the only one.
 fn skip_last_layer(parameters: &[ParameterEntry], reasons: &mut [Option<SkipReason>]) {
-    let selected = || parameters.iter().zip(&*reasons).filter(|(_, reason)| reason.is_none());
-    let last = last_layer(selected().map(|(parameter, _)| parameter.name.as_str()));
-    if selected().count() > 1
+    // The last layer may have one output, and a vector for a weight.
+    let is_weight = |(parameter, reason): &(&ParameterEntry, &Option<SkipReason>)| match reason {
+        Some(SkipReason::Vector) => parameter.shape.len() > 1,
+        Some(_) => false,
+        None => true,
+    };
+    let weights = parameters.iter().zip(&*reasons).filter(is_weight);
+    let last = last_layer(weights.map(|(parameter, _)| parameter.name.as_str()));
+    let selected = reasons.iter().filter(|reason| reason.is_none()).count();
+    if selected > 1
         && let Some(number) = parameters.iter().position(|parameter| Some(parameter.name.as_str()) == last)
     {
-        reasons[number] = Some(SkipReason::LastLayer);
+        reasons[number].get_or_insert(SkipReason::LastLayer);
     }
 }
 
