@@ -31,8 +31,19 @@
 //! | dense | 22,713,728 | 90,868,376 bytes | 381 ms | 413 ms |
 //! | compacted | 19,170,176 | 76,694,144 bytes | 254 ms (0.67) | 271 ms (0.66) |
 //!
-//! `cargo run --example compact` measures a perceptron and a convolutional network on your machine: accuracy, parameters, bytes,
-//! multiplications and time of the dense, the masked and the compacted network. Three things decide what a compaction is worth:
+//! `cargo run --example compact` trains two small classifiers of digits, masks half of their units, trains them further and compacts
+//! them. Measured in one run on the same machine; masked and compacted outputs were equal:
+//!
+//! | | accuracy | parameters | multiply-adds per image | time for 449 images |
+//! |---|---|---|---|---|
+//! | perceptron, dense | 98.7 % | 17,226 | 17,024 | 1.28 ms |
+//! | masked | 98.4 % | 17,226 | 17,024 | 1.63 ms |
+//! | compacted | 98.4 % | 6,570 | 6,464 | 1.08 ms |
+//! | convolutions, dense | 97.8 % | 5,146 | 159,232 | 119.80 ms |
+//! | masked | 97.3 % | 5,146 | 159,232 | 119.65 ms |
+//! | compacted | 97.3 % | 2,002 | 42,752 | 52.95 ms |
+//!
+//! Three things decide what a compaction is worth:
 //!
 //! - **Widths.** Matrix products are fast for multiples of 8, 16 or 64, and slower for odd widths. Set
 //!   [`Choice::multiple`](crate::compact::Choice::multiple), or `--multiple`.

@@ -229,7 +229,7 @@ fn the_report_says_what_changes() {
     let dense = fixture("vit-heads").join("dense");
     let report = folder.run(&format!("compact {} --heads 2 --dry-run", dense.display())).ok();
     for line in [
-        "0.heads         4      2",
+        "0.heads        4     2",
         "weights:   7,408 -> 6,336",
         "config:    head_dim: null -> 4",
         "config:    num_attention_heads: 4 -> 2",
