@@ -46,7 +46,7 @@ pub fn print(text: impl AsRef<[u8]>) -> Result<(), CliError> {
     print_with(|out| out.write_all(text.as_ref()))
 }
 
-/// Prints what `write` writes, as [`print`] does.
+/// Prints what `write` writes, as [`print()`] does.
 pub fn print_with(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), CliError> {
     let mut out = io::BufWriter::new(io::stdout().lock());
     match write(&mut out).and_then(|()| out.flush()) {
