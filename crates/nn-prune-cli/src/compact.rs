@@ -1,6 +1,7 @@
 //! `nn-prune compact`.
 
-use std::io::{self, Write};
+mod table;
+
 use std::path::{Path, PathBuf};
 
 use prune::checkpoint::{CompactReport, CompactedTensorReport, Equality, Format};
@@ -11,7 +12,7 @@ use crate::companions::CompanionNames;
 use crate::error::CliError;
 use crate::format;
 use crate::progress::ProgressReporter;
-use crate::table::{self, Column};
+use crate::table::width;
 use crate::text::escape_invisible;
 
 /// The most half dead units that are listed.
@@ -35,47 +36,29 @@ pub fn run(args: &CompactArgs) -> Result<(), CliError> {
 
     let written = args.output.as_deref().filter(|_| !args.dry_run);
     if args.report.json {
-        format::print_json(&Json::of(&report, written))
-    } else if args.report.quiet {
-        Ok(())
-    } else {
-        format::print_with(|out| {
-            dimensions(out, &report)?;
-            writeln!(out)?;
-            tensors(out, &report)?;
+        return format::print_json(&Json::of(&report, written));
+    }
+    match (args.report.quiet, args.report.summary) {
+        (true, true) => format::print(format!("{}\n", weights_line(&report))),
+        (true, false) => Ok(()),
+        (false, true) => format::print(summary(&report, written)),
+        (false, false) => format::print_with(|out| {
+            table::write(out, width(), &report, args.report.full)?;
             write!(out, "\n{}", summary(&report, written))
-        })
+        }),
     }
 }
 
-fn dimensions(out: &mut dyn Write, report: &CompactReport) -> io::Result<()> {
-    let columns = [Column::name("dimension"), Column::number("units"), Column::number("kept")];
-    table::write(out, table::width(), &columns, &report.dimensions, |dimension| {
-        let name = escape_invisible(&dimension.name).into_owned();
-        [name, format::count(dimension.units), format::count(dimension.kept)]
-    })
-}
-
-fn tensors(out: &mut dyn Write, report: &CompactReport) -> io::Result<()> {
-    let columns = [
-        Column::name("tensor"),
-        Column::text("dtype").dropped(0),
-        Column::text("before"),
-        Column::text("after"),
-        Column::name("new name"),
-    ];
-    table::write(out, table::width(), &columns, &report.tensors, |tensor| {
-        let after = if tensor.renamed.is_some() { format::shape(&tensor.after) } else { "dropped".into() };
-        let renamed = tensor.renamed.as_ref().filter(|renamed| **renamed != tensor.name);
-        let renamed = renamed.map(|renamed| escape_invisible(renamed).into_owned()).unwrap_or_default();
-        let name = escape_invisible(&tensor.name).into_owned();
-        [name, tensor.dtype.to_string(), format::shape(&tensor.before), after, renamed]
-    })
+/// The line of the summary that says how much is removed.
+fn weights_line(report: &CompactReport) -> String {
+    format!("weights:   {} -> {}", format::count(report.entries_before()), format::count(report.entries_after()))
 }
 
 fn summary(report: &CompactReport, written: Option<&Path>) -> String {
+    let unchanged = report.tensors.iter().filter(|tensor| !table::is_changed(tensor)).count();
     let mut lines = vec![
-        format!("weights:   {} -> {}", format::count(report.entries_before()), format::count(report.entries_after())),
+        format!("unchanged: {}", format::counted(unchanged, "tensor")),
+        weights_line(report),
         format!("bytes:     {} -> {}", format::bytes(report.bytes_before()), format::bytes(report.bytes_after())),
     ];
     lines.extend(report.config.iter().map(|change| {

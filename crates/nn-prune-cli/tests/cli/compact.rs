@@ -230,6 +230,7 @@ fn the_report_says_what_changes() {
     let report = folder.run(&format!("compact {} --heads 2 --dry-run", dense.display())).ok();
     for line in [
         "0.heads        4     2",
+        "\nunchanged: ",
         "weights:   7,408 -> 6,336",
         "config:    head_dim: null -> 4",
         "config:    num_attention_heads: 4 -> 2",
@@ -239,6 +240,23 @@ fn the_report_says_what_changes() {
         assert!(report.contains(line), "{line}\n{report}");
     }
     assert_eq!(folder.files(), [""; 0]);
+}
+
+/// Tensors that stay as they are have a row only on request, and layers that are cut alike are one row if there are many.
+#[test]
+fn tables_of_what_changes() {
+    let folder = Folder::new();
+    let dense = fixture("llama-ffn").join("dense");
+    let run = |options: &str| folder.run(&format!("compact {} --dry-run {options}", dense.display())).ok();
+    let table = run("--ffn 0.5");
+    assert!(table.contains("mlp.up_proj.weight") && !table.contains("self_attn.q_proj.weight"), "{table}");
+    let full = run("--ffn 0.5 --full");
+    assert!(full.contains("self_attn.q_proj.weight") && full.lines().count() > table.lines().count(), "{full}");
+    let summary = run("--ffn 0.5 --summary");
+    assert!(summary.starts_with("unchanged: ") && table.ends_with(&summary), "{summary}");
+    assert_eq!(run("--ffn 0.5 --summary --quiet").lines().count(), 1);
+    let dropped = run("--drop-layers 0");
+    assert!(dropped.contains("dropped") && dropped.contains("renamed"), "{dropped}");
 }
 
 /// Changes the configuration of a case, and compacts it.
