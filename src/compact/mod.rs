@@ -40,7 +40,7 @@
 //! # Ok::<(), prune::compact::CompactError>(())
 //! ```
 //!
-//! `prune::checkpoint::compact` does the same on files, for models of Hugging Face without any declaration.
+//! `prune::checkpoint::Compactor` does the same on files, for models of Hugging Face without any declaration.
 
 pub(crate) mod choice;
 mod coupling;

@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::args::InspectArgs;
 use crate::error::CliError;
 use crate::progress::ProgressReporter;
+use crate::skipped::JsonReason;
 use crate::table::width;
 use crate::{format, plot};
 use totals::Totals;
@@ -113,6 +114,8 @@ struct JsonTensor<'a> {
     csr: Option<u64>,
     /// The reason why `prune` would skip the tensor, `null` if it would not.
     skipped: Option<String>,
+    /// The same for programs.
+    reason: Option<JsonReason<'a>>,
 }
 
 impl<'a> Json<'a> {
@@ -131,6 +134,7 @@ impl<'a> Json<'a> {
             bitmask: tensor.packed.map(|packed| packed.bitmask),
             csr: tensor.packed.map(|packed| packed.csr),
             skipped: skipped.map(ToString::to_string),
+            reason: skipped.map(JsonReason::of),
         };
         Self {
             shards: shards.iter().map(|shard| JsonShard { path: shard.path(), bytes: shard.bytes() }).collect(),

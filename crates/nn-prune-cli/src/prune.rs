@@ -16,6 +16,7 @@ use crate::format;
 use crate::parse::FormatName;
 use crate::progress::ProgressReporter;
 use crate::recipe::Recipe;
+use crate::skipped::JsonReason;
 use crate::table::width;
 use crate::text::escape_invisible;
 
@@ -219,13 +220,6 @@ struct JsonTensor<'a> {
     reason: Option<JsonReason<'a>>,
 }
 
-#[derive(Serialize)]
-struct JsonReason<'a> {
-    code: &'static str,
-    /// The name, word or pattern that belongs to the reason.
-    detail: Option<&'a str>,
-}
-
 impl<'a> Json<'a> {
     fn of(checkpoint: &'a Checkpoint, report: &'a PruneReport, written: Option<WrittenOutput<'a>>) -> Self {
         let tensor = |tensor: &'a TensorReport| {
@@ -246,7 +240,7 @@ impl<'a> Json<'a> {
                 axis: tensor.axis.map(|axis| axis.axis),
                 axis_reason: tensor.axis.map(|axis| axis.to_string()),
                 skipped: reason.map(ToString::to_string),
-                reason: reason.map(|reason| JsonReason { code: reason.code(), detail: reason.detail() }),
+                reason: reason.map(JsonReason::of),
             }
         };
         Self {

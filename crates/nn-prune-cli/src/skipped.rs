@@ -3,6 +3,9 @@
 use std::cmp::Reverse;
 use std::io::{self, Write};
 
+use prune::checkpoint::SkipReason;
+use serde::Serialize;
+
 use crate::format;
 use crate::names::{Group, group};
 use crate::table::{self, Column};
@@ -13,6 +16,20 @@ pub struct Skipped<'a> {
     pub name: &'a str,
     pub entries: usize,
     pub reason: String,
+}
+
+/// The reason why a tensor was skipped, in the output of `--json`.
+#[derive(Serialize)]
+pub struct JsonReason<'a> {
+    code: &'static str,
+    /// The name, word or pattern that belongs to the reason.
+    detail: Option<&'a str>,
+}
+
+impl<'a> JsonReason<'a> {
+    pub fn of(reason: &'a SkipReason) -> Self {
+        Self { code: reason.code(), detail: reason.detail() }
+    }
 }
 
 /// Writes a table with a row for each reason, the most frequent first. Reasons that differ only in the number of a layer are

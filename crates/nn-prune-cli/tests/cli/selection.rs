@@ -70,6 +70,10 @@ fn reasons_are_codes_with_data() {
     assert_eq!(reasons[2], &reason("vector", None));
     assert_eq!(reasons[4], &reason("norm", Some("norm")));
     assert_eq!(reasons[5], &reason("excluded", Some("*.1.*")));
+    // `inspect` says why `prune` would skip a tensor.
+    let inspected = folder.run("inspect model.safetensors --json --exclude *.1.*").json();
+    let tensors = inspected["tensors"].as_array().unwrap();
+    assert_eq!(tensors.iter().map(|tensor| &tensor["reason"]).collect::<Vec<_>>(), reasons);
 }
 
 /// `50%`, `5e-1` and `0.5` are one amount; `50` is a count, and doubtful for many tensors.
