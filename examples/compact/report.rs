@@ -8,7 +8,7 @@ use prune::{Module, Summary};
 /// The passes whose fastest one counts.
 const PASSES: usize = 30;
 
-/// What was measured of one network.
+/// The measurements of one network.
 pub struct Row {
     name: &'static str,
     accuracy: f64,

@@ -10,7 +10,7 @@ use crate::compact::CompactError;
 use crate::error::PruneError;
 use crate::file::dtype::Dtype;
 use crate::file::error::StateDictError;
-use crate::file::escape::Quoted;
+use crate::file::escape::{Quoted, QuotedPath};
 
 /// The reason why a checkpoint was not read, or its output not written.
 ///
@@ -436,15 +436,6 @@ pub enum CheckpointError {
 // An error is never changed after it was made, whatever its source is; the type `dyn Error` just does not say so.
 impl UnwindSafe for CheckpointError {}
 impl RefUnwindSafe for CheckpointError {}
-
-/// A path in backticks, with the control characters escaped that an untrusted index may have put into it.
-struct QuotedPath<'a>(&'a std::path::Path);
-
-impl fmt::Display for QuotedPath<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Quoted(&self.0.to_string_lossy()).fmt(f)
-    }
-}
 
 /// The number of tensors that all reasons are for.
 fn total(reasons: &[(SkipReason, usize)]) -> usize {

@@ -35,7 +35,7 @@ pub enum Scope {
 pub struct Choice {
     /// How many units are pruned, of each dimension or of all together.
     pub amount: Amount,
-    /// What the amount is relative to.
+    /// The units that the amount is relative to.
     pub scope: Scope,
     /// The number of kept units is a multiple of this, or all of them. Odd widths are slow on most hardware.
     pub multiple: usize,

@@ -255,7 +255,7 @@ impl<'f> Way<'f> {
         constants
     }
 
-    /// What the consumer makes of the constants, for each of its outputs. Outputs whose producers are masked get nothing.
+    /// The sums that the consumer makes of the constants, one for each of its outputs. Outputs whose producers are masked get nothing.
     fn delta<M: Module + ?Sized>(&self, plan: &Plan, module: &M, constants: &[f64]) -> Vec<f64> {
         let shape = &plan.layout.shapes[&self.fold.consumer];
         let mut weight = array(module, &self.fold.consumer);

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// What a compaction removed: one entry for each dimension and each parameter. Displays as a table.
+/// The parts that a compaction removed: one entry for each dimension and each parameter. Displays as a table.
 ///
 /// ```
 /// use prune::compact::{Coupling, Use};

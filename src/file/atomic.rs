@@ -217,7 +217,7 @@ mod tests {
         assert!(path(&format!("{PREFIX}directory{SUFFIX}")).exists());
     }
 
-    /// What a killed process leaves is a file without a lock.
+    /// A killed process leaves a file without a lock.
     #[test]
     fn leftovers_of_a_file_are_removed_unless_they_are_in_use() {
         let directory = tempfile::tempdir().unwrap();

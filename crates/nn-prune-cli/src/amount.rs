@@ -6,7 +6,7 @@ use std::str::FromStr;
 use prune::Amount;
 use serde::{Deserialize, Serialize};
 
-/// How much is pruned of the tensors that match a pattern, or of all others: `0.5`, `50%`, `100`, `*.q_proj.*=0.7`.
+/// The amount for the tensors that match a pattern, or for all others: `0.5`, `50%`, `100`, `*.q_proj.*=0.7`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(into = "String")]
 pub struct LayerAmount {
@@ -36,12 +36,6 @@ impl LayerAmount {
             amount.count(0).map_err(|error| error.to_string())?;
         }
         Ok(Self { pattern: pattern.map(str::to_owned), amount, text: text.to_owned() })
-    }
-
-    /// The same amount for a method that counts pruned entries as part of it.
-    pub fn of_all(self) -> Result<Self, String> {
-        let text = self.to_string();
-        Self::sparsity(&text)
     }
 }
 
@@ -108,14 +102,14 @@ pub enum Written {
     Fraction(f64),
 }
 
-impl TryFrom<Written> for LayerAmount {
-    type Error = String;
-
-    fn try_from(written: Written) -> Result<Self, String> {
-        match written {
-            Written::Text(text) => text.parse(),
-            Written::Count(count) => count.to_string().parse(),
-            Written::Fraction(fraction) => format!("{fraction:?}").parse(),
+/// The amount as the command line would have it.
+impl fmt::Display for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(text),
+            Self::Count(count) => write!(f, "{count}"),
+            // With a decimal point, so that 1.0 is no count.
+            Self::Fraction(fraction) => write!(f, "{fraction:?}"),
         }
     }
 }

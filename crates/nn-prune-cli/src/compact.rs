@@ -38,15 +38,15 @@ pub fn run(args: &CompactArgs) -> Result<(), CliError> {
     if args.report.json {
         return format::print_json(&Json::of(&report, written));
     }
-    match (args.report.quiet, args.report.summary) {
-        (true, true) => format::print(format!("{}\n", weights_line(&report))),
-        (true, false) => Ok(()),
-        (false, true) => format::print(summary(&report, written)),
-        (false, false) => format::print_with(|out| {
+    format::print_report(
+        &args.report,
+        || weights_line(&report),
+        |out| write!(out, "{}", summary(&report, written)),
+        |out| {
             table::write(out, width(), &report, args.report.full)?;
             write!(out, "\n{}", summary(&report, written))
-        }),
-    }
+        },
+    )
 }
 
 /// The line of the summary that says how much is removed.

@@ -23,15 +23,15 @@ pub fn run(args: &DiffArgs) -> Result<ExitCode, CliError> {
     if args.report.json {
         format::print_json(&Json::of(&difference))?;
     } else {
-        match (args.report.quiet, args.report.summary) {
-            (true, true) => format::print(tensors_line(&difference))?,
-            (true, false) => {}
-            (false, true) => format::print(summary(&difference))?,
-            (false, false) => format::print_with(|out| {
+        format::print_report(
+            &args.report,
+            || tensors_line(&difference),
+            |out| write!(out, "{}", summary(&difference)),
+            |out| {
                 table::write(out, width(), &difference, args.report.full)?;
                 write!(out, "{}", summary(&difference))
-            })?,
-        }
+            },
+        )?;
     }
     Ok(if difference.is_equal() { ExitCode::SUCCESS } else { ExitCode::from(exit::DIFFERENT) })
 }
@@ -40,7 +40,7 @@ pub fn run(args: &DiffArgs) -> Result<ExitCode, CliError> {
 fn tensors_line(difference: &Difference) -> String {
     let differing = difference.common.iter().filter(|tensor| !tensor.is_equal()).count();
     format!(
-        "{} equal, {} different, {} only in A, {} only in B\n",
+        "{} equal, {} different, {} only in A, {} only in B",
         format::counted(difference.common.len() - differing, "tensor"),
         format::count(differing),
         format::count(difference.only_a.len()),
@@ -49,7 +49,7 @@ fn tensors_line(difference: &Difference) -> String {
 }
 
 fn summary(difference: &Difference) -> String {
-    let mut text = tensors_line(difference);
+    let mut text = tensors_line(difference) + "\n";
     let all = sum_of_all(difference);
     if all.became_zero + all.became_nonzero + all.zero_in_both > 0 {
         text += &format!("zeros of all tensors: {}\n", containment(all.containment()));

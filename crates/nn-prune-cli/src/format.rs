@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use indicatif::{BinaryBytes, HumanCount};
 use serde::Serialize;
 
+use crate::args::ReportOptions;
 use crate::error::CliError;
 use crate::text::escape_invisible_json;
 
@@ -52,6 +53,21 @@ pub fn print_with(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Resul
     match write(&mut out).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(cannot_print(error)),
         _ => Ok(()),
+    }
+}
+
+/// Prints as much of a report as the options say: all of it, its summary, the most important line of that, or nothing.
+pub fn print_report(
+    options: &ReportOptions,
+    line: impl FnOnce() -> String,
+    summary: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    all: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<(), CliError> {
+    match (options.quiet, options.summary) {
+        (true, true) => print(line() + "\n"),
+        (true, false) => Ok(()),
+        (false, true) => print_with(summary),
+        (false, false) => print_with(all),
     }
 }
 

@@ -35,17 +35,17 @@ pub fn run(args: &InspectArgs) -> Result<(), CliError> {
         return format::print_json(&Json::of(&checkpoint, &tensors));
     }
     let selected = if args.names.is_default() { "prunable" } else { "selected" };
-    match (args.report.quiet, args.report.summary) {
-        (true, true) => format::print(one_line(selected, &tensors)),
-        (true, false) => Ok(()),
-        (false, true) => format::print_with(|out| totals::write(out, width(), selected, &tensors)),
-        (false, false) => format::print_with(|out| {
+    format::print_report(
+        &args.report,
+        || one_line(selected, &tensors),
+        |out| totals::write(out, width(), selected, &tensors),
+        |out| {
             table::write(out, width(), &tensors, args)?;
             writeln!(out)?;
             totals::write(out, width(), selected, &tensors)?;
             write!(out, "\n{}", totals::legend(width()))
-        }),
-    }
+        },
+    )
 }
 
 /// A tensor, and the reason why `prune` would skip it.
@@ -76,7 +76,7 @@ fn one_line(selected: &str, tensors: &[Inspected]) -> String {
             format::percent(totals.zeros, totals.entries),
         )
     };
-    format!("{}; {selected}: {}\n", describe(Totals::of_all(tensors)), describe(Totals::of_selected("", tensors)))
+    format!("{}; {selected}: {}", describe(Totals::of_all(tensors)), describe(Totals::of_selected("", tensors)))
 }
 
 /// The output of `--json`.

@@ -48,15 +48,15 @@ pub fn run(args: &PruneArgs) -> Result<(), CliError> {
     if args.report.json {
         return format::print_json(&Json::of(&checkpoint, &report, written));
     }
-    match (args.report.quiet, args.report.summary) {
-        (true, true) => format::print(format!("{}\n", pruned_line(&report))),
-        (true, false) => Ok(()),
-        (false, true) => format::print(summary(args, &report, written)),
-        (false, false) => format::print_with(|out| {
+    format::print_report(
+        &args.report,
+        || pruned_line(&report),
+        |out| write!(out, "{}", summary(args, &report, written)),
+        |out| {
             table::write(out, width(), &report, args.report.full)?;
             write!(out, "\n{}", summary(args, &report, written))
-        }),
-    }
+        },
+    )
 }
 
 /// More tensors than these are many: a count for each of them may be meant as a share.

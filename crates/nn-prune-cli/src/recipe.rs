@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use clap::Args;
 use clap::error::ErrorKind;
@@ -26,11 +27,11 @@ pub struct Recipe {
     /// How much to prune: a fraction (0.5, 50%), or a count of entries or channels (100). PATTERN=AMOUNT is for the
     /// tensors whose names match; may be repeated, the first match counts
     #[arg(long, value_name = "[PATTERN=]AMOUNT", allow_hyphen_values = true)]
-    #[serde(deserialize_with = "one_or_many", skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "amounts", skip_serializing_if = "Vec::is_empty")]
     amount: Vec<LayerAmount>,
     /// The sparsity to reach, instead of --amount: what is pruned or zero already is a part of it; for l1 and ln
     #[arg(long, value_name = "[PATTERN=]SPARSITY", value_parser = LayerAmount::sparsity, conflicts_with = "amount")]
-    #[serde(deserialize_with = "one_or_many", skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "sparsities", skip_serializing_if = "Vec::is_empty")]
     sparsity: Vec<LayerAmount>,
     /// The entries that are ranked together; for l1 and random [default: tensor]
     #[arg(long, value_enum)]
@@ -101,7 +102,19 @@ impl Names {
 }
 
 /// Reads a list of amounts, or one amount without brackets.
-fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<LayerAmount>, D::Error> {
+fn amounts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<LayerAmount>, D::Error> {
+    one_or_many(deserializer, LayerAmount::from_str)
+}
+
+/// Reads a list of sparsities, or one sparsity without brackets.
+fn sparsities<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<LayerAmount>, D::Error> {
+    one_or_many(deserializer, LayerAmount::sparsity)
+}
+
+fn one_or_many<'de, D: Deserializer<'de>>(
+    deserializer: D,
+    parse: impl Fn(&str) -> Result<LayerAmount, String>,
+) -> Result<Vec<LayerAmount>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum Amounts {
@@ -112,8 +125,7 @@ fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<LayerAm
         Amounts::One(amount) => vec![amount],
         Amounts::Many(amounts) => amounts,
     };
-    let amounts = written.into_iter().map(|written| LayerAmount::try_from(written).map_err(D::Error::custom));
-    amounts.collect()
+    written.iter().map(|written| parse(&written.to_string()).map_err(D::Error::custom)).collect()
 }
 
 impl Recipe {
@@ -128,13 +140,11 @@ impl Recipe {
             .map_err(|error| CliError::caused_by(format!("cannot read recipe `{shown}`"), error))?;
         let invalid =
             |error: Box<dyn std::error::Error>| CliError::caused_by(format!("`{shown}` is not a valid recipe"), error);
-        let mut recipe: Self = if is_json(path) {
+        let recipe: Self = if is_json(path) {
             serde_json::from_str(&text).map_err(|error| invalid(error.into()))?
         } else {
             toml::from_str(&text).map_err(|error| invalid(error.message().to_owned().into()))?
         };
-        let sparsity = recipe.sparsity.into_iter().map(LayerAmount::of_all).collect::<Result<_, _>>();
-        recipe.sparsity = sparsity.map_err(|error| invalid(format!("sparsity {error}").into()))?;
         if recipe.method.is_none() {
             return Err(invalid("it names no method".into()));
         }

@@ -31,7 +31,7 @@ pub struct Column {
     fit: Fit,
 }
 
-/// What happens to a column of a table that is too wide.
+/// The treatment of a column if its table is too wide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fit {
     Keep,

@@ -31,8 +31,7 @@ pub(crate) struct Ranking<'r, 'o> {
 
 impl<'r, 'o> Ranking<'r, 'o> {
     pub fn new(checkpoint: &'r Checkpoint, pool: &'r Pool, progress: &'r ProgressCounter<'o>) -> Self {
-        let parameters = checkpoint.parameters.iter().map(|parameter| (parameter.name.as_str(), parameter)).collect();
-        Self { checkpoint, parameters, pool, progress }
+        Self { checkpoint, parameters: checkpoint.parameters_by_name(), pool, progress }
     }
 
     /// The norms of the units of the dimensions of which some are chosen.
@@ -134,14 +133,10 @@ impl<'r, 'o> Ranking<'r, 'o> {
 
 /// The bytes that [`Ranking::importance`] and [`Ranking::nonzeros`] read.
 pub(crate) fn work(checkpoint: &Checkpoint, layout: &Layout, uses: impl Fn(&Use) -> bool) -> u64 {
-    let bytes: HashMap<&str, u64> = checkpoint
-        .parameters
-        .iter()
-        .map(|parameter| (parameter.name.as_str(), checkpoint.tensors[parameter.weights].bytes))
-        .collect();
+    let parameters = checkpoint.parameters_by_name();
     let dimensions = layout.dimensions.iter().filter(|dimension| !dimension.left_out);
     let uses = dimensions.flat_map(|dimension| &dimension.uses).filter(|use_| uses(use_));
-    uses.map(|use_| bytes[use_.parameter.as_str()]).sum()
+    uses.map(|use_| checkpoint.tensors[parameters[use_.parameter.as_str()].weights].bytes).sum()
 }
 
 /// Reads the scores of a file: a vector of numbers for each dimension.

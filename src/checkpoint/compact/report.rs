@@ -7,7 +7,7 @@ use crate::checkpoint::report::Companions;
 use crate::compact::{CompactedDimension, HalfDead};
 use crate::file::dtype::Dtype;
 
-/// What a compaction of a checkpoint removes.
+/// The parts that a compaction of a checkpoint removes.
 #[derive(Debug, Clone, PartialEq)]
 #[must_use = "the report says whether the output equals a masked model"]
 pub struct CompactReport {
@@ -19,7 +19,7 @@ pub struct CompactReport {
     pub config: Vec<ConfigChange>,
     /// The numbers of the dropped layers.
     pub dropped: Vec<usize>,
-    /// What the output computes.
+    /// The model that the output is equal to.
     pub equality: Equality,
     /// Units whose producers are zero, but which biases keep alive; only if dead units are removed.
     pub half_dead: Vec<HalfDead>,

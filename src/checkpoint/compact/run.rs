@@ -21,6 +21,7 @@ use crate::checkpoint::write::writer::write_whole;
 use crate::compact::choice::{self, Choice};
 use crate::compact::importance::is_ranked;
 use crate::compact::{CompactedDimension, HalfDead, Plan, Scope, dead, plan};
+use crate::file::names;
 use crate::tensor::slice::Slice;
 
 /// Compacts a checkpoint. Without an output, it only returns the report.
@@ -177,13 +178,13 @@ struct Tensors {
 
 /// The tensors of the output: renamed, cut, or as they are.
 fn tensors(checkpoint: &Checkpoint, structure: &Structure, plan: &Plan) -> Tensors {
-    let mut slices: HashMap<usize, (&str, Option<Slice>)> = HashMap::new();
+    let mut slices: HashMap<usize, Slice> = HashMap::new();
     for parameter in &checkpoint.parameters {
         let slice = || {
             structure.shapes.contains_key(&parameter.name).then(|| plan.layout.slice(&parameter.name, &plan.kept))?
         };
         for tensor in [Some(parameter.weights), parameter.mask].into_iter().flatten() {
-            slices.insert(tensor, (&parameter.name, slice()));
+            slices.extend(slice().map(|slice| (tensor, slice)));
         }
     }
     let kept = checkpoint.tensors.iter().enumerate().filter_map(|(tensor, info)| {
@@ -191,8 +192,7 @@ fn tensors(checkpoint: &Checkpoint, structure: &Structure, plan: &Plan) -> Tenso
             Some(model) => model.preset.renamed(&info.name, &model.layers)?,
             None => info.name.clone(),
         };
-        let slice = slices.remove(&tensor).and_then(|(_, slice)| slice);
-        Some(CompactedTensor { tensor, name, slice, bytes: None })
+        Some(CompactedTensor { tensor, name, slice: slices.remove(&tensor), bytes: None })
     });
     Tensors { kept: kept.collect() }
 }
@@ -209,7 +209,7 @@ impl Tensors {
         self.kept.iter().filter_map(move |tensor| {
             let name = match masks.get(&tensor.tensor) {
                 Some(true) => return None,
-                Some(false) => tensor.name.strip_suffix("_orig").unwrap_or(&tensor.name),
+                Some(false) => names::pruned(&tensor.name).unwrap_or(&tensor.name),
                 None => &tensor.name,
             };
             Some((name, tensor.shape(checkpoint)))
@@ -234,7 +234,7 @@ impl Tensors {
     }
 }
 
-/// What the output computes.
+/// The model that the output is equal to.
 fn equality(compactor: &Compactor, structure: &Structure, dimensions: &[CompactedDimension]) -> Equality {
     let drops_norms = structure.model.as_ref().is_some_and(|model| !model.preset.is_pre_norm);
     if !compactor.dropped.is_empty() && drops_norms {

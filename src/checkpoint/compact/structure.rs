@@ -11,7 +11,7 @@ use crate::checkpoint::read::Checkpoint;
 use crate::compact::layout::{Layout, Shapes};
 use crate::compact::{CompactError, Coupling, Plan};
 
-/// What is known about the model before anything is chosen.
+/// The model, as it is known before anything is chosen.
 pub(crate) struct Structure {
     pub coupling: Coupling,
     /// The shapes of the parameters of the layers that are kept.
@@ -117,7 +117,7 @@ impl Structure {
     }
 }
 
-/// What to remove instead of units that a type does not have or cannot lose.
+/// The part to remove instead of units that a type does not have or cannot lose.
 fn instead(preset: &Preset, part: Part) -> &'static str {
     match part {
         Part::Heads if preset.units.contains_key(&Part::KvGroups) => "kv_groups",

@@ -1,7 +1,5 @@
 //! The axes of the channels in a structured pruning.
 
-use std::collections::HashMap;
-
 use crate::checkpoint::error::CheckpointError;
 use crate::checkpoint::prune::kind::{bias_name, gain_name, output_axis};
 use crate::checkpoint::prune::layer_methods::MatchedMethods;
@@ -21,8 +19,7 @@ pub(crate) fn set(
     by_layer: bool,
     plans: &mut [ParameterPlan<'_>],
 ) -> Result<(), CheckpointError> {
-    let named = checkpoint.parameters.iter().map(|parameter| (parameter.name.as_str(), parameter));
-    let by_name: HashMap<&str, &ParameterEntry> = named.collect();
+    let by_name = checkpoint.parameters_by_name();
     for plan in plans.iter_mut().filter(|plan| plan.skip.is_none()) {
         let parameter = plan.parameter;
         let Some(method) = methods.of(&parameter.name) else { continue };

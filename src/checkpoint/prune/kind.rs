@@ -168,7 +168,7 @@ fn noun(words: &[String], of: &[&'static str]) -> Option<&'static str> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Leaf {
     Weight,
-    /// What Flax and Keras call the weight of a layer, and PyTorch a fixed filter.
+    /// The weight of a layer in Flax and Keras, and a fixed filter in PyTorch.
     Kernel,
     Other,
 }
@@ -191,7 +191,7 @@ impl Leaf {
     }
 }
 
-/// What has to be known about all tensors to tell the kind of one.
+/// The facts about all tensors that decide the kind of one.
 pub(crate) struct Kinds<'p> {
     /// The shapes of the embeddings, by which an output layer is recognised.
     tables: HashSet<&'p [usize]>,

@@ -241,11 +241,12 @@ impl<'c> Planner<'c, '_> {
             remaining: remaining.iter().map(|remaining| remaining.count).sum(),
         };
         let refused = |source| CheckpointError::Method { source };
-        if matches!(request(built_in, &names, refused)?, Request::Lowest { tie_break: TieBreak::PyTorch, .. }) {
+        let request = request(built_in, &names, refused)?;
+        if matches!(request, Request::Lowest { tie_break: TieBreak::PyTorch, .. }) {
             return Err(CheckpointError::OnlyInMemory { method: name(), what: "global scope of TieBreak::PyTorch" });
         }
         let no_channels = |_: &Channels| Err(CheckpointError::NotUnstructured { method: name() });
-        let request = request(built_in, &names, refused)?.resolve(tensors, no_channels, refused)?;
+        let request = request.resolve(tensors, no_channels, refused)?;
 
         let total = match request.reads() {
             Reads::Nothing => 0,

@@ -38,7 +38,7 @@ pub struct Selection {
     pub(crate) exclude: Vec<String>,
 }
 
-/// What a selection is for.
+/// The purpose of a selection.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Purpose<'m> {
     /// Entries are pruned, or zeros are looked at.
@@ -200,8 +200,12 @@ fn skip_tied(
     kinds: &Kinds<'_>,
     reasons: &mut [Option<SkipReason>],
 ) -> Result<(), CheckpointError> {
+    let parameters = || checkpoint.parameters.iter().zip(&*reasons);
+    let selected = parameters().filter(|(_, reason)| reason.is_none());
+    let shapes: HashSet<&[usize]> = selected.map(|(parameter, _)| parameter.shape.as_slice()).collect();
+    let skipped = parameters().filter(|(_, reason)| reason.is_some()).map(|(parameter, _)| parameter);
     let mut embeddings: HashMap<&[usize], Vec<&ParameterEntry>> = HashMap::new();
-    for parameter in &checkpoint.parameters {
+    for parameter in skipped.filter(|parameter| shapes.contains(parameter.shape.as_slice())) {
         if matches!(kinds.reason(parameter), Some(SkipReason::Embedding { .. })) {
             embeddings.entry(&parameter.shape).or_default().push(parameter);
         }

@@ -182,6 +182,11 @@ impl Checkpoint {
         self.index_path().or(first).map_or(Path::new("."), directory_of)
     }
 
+    /// Returns the parameters by their names.
+    pub(crate) fn parameters_by_name(&self) -> HashMap<&str, &ParameterEntry> {
+        self.parameters.iter().map(|parameter| (parameter.name.as_str(), parameter)).collect()
+    }
+
     /// Returns the path of the index, whether it was read or ignored.
     pub(crate) fn index_path(&self) -> Option<&Path> {
         self.index().or(self.ignored_index.as_deref())

@@ -54,7 +54,7 @@ impl Row {
     }
 }
 
-/// What the heat map shows.
+/// The content of the heat map.
 pub struct HeatMap {
     rows: Vec<Row>,
     /// The layers of each column, in ascending order.

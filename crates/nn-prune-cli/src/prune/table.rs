@@ -56,7 +56,8 @@ pub fn write(out: &mut dyn Write, width: usize, report: &PruneReport, full: bool
 fn skip_reason(tensor: &TensorReport) -> String {
     match &tensor.outcome {
         Outcome::Skipped(reason) => reason.to_string(),
-        _ => String::new(),
+        Outcome::Pruned { .. } => String::new(),
+        other => unreachable!("an outcome that this version does not know: {other:?}"),
     }
 }
 

@@ -1,4 +1,4 @@
-//! What `prune` selects, and how much of it: patterns, amounts by layer, recipes, and what the report says.
+//! Selections and amounts of `prune`: patterns, amounts by layer, recipes, and their reports.
 
 use crate::{Folder, WEIGHTS, bytes_of, file_of, folder_with_model, numbers};
 
