@@ -179,6 +179,8 @@ pub enum CheckpointError {
     MaskWithoutTensor {
         /// The name of the mask.
         tensor: String,
+        /// The floating-point tensors with the most similar names; none if no name is similar.
+        nearest: Vec<String>,
     },
     /// A pattern is not a valid glob.
     #[error("{} is not a valid glob pattern", Quoted(pattern))]

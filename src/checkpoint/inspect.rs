@@ -42,8 +42,8 @@ pub struct TensorInspection {
     /// The bytes that its values take if zeros are not stored; `None` where [`zeros`](Self::zeros) is.
     pub packed: Option<PackedSizes>,
     /// The magnitudes of its nonzero entries; `None` if they were not requested, and for dtypes other than F32, F64, F16 and
-    /// BF16.
-    pub magnitudes: Option<Magnitudes>,
+    /// BF16. Boxed, because most inspections of many tensors have none.
+    pub magnitudes: Option<Box<Magnitudes>>,
 }
 
 /// The bytes that the values of a tensor take in dense and sparse formats, in their own dtype.
@@ -157,7 +157,10 @@ impl Inspector<'_, '_> {
             masked: mask.and(counts.as_ref()).map(|counts| counts.masked),
             bytes: tensor.bytes + mask.map_or(0, |mask| mask.bytes),
             packed: zeros.map(|zeros| PackedSizes::of(&parameter.shape, parameter.entries, zeros, parameter.dtype)),
-            magnitudes: counts.filter(|_| self.magnitudes && parameter.dtype.can_be_pruned()).map(Magnitudes::of),
+            magnitudes: counts
+                .filter(|_| self.magnitudes && parameter.dtype.can_be_pruned())
+                .map(Magnitudes::of)
+                .map(Box::new),
         })
     }
 

@@ -145,7 +145,7 @@ pub enum Outcome {
 }
 
 /// The reason why a tensor was skipped.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SkipReason {
     /// The dtype is none of F32, F64, F16 and BF16.

@@ -3,11 +3,11 @@
 use std::ops::Index;
 
 use indexmap::IndexMap;
-use num_traits::ToPrimitive;
 
 use crate::compact::coupling::{Coupling, Role, Use, shapes_of};
 use crate::compact::error::CompactError;
 use crate::compact::layout::Layout;
+use crate::element::ElementInternals;
 use crate::error::PruneError;
 use crate::module::Module;
 use crate::score::Norm;
@@ -149,11 +149,13 @@ pub(crate) fn importance<M: Module + ?Sized>(layout: &Layout, module: &M, rank: 
             let value = parameters[&use_.parameter].value();
             let channels = Channels::along(value.shape(), use_.axis);
             let mut total = AxisSums::new(norm, channels);
+            let mut wide = Vec::new();
             // In blocks, as files are read, so that both give the same sums.
             for (number, block) in flat(value).chunks(BLOCK).enumerate() {
+                wide.clear();
+                wide.extend(block.iter().map(|x| x.widen().into()));
                 let mut sums = AxisSums::new(norm, channels);
-                // Every float type has a nearest f64.
-                sums.add(number * BLOCK, block.iter().map(|x| x.to_f64().unwrap_or(f64::NAN)));
+                sums.add(number * BLOCK, &wide);
                 total.join(&sums);
             }
             norm.units(&total.sums, use_, units)
@@ -286,7 +288,7 @@ impl AxisSums {
     }
 
     /// Adds the entries from `offset` on. Entries of one position are added in order.
-    pub fn add(&mut self, offset: usize, entries: impl IntoIterator<Item = f64>) {
+    pub fn add(&mut self, offset: usize, entries: &[f64]) {
         match self.norm {
             EntryNorm::Squares => self.fold(offset, entries, |sum, x| sum + x * x),
             EntryNorm::Sum => self.fold(offset, entries, |sum, x| sum + x.abs()),
@@ -296,21 +298,25 @@ impl AxisSums {
         }
     }
 
-    fn fold(&mut self, offset: usize, entries: impl IntoIterator<Item = f64>, add: impl Fn(f64, f64) -> f64) {
+    fn fold(&mut self, offset: usize, entries: &[f64], add: impl Fn(f64, f64) -> f64) {
         let Channels { len, inner, .. } = self.channels;
-        let (mut position, mut within) = (offset / inner % len, offset % inner);
-        let mut sum = self.sums[position];
-        for x in entries {
-            sum = add(sum, x);
-            within += 1;
-            if within == inner {
-                self.sums[position] = sum;
-                within = 0;
-                position = if position + 1 == len { 0 } else { position + 1 };
-                sum = self.sums[position];
+        let (mut at, mut rest) = (offset, entries);
+        if inner == 1 {
+            // Neighbouring entries belong to neighbouring positions, so their sums run side by side.
+            while !rest.is_empty() {
+                let sums = &mut self.sums[at % len..];
+                let (line, others) = rest.split_at(rest.len().min(sums.len()));
+                sums.iter_mut().zip(line).for_each(|(sum, &x)| *sum = add(*sum, x));
+                (at, rest) = (at + line.len(), others);
             }
+            return;
         }
-        self.sums[position] = sum;
+        while !rest.is_empty() {
+            let (slice, others) = rest.split_at(rest.len().min(inner - at % inner));
+            let sum = &mut self.sums[at / inner % len];
+            *sum = slice.iter().fold(*sum, |sum, &x| add(sum, x));
+            (at, rest) = (at + slice.len(), others);
+        }
     }
 
     /// Joins the values of other entries.

@@ -30,7 +30,7 @@ impl Element for bf16 {}
 /// The part of [`Element`] that is not for users; it also seals the trait.
 pub trait ElementInternals: Ranked + bytemuck::Pod + Uniform {
     /// The type in which norms are accumulated.
-    type Accumulator: Float + Send + Sync;
+    type Accumulator: Float + Into<f64> + Send + Sync;
     /// The name of the type in messages.
     const DTYPE: &'static str;
     /// The name of the type in files.
@@ -43,6 +43,8 @@ pub trait ElementInternals: Ranked + bytemuck::Pod + Uniform {
     fn masked(self, kept: bool) -> Self;
     /// Returns `|self|`, exactly.
     fn widen_abs(self) -> Self::Accumulator;
+    /// Returns the number, exactly. Unlike the conversions of `half` and `num_traits`, a loop of it vectorises.
+    fn widen(self) -> Self::Accumulator;
     /// Rounds half to even.
     fn narrow(accumulator: Self::Accumulator) -> Self;
 }
@@ -74,6 +76,10 @@ macro_rules! full_precision {
                 self.abs()
             }
             #[inline(always)]
+            fn widen(self) -> Self {
+                self
+            }
+            #[inline(always)]
             fn narrow(accumulator: Self) -> Self {
                 accumulator
             }
@@ -102,6 +108,11 @@ macro_rules! half_precision {
             #[inline(always)]
             fn widen_abs(self) -> f32 {
                 $widen_abs(self)
+            }
+            #[inline(always)]
+            fn widen(self) -> f32 {
+                let sign = u32::from(self.to_bits() >> 15) << 31;
+                f32::from_bits($widen_abs(self).to_bits() | sign)
             }
             #[inline(always)]
             fn narrow(accumulator: f32) -> Self {
@@ -150,6 +161,8 @@ mod tests {
             let (a, b) = (f16::from_bits(bits), bf16::from_bits(bits));
             assert!(a.widen_abs() == a.to_f32().abs() || a.is_nan() && a.widen_abs().is_nan());
             assert!(b.widen_abs() == b.to_f32().abs() || b.is_nan() && b.widen_abs().is_nan());
+            assert!(a.widen().to_bits() == a.to_f32().to_bits() || a.is_nan() && a.widen().is_nan());
+            assert!(b.widen().to_bits() == b.to_f32().to_bits() || b.is_nan() && b.widen().is_nan());
         }
     }
 }

@@ -65,7 +65,10 @@ impl Header {
         }
         // Stable, so that tensors without data keep the order of the header.
         tensors.sort_by_key(|(_, info)| info.data_offsets);
-        let layout = Layout::new(None, tensors.clone())
+        // Names are unique, and of no matter for the layout. Left out, they take no memory a second time; an error needs them.
+        let nameless = tensors.iter().map(|(_, info)| (String::new(), info.clone())).collect();
+        let layout = Layout::new(None, nameless)
+            .or_else(|_| Layout::new(None, tensors.clone()))
             .map_err(|source| StateDictError::InvalidLayout { source: escaped(source) })?;
         // Offsets may be as large as u64::MAX, so the sum may overflow.
         let expected = (layout.data_len() as u64).saturating_add(PREFIX as u64 + json.len() as u64);

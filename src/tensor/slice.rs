@@ -16,7 +16,16 @@ pub struct Slice {
     outer: Vec<(Axis, usize)>,
     /// The runs of one row, from its start.
     row: Vec<Range<usize>>,
+    /// The number of entries in the runs of one row.
+    row_len: usize,
+    /// The entries of one row, from its first, if its runs are so short that copying entry by entry is faster.
+    positions: Option<Vec<u32>>,
 }
+
+/// Runs shorter than this on average are copied entry by entry: a call and an unpredictable length for each would take longer.
+const SHORT: usize = 8;
+/// The most entries of a row whose positions are kept.
+const MOST_POSITIONS: usize = 1 << 20;
 
 /// The kept positions of an axis.
 #[derive(Debug, Clone)]
@@ -56,7 +65,9 @@ impl Slice {
             }
             distance *= shape[axis];
         }
-        Self { shape: own_shape, outer, row }
+        let row_len = row.iter().map(ExactSizeIterator::len).sum();
+        let positions = positions(&row, row_len);
+        Self { shape: own_shape, outer, row, row_len, positions }
     }
 
     /// The size of each axis afterwards.
@@ -84,8 +95,7 @@ impl Slice {
 
     /// The runs after a place, in ascending order. None is empty.
     pub fn runs(&self, from: Cursor) -> impl Iterator<Item = Range<usize>> {
-        let rows = self.outer.iter().map(|(axis, _)| axis.len()).product();
-        let all = (from.row..rows).flat_map(move |row| {
+        let all = (from.row..self.rows()).flat_map(move |row| {
             let start = self.start(row);
             let first = if row == from.row { from.run } else { 0 };
             self.row.get(first..).into_iter().flatten().map(move |run| start + run.start..start + run.end)
@@ -97,33 +107,52 @@ impl Slice {
     /// Cuts the kept part into pieces. The runs of each lie within `span` neighbouring entries of the tensor.
     #[cfg(feature = "safetensors")]
     pub fn pieces(&self, span: usize) -> Vec<SlicePiece> {
-        let mut pieces: Vec<SlicePiece> = Vec::new();
-        let (mut row, mut run, mut kept) = (0, 0, 0);
-        for entries in self.runs(Cursor::default()) {
-            let mut skipped = 0;
-            while skipped < entries.len() {
-                let start = entries.start + skipped;
-                let fits = |piece: &&mut SlicePiece| start < piece.entries.start + span;
-                let piece = match pieces.last_mut().filter(fits) {
-                    Some(piece) => piece,
-                    None => {
-                        let from = Cursor { row, run, skipped };
-                        pieces.push(SlicePiece { entries: start..start, kept: kept..kept, from });
-                        continue;
-                    }
-                };
-                let end = entries.end.min(piece.entries.start + span);
-                piece.entries.end = end;
-                piece.kept.end += end - start;
-                kept += end - start;
-                skipped += end - start;
+        let (mut pieces, mut kept) = (Vec::new(), 0);
+        let Some(width) = self.row.last().map(|run| run.end) else { return pieces };
+        let width = width - self.row[0].start;
+        let mut row = 0;
+        while row < self.rows() {
+            let first = self.start(row) + self.row[0].start;
+            // Whole rows, as many as fit. Rows are in ascending order.
+            let mut rows = 1;
+            while row + rows < self.rows() && self.start(row + rows) + self.row[0].start + width - first <= span {
+                rows += 1;
             }
-            run += 1;
-            if run == self.row.len() {
-                (row, run) = (row + 1, 0);
+            if width <= span {
+                let last = self.start(row + rows - 1) + self.row[0].start;
+                let len = rows * self.row_len;
+                let from = Cursor { row, ..Cursor::default() };
+                pieces.push(SlicePiece { entries: first..last + width, kept: kept..kept + len, from });
+                (row, kept) = (row + rows, kept + len);
+            } else {
+                self.cut_row(row, span, &mut kept, &mut pieces);
+                row += 1;
             }
         }
         pieces
+    }
+
+    /// Cuts a row that is longer than `span`.
+    #[cfg(feature = "safetensors")]
+    fn cut_row(&self, row: usize, span: usize, kept: &mut usize, pieces: &mut Vec<SlicePiece>) {
+        let before = pieces.len();
+        for (run, range) in self.row.iter().enumerate() {
+            let (start, mut skipped) = (self.start(row) + range.start, 0);
+            while skipped < range.len() {
+                let at = start + skipped;
+                let fits = |piece: &&mut SlicePiece| at < piece.entries.start + span;
+                let Some(piece) = pieces[before..].last_mut().filter(fits) else {
+                    let from = Cursor { row, run, skipped };
+                    pieces.push(SlicePiece { entries: at..at, kept: *kept..*kept, from });
+                    continue;
+                };
+                let end = (start + range.len()).min(piece.entries.start + span);
+                piece.entries.end = end;
+                piece.kept.end += end - at;
+                *kept += end - at;
+                skipped += end - at;
+            }
+        }
     }
 
     /// The kept entries of a tensor with these bytes, `size` of them for each.
@@ -135,6 +164,30 @@ impl Slice {
     /// Copies the entries of a piece, of which `entries` are those of its range, to `kept`. Each has `size` bytes.
     #[cfg(feature = "safetensors")]
     pub fn gather_piece(&self, piece: &SlicePiece, size: usize, entries: &[u8], kept: &mut [u8]) {
+        let Cursor { run, skipped, .. } = piece.from;
+        let positions = self.positions.as_deref().filter(|_| run == 0 && skipped == 0);
+        match positions.filter(|positions| piece.kept.len().is_multiple_of(positions.len())) {
+            Some(positions) if size == 1 => self.gather_rows::<1>(piece, positions, entries, kept),
+            Some(positions) if size == 2 => self.gather_rows::<2>(piece, positions, entries, kept),
+            Some(positions) if size == 4 => self.gather_rows::<4>(piece, positions, entries, kept),
+            Some(positions) if size == 8 => self.gather_rows::<8>(piece, positions, entries, kept),
+            Some(_) | None => self.gather_runs(piece, size, entries, kept),
+        }
+    }
+
+    /// Copies a piece of whole rows entry by entry.
+    #[cfg(feature = "safetensors")]
+    fn gather_rows<const SIZE: usize>(&self, piece: &SlicePiece, positions: &[u32], entries: &[u8], kept: &mut [u8]) {
+        let (entries, kept) = (entries.as_chunks::<SIZE>().0, kept.as_chunks_mut::<SIZE>().0);
+        for (row, kept) in (piece.from.row..).zip(kept.chunks_exact_mut(positions.len())) {
+            let row = &entries[self.start(row) + self.row[0].start - piece.entries.start..];
+            kept.iter_mut().zip(positions).for_each(|(kept, &position)| *kept = row[position as usize]);
+        }
+    }
+
+    /// Copies a piece run by run.
+    #[cfg(feature = "safetensors")]
+    fn gather_runs(&self, piece: &SlicePiece, size: usize, entries: &[u8], kept: &mut [u8]) {
         let mut rest = kept;
         for run in self.runs(piece.from) {
             let run =
@@ -146,6 +199,11 @@ impl Slice {
                 break;
             }
         }
+    }
+
+    /// The number of rows.
+    fn rows(&self) -> usize {
+        self.outer.iter().map(|(axis, _)| axis.len()).product()
     }
 
     /// The first entry of a row.
@@ -188,6 +246,15 @@ impl Axis {
     }
 }
 
+/// The entries of a row from its first, if there are many short runs.
+fn positions(row: &[Range<usize>], row_len: usize) -> Option<Vec<u32>> {
+    if row_len == 0 || row_len >= row.len().saturating_mul(SHORT) || row_len > MOST_POSITIONS {
+        return None;
+    }
+    let first = row[0].start;
+    row.iter().flat_map(|run| run.clone()).map(|entry| u32::try_from(entry - first).ok()).collect()
+}
+
 /// The ranges of neighbouring positions, each of which is `width` entries.
 fn runs(kept: &[usize], width: usize) -> Vec<Range<usize>> {
     let neighbours = kept.chunk_by(|a, b| a + 1 == *b);
@@ -226,17 +293,18 @@ mod tests {
 
         #[cfg(feature = "safetensors")]
         #[test]
-        fn pieces_are_parts_of_the_slice((shape, kept) in slices(), span in 1_usize..40) {
-            let entries: Vec<u8> = (0..shape.iter().product::<usize>() as u8).collect();
+        fn pieces_are_parts_of_the_slice((shape, kept) in slices(), span in 1_usize..40, size in 1_usize..9) {
+            let bytes: Vec<u8> = (0..shape.iter().product::<usize>() * size).map(|byte| byte as u8).collect();
+            let entries: Vec<&[u8]> = bytes.chunks(size).collect();
             let slice = Slice::new(&shape, kept);
             let mut found = Vec::new();
             for piece in slice.pieces(span) {
-                prop_assert!(piece.entries.len() <= span && piece.kept.start == found.len());
-                let mut kept = vec![0; piece.kept.len()];
-                slice.gather_piece(&piece, 1, &entries[piece.entries.clone()], &mut kept);
+                prop_assert!(piece.entries.len() <= span && piece.kept.start * size == found.len());
+                let mut kept = vec![0; piece.kept.len() * size];
+                slice.gather_piece(&piece, size, &entries[piece.entries.clone()].concat(), &mut kept);
                 found.extend(kept);
             }
-            prop_assert_eq!(&found, &slice.gather(&entries));
+            prop_assert_eq!(&found, &slice.gather(&entries).concat());
         }
     }
 }

@@ -119,7 +119,7 @@ fn a_large_tensor() {
         infinite: each,
         nan: each,
     };
-    assert_eq!(found.magnitudes, Some(magnitudes));
+    assert_eq!(found.magnitudes, Some(Box::new(magnitudes)));
 }
 
 /// PyTorch's masks have the dtype of the scores, which may be any.

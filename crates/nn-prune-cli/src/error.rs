@@ -112,7 +112,7 @@ fn hint(error: &CheckpointError) -> Option<Cow<'static, str>> {
         E::WeightNorm { .. } => WEIGHT_NORM.into(),
         E::UnsupportedDtype { .. } => "prune the model before it is quantised".into(),
         E::LayersWithGlobalScope => "write one --amount without a pattern, or --scope tensor".into(),
-        E::UnmatchedPattern { nearest, .. } if !nearest.is_empty() => {
+        E::UnmatchedPattern { nearest, .. } | E::MaskWithoutTensor { nearest, .. } if !nearest.is_empty() => {
             let names: Vec<_> = nearest.iter().map(|name| format!("`{}`", escape_invisible(name))).collect();
             format!("near {}: {}", if names.len() == 1 { "name" } else { "names" }, names.join(", ")).into()
         }

@@ -4,10 +4,11 @@ use std::io::{self, Write};
 
 use indicatif::{BinaryBytes, HumanCount};
 use serde::Serialize;
+use serde_json::Serializer;
 
 use crate::args::ReportOptions;
 use crate::error::CliError;
-use crate::text::escape_invisible_json;
+use crate::visible_json::VisibleJson;
 
 /// Formats a shape, `[384, 1536]`.
 pub fn shape(shape: &[usize]) -> String {
@@ -73,8 +74,10 @@ pub fn print_report(
 
 /// Prints a value as JSON, without invisible characters.
 pub fn print_json(value: &impl Serialize) -> Result<(), CliError> {
-    let text = serde_json::to_string_pretty(value).map_err(|error| cannot_print(error.into()))?;
-    print(escape_invisible_json(&text) + "\n")
+    print_with(|out| {
+        value.serialize(&mut Serializer::with_formatter(&mut *out, VisibleJson::default()))?;
+        writeln!(out)
+    })
 }
 
 fn cannot_print(error: io::Error) -> CliError {

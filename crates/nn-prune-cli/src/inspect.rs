@@ -6,7 +6,7 @@ mod totals;
 use std::path::Path;
 
 use prune::checkpoint::{self, Checkpoint, SkipReason, TensorInspection};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::args::InspectArgs;
 use crate::error::CliError;
@@ -83,7 +83,7 @@ fn one_line(selected: &str, tensors: &[Inspected]) -> String {
 #[derive(Serialize)]
 struct Json<'a> {
     shards: Vec<JsonShard<'a>>,
-    tensors: Vec<JsonTensor<'a>>,
+    tensors: JsonTensors<'a>,
     by_dtype: Vec<Totals>,
     total: Totals,
     /// The sums over the tensors that `prune` would select.
@@ -94,6 +94,18 @@ struct Json<'a> {
 struct JsonShard<'a> {
     path: &'a Path,
     bytes: u64,
+}
+
+/// The tensors, of which one at a time takes memory.
+struct JsonTensors<'a> {
+    checkpoint: &'a Checkpoint,
+    tensors: &'a [Inspected<'a>],
+}
+
+impl Serialize for JsonTensors<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.tensors.iter().map(|inspected| JsonTensor::of(self.checkpoint, inspected)))
+    }
 }
 
 #[derive(Serialize)]
@@ -118,14 +130,13 @@ struct JsonTensor<'a> {
     reason: Option<JsonReason<'a>>,
 }
 
-impl<'a> Json<'a> {
-    fn of(checkpoint: &'a Checkpoint, tensors: &[Inspected<'a>]) -> Self {
-        let shards = checkpoint.shards();
-        let tensor = |&Inspected { tensor, skipped }: &Inspected<'a>| JsonTensor {
+impl<'a> JsonTensor<'a> {
+    fn of(checkpoint: &'a Checkpoint, &Inspected { tensor, skipped }: &Inspected<'a>) -> Self {
+        Self {
             name: &tensor.name,
             dtype: tensor.dtype.to_string(),
             shape: &tensor.shape,
-            shard: shards[tensor.shard].name(),
+            shard: checkpoint.shards()[tensor.shard].name(),
             entries: tensor.entries,
             zeros: tensor.zeros,
             pruned: tensor.masked,
@@ -135,10 +146,16 @@ impl<'a> Json<'a> {
             csr: tensor.packed.map(|packed| packed.csr),
             skipped: skipped.map(ToString::to_string),
             reason: skipped.map(JsonReason::of),
-        };
+        }
+    }
+}
+
+impl<'a> Json<'a> {
+    fn of(checkpoint: &'a Checkpoint, tensors: &'a [Inspected<'a>]) -> Self {
+        let shards = checkpoint.shards();
         Self {
             shards: shards.iter().map(|shard| JsonShard { path: shard.path(), bytes: shard.bytes() }).collect(),
-            tensors: tensors.iter().map(tensor).collect(),
+            tensors: JsonTensors { checkpoint, tensors },
             by_dtype: Totals::of_dtypes(tensors),
             total: Totals::of_all(tensors),
             selected: Totals::of_selected("selected", tensors),

@@ -23,6 +23,7 @@ mod recipe;
 mod skipped;
 mod table;
 mod text;
+mod visible_json;
 
 use std::process::ExitCode;
 

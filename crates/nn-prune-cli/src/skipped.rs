@@ -1,6 +1,7 @@
 //! The tensors that nothing happened to, in one row per reason.
 
 use std::cmp::Reverse;
+use std::collections::HashMap;
 use std::io::{self, Write};
 
 use prune::checkpoint::SkipReason;
@@ -15,7 +16,7 @@ use crate::text::escape_invisible;
 pub struct Skipped<'a> {
     pub name: &'a str,
     pub entries: usize,
-    pub reason: String,
+    pub reason: &'a SkipReason,
 }
 
 /// The reason why a tensor was skipped, in the output of `--json`.
@@ -37,8 +38,13 @@ impl<'a> JsonReason<'a> {
 pub fn write(out: &mut dyn Write, width: usize, title: &'static str, skipped: &[Skipped]) -> io::Result<()> {
     let columns =
         [Column::name(title), Column::number("tensors"), Column::number("entries"), Column::name("such as").dropped(1)];
+    // Many tensors have the same reason, which takes memory once.
+    let mut texts = HashMap::new();
+    for Skipped { reason, .. } in skipped {
+        texts.entry(*reason).or_insert_with(|| reason.to_string());
+    }
     let skipped: Vec<&Skipped> = skipped.iter().collect();
-    let mut groups = group(&skipped, |tensor| &tensor.reason, |_| ());
+    let mut groups = group(&skipped, |tensor| &texts[tensor.reason], |_| ());
     groups.sort_by_key(|group| Reverse(group.members.len()));
     table::write(out, width, &columns, &groups, |Group { name, members }| {
         [

@@ -4,8 +4,6 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::path::Path;
 
-use num_traits::ToPrimitive;
-
 use crate::checkpoint::error::CheckpointError;
 use crate::checkpoint::progress::ProgressCounter;
 use crate::checkpoint::read::Checkpoint;
@@ -14,6 +12,7 @@ use crate::checkpoint::read::parameter::ParameterEntry;
 use crate::compact::importance::{AxisSums, BLOCK, EntryNorm, is_ranked};
 use crate::compact::layout::Layout;
 use crate::compact::{Rank, Scores, Use};
+use crate::element::ElementInternals;
 use crate::file::dtype::with_dtype;
 use crate::tensor::channels::Channels;
 use crate::tensor::parallel;
@@ -49,7 +48,7 @@ impl<'r, 'o> Ranking<'r, 'o> {
                     parameter,
                     |offset, values| {
                         let mut sums = AxisSums::new(norm, channels);
-                        sums.add(offset, values.iter().copied());
+                        sums.add(offset, values);
                         sums
                     },
                     |sums| total.join(&sums),
@@ -120,7 +119,7 @@ impl<'r, 'o> Ranking<'r, 'o> {
                 parameter.dtype,
                 A: Element => {
                     let values = self.checkpoint.values::<A>(parameter, range, scratch)?;
-                    numbers.iter_mut().zip(&*values).for_each(|(number, x)| *number = x.to_f64().unwrap_or(f64::NAN));
+                    numbers.iter_mut().zip(&*values).for_each(|(number, x)| *number = x.widen().into());
                 },
                 else => parameter.dtype.cannot_be_pruned(),
             );

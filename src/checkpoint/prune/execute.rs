@@ -331,6 +331,7 @@ fn as_numbers<'b>(kept: &[bool], dtype: Dtype, out: &'b mut Buffer) -> &'b [u8] 
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+    use std::sync::Mutex;
 
     use super::*;
     use crate::checkpoint::progress::Phase;
@@ -340,7 +341,8 @@ mod tests {
     #[test]
     fn weights_are_read_where_they_are_needed() {
         let file = tempfile::tempfile().unwrap();
-        let sink = Sink { file: &file, path: Path::new("") };
+        let turn = Mutex::new(());
+        let sink = Sink { file: &file, turn: &turn, path: Path::new("") };
         let parameter = ParameterEntry {
             name: String::new(),
             dtype: Dtype(::safetensors::Dtype::F32),

@@ -127,7 +127,11 @@ fn check_masks<'m>(masks: &'m MaskFile, checkpoint: &Checkpoint) -> Result<HashS
         unmatched.remove(parameter.name.as_str());
     }
     match unmatched.into_iter().min() {
-        Some(tensor) => Err(CheckpointError::MaskWithoutTensor { tensor: tensor.to_owned() }),
+        Some(tensor) => {
+            let floats = checkpoint.parameters.iter().filter(|parameter| parameter.dtype.can_be_pruned());
+            let nearest = nearest(tensor, floats.map(|parameter| parameter.name.as_str()));
+            Err(CheckpointError::MaskWithoutTensor { tensor: tensor.to_owned(), nearest })
+        }
         None => Ok(names),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use prune::checkpoint::{Outcome, PruneReport, TensorReport};
+use prune::checkpoint::{Outcome, PruneReport, SkipReason, TensorReport};
 
 use crate::format;
 use crate::names::{Group, MAX_ROWS, group, natural_order};
@@ -35,17 +35,18 @@ pub fn write(out: &mut dyn Write, width: usize, report: &PruneReport, full: bool
     if full {
         return write_tensors(out, width, &tensors);
     }
-    let (pruned, skipped): (Vec<&TensorReport>, Vec<_>) =
-        tensors.into_iter().partition(|tensor| Pruned::of(tensor).is_some());
+    let skipped: Vec<Skipped> = tensors
+        .iter()
+        .filter_map(|tensor| {
+            Some(Skipped { name: &tensor.name, entries: tensor.entries, reason: skip_reason(tensor)? })
+        })
+        .collect();
+    let pruned: Vec<&TensorReport> = tensors.into_iter().filter(|tensor| Pruned::of(tensor).is_some()).collect();
     if pruned.len() <= MAX_ROWS {
         write_tensors(out, width, &pruned)?;
     } else {
         write_groups(out, width, &pruned)?;
     }
-    let skipped: Vec<Skipped> = skipped
-        .into_iter()
-        .map(|tensor| Skipped { name: &tensor.name, entries: tensor.entries, reason: skip_reason(tensor) })
-        .collect();
     if !skipped.is_empty() {
         writeln!(out)?;
         skipped::write(out, width, "skipped because", &skipped)?;
@@ -53,10 +54,10 @@ pub fn write(out: &mut dyn Write, width: usize, report: &PruneReport, full: bool
     Ok(())
 }
 
-fn skip_reason(tensor: &TensorReport) -> String {
+fn skip_reason(tensor: &TensorReport) -> Option<&SkipReason> {
     match &tensor.outcome {
-        Outcome::Skipped(reason) => reason.to_string(),
-        Outcome::Pruned { .. } => String::new(),
+        Outcome::Skipped(reason) => Some(reason),
+        Outcome::Pruned { .. } => None,
         other => unreachable!("an outcome that this version does not know: {other:?}"),
     }
 }
@@ -80,7 +81,7 @@ fn write_tensors(out: &mut dyn Write, width: usize, tensors: &[&TensorReport]) -
             pruned.and_then(|pruned| pruned.requested).map(format::count).unwrap_or_default(),
             pruned.map(|pruned| format::count(pruned.after)).unwrap_or_default(),
             pruned.map(|pruned| format::percent(pruned.after, tensor.entries)).unwrap_or_default(),
-            escape_invisible(&skip_reason(tensor)).into_owned(),
+            skip_reason(tensor).map(|reason| escape_invisible(&reason.to_string()).into_owned()).unwrap_or_default(),
         ]
     })
 }

@@ -149,9 +149,13 @@ fn mask_files_of_other_models() {
         prune::safetensors::masks_to_bytes(&other).unwrap()
     };
     folder.write("name", masks("decoder", &[7, 9]));
+    folder.write("near", masks("encoder.1.wieght", &[7, 9]));
     folder.write("shape", masks("encoder.1.weight", &[9, 7]));
     let message = "error: mask for `decoder` has no floating-point tensor in the checkpoint\n";
     refuses(&folder, "model.safetensors -o out --method mask --mask name", message);
+    let message =
+        "error: mask for `encoder.1.wieght` has no floating-point tensor in the checkpoint\n  hint: near name";
+    refuses(&folder, "model.safetensors -o out --method mask --mask near", message);
     let message = "error: mask `encoder.1.weight` has shape [9, 7], but its tensor has shape [7, 9]\n";
     refuses(&folder, "model.safetensors -o out --method mask --mask shape", message);
 }
