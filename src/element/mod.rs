@@ -67,7 +67,8 @@ macro_rules! full_precision {
 
             #[inline(always)]
             fn masked(self, kept: bool) -> Self {
-                $float::from(u8::from(kept)) * self
+                // A choice between two constants is a bit mask, unlike a conversion.
+                self * if kept { 1.0 } else { 0.0 }
             }
             #[inline(always)]
             fn widen_abs(self) -> Self {

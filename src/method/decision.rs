@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ndarray::{ArrayD, ArrayViewD};
 
 use crate::element::Element;
-use crate::key::{Key, Ranked};
+use crate::key::Ranked;
 use crate::mask::Mask;
 use crate::method::request::{Factors, Quota, Score};
 use crate::select::Threshold;
@@ -14,7 +14,7 @@ use crate::select::scaled::{factors_from, scaled};
 use crate::tensor::channels::Channels;
 use crate::tensor::chunk::{CHUNK, Position, running_sum};
 use crate::tensor::groups::Groups;
-use crate::tensor::{flat, flat_mut, parallel};
+use crate::tensor::{flat, flat_mut, kernels, parallel};
 
 /// The entries to be pruned, with nothing changed yet.
 ///
@@ -145,16 +145,10 @@ impl<A: Element> Decision<A> {
 
 /// Clears the entries up to a threshold, in a part of a tensor that begins at `start`.
 fn clear_up_to<S: Ranked>(threshold: &Threshold<S::Key>, start: Position, scores: &[S], mask: &mut [bool]) {
-    // Up to the end of the tie, equals are pruned, and after it they are kept.
-    let (before, after) = scores.split_at(start.before(threshold.end, scores.len()));
-    let (mask_before, mask_after) = mask.split_at_mut(before.len());
-    keep_from(threshold.key + S::Key::ONE, before, mask_before);
-    keep_from(threshold.key, after, mask_after);
-}
-
-/// Keeps the entries that rank at or above a limit.
-fn keep_from<S: Ranked>(limit: S::Key, scores: &[S], mask: &mut [bool]) {
-    mask.iter_mut().zip(scores).for_each(|(kept, score)| *kept &= score.key() >= limit);
+    let (middle, before, after) = threshold.cuts::<S>(start, scores.len());
+    let (mask_before, mask_after) = mask.split_at_mut(middle);
+    kernels::clear(before, &scores[..middle], mask_before);
+    kernels::clear(after, &scores[middle..], mask_after);
 }
 
 /// Calls `f` for every range of which a part lies among the `len` entries from `start` on, with that part's first entry and
