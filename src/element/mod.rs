@@ -30,7 +30,7 @@ impl Element for bf16 {}
 /// The part of [`Element`] that is not for users; it also seals the trait.
 pub trait ElementInternals: Ranked + bytemuck::Pod + Uniform {
     /// The type in which norms are accumulated.
-    type Accumulator: Float + Send + Sync;
+    type Accumulator: Float + Ranked;
     /// The name of the type in messages.
     const DTYPE: &'static str;
     /// The name of the type in files.

@@ -25,6 +25,7 @@ mod sample;
 pub(crate) mod scaled;
 mod scan;
 pub(crate) mod scores;
+pub(crate) mod signed;
 mod tie_break;
 
 use std::sync::atomic::AtomicUsize;

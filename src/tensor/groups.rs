@@ -49,9 +49,16 @@ struct Lead {
 
 /// The size of a tensor along an axis, and that of a tile, which is at least 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Extent {
-    len: usize,
-    tile: usize,
+pub struct Extent {
+    pub len: usize,
+    pub tile: usize,
+}
+
+impl Extent {
+    /// The number of tiles along the axis.
+    pub fn tiles(&self) -> usize {
+        self.len.div_ceil(self.tile)
+    }
 }
 
 impl Granularity {
@@ -99,6 +106,12 @@ impl Groups {
         let (lead, inner) = rest.split_first().unwrap_or((&Extent { len: 1, tile: 1 }, &[]));
         let lead = Lead { extent: *lead, outer: product(outer), stride: product(inner) };
         Self { lead, inner: inner.to_vec(), is_empty: shape.contains(&0) }
+    }
+
+    /// The axes of the tensor, those before the leading one as a single axis.
+    pub fn extents(&self) -> impl Iterator<Item = Extent> {
+        let outer = Extent { len: self.lead.outer, tile: 1 };
+        [outer, self.lead.extent].into_iter().chain(self.inner.iter().copied())
     }
 
     /// The number of entries of the largest group.
@@ -154,7 +167,7 @@ impl Groups {
 
     /// Calls `f` with every group of a part of the tensor: the place of its first entry in the part, and the distances of
     /// all its entries from there, in increasing order.
-    fn for_each(&self, offset: usize, len: usize, mut f: impl FnMut(usize, &[usize])) {
+    pub fn for_each(&self, offset: usize, len: usize, mut f: impl FnMut(usize, &[usize])) {
         if self.is_empty {
             return;
         }

@@ -4,6 +4,7 @@ pub(crate) mod channels;
 pub(crate) mod chunk;
 pub(crate) mod groups;
 mod layout;
+pub(crate) mod numbered;
 pub(crate) mod parallel;
 pub(crate) mod slice;
 
