@@ -55,6 +55,12 @@ pub trait Key:
 
     /// Returns the difference, modulo the range of the type.
     fn wrapping_sub(self, other: Self) -> Self;
+    /// Returns the sum, modulo the range of the type.
+    fn wrapping_add(self, other: Self) -> Self;
+    /// Returns the key with its upper bit flipped, in the order of [`is_below_flipped`](Self::is_below_flipped).
+    fn flipped(self) -> Self;
+    /// Compares flipped keys: as signed numbers, which vector units compare.
+    fn is_below_flipped(self, other: Self) -> bool;
     /// Returns the number of bits that the key needs.
     fn bits(self) -> u32;
     /// Converts the key to an index or a count. The caller knows that it fits.
@@ -70,7 +76,7 @@ pub trait Key:
 }
 
 macro_rules! keys {
-    ($($key:ty),*) => {$(
+    ($($key:ty, $signed:ty;)*) => {$(
         impl Ranked for $key {
             type Key = $key;
             const COMPARABLE: $key = <$key>::MAX;
@@ -107,6 +113,18 @@ macro_rules! keys {
                 <$key>::wrapping_sub(self, other)
             }
             #[inline(always)]
+            fn wrapping_add(self, other: $key) -> $key {
+                <$key>::wrapping_add(self, other)
+            }
+            #[inline(always)]
+            fn flipped(self) -> $key {
+                self ^ (1 << (<$key>::BITS - 1))
+            }
+            #[inline(always)]
+            fn is_below_flipped(self, other: $key) -> bool {
+                (self as $signed) < other as $signed
+            }
+            #[inline(always)]
             fn bits(self) -> u32 {
                 <$key>::BITS - self.leading_zeros()
             }
@@ -121,7 +139,7 @@ macro_rules! keys {
         }
     )*};
 }
-keys!(u16, u32, u64);
+keys!(u16, i16; u32, i32; u64, i64;);
 
 macro_rules! magnitudes {
     ($($float:ident => $key:ident, |$x:ident, $limit:ident| $below:expr, $up_to:expr;)*) => {$(

@@ -30,7 +30,7 @@ impl Element for bf16 {}
 /// The part of [`Element`] that is not for users; it also seals the trait.
 pub trait ElementInternals: Ranked + bytemuck::Pod + Uniform {
     /// The type in which norms are accumulated.
-    type Accumulator: Float + Send + Sync;
+    type Accumulator: Float + Ranked;
     /// The name of the type in messages.
     const DTYPE: &'static str;
     /// The name of the type in files.
@@ -43,6 +43,8 @@ pub trait ElementInternals: Ranked + bytemuck::Pod + Uniform {
     fn masked(self, kept: bool) -> Self;
     /// Returns `|self|`, exactly.
     fn widen_abs(self) -> Self::Accumulator;
+    /// Returns the product of `|self|` and a factor, rounded to `f32`.
+    fn scaled_and_rounded(self, factor: f32) -> f32;
     /// Rounds half to even.
     fn narrow(accumulator: Self::Accumulator) -> Self;
 }
@@ -75,6 +77,10 @@ macro_rules! full_precision {
                 self.abs()
             }
             #[inline(always)]
+            fn scaled_and_rounded(self, factor: f32) -> f32 {
+                (self.abs() * $float::from(factor)) as f32
+            }
+            #[inline(always)]
             fn narrow(accumulator: Self) -> Self {
                 accumulator
             }
@@ -103,6 +109,10 @@ macro_rules! half_precision {
             #[inline(always)]
             fn widen_abs(self) -> f32 {
                 $widen_abs(self)
+            }
+            #[inline(always)]
+            fn scaled_and_rounded(self, factor: f32) -> f32 {
+                self.widen_abs() * factor
             }
             #[inline(always)]
             fn narrow(accumulator: f32) -> Self {

@@ -20,6 +20,9 @@
 //! room treats pruned entries specially.
 
 mod bisect;
+#[cfg(test)]
+mod group_tests;
+pub(crate) mod in_groups;
 pub(crate) mod keystream;
 mod radix;
 pub(crate) mod random;
@@ -27,6 +30,7 @@ mod sample;
 pub(crate) mod scaled;
 mod scan;
 pub(crate) mod scores;
+pub(crate) mod signed;
 mod tie_break;
 
 use std::sync::atomic::AtomicUsize;

@@ -7,6 +7,7 @@ pub(crate) mod groups;
 mod kernel_tests;
 pub(crate) mod kernels;
 mod layout;
+pub(crate) mod numbered;
 pub(crate) mod parallel;
 pub(crate) mod slice;
 
