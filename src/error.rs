@@ -37,7 +37,7 @@ pub enum PruneError {
         count: usize,
         /// The number of remaining units.
         available: usize,
-        /// The unit: `entries` or `channels`.
+        /// The unit: `entries`, `channels`, `blocks` or `groups`.
         unit: &'static str,
     },
     /// A norm whose order is NaN.
@@ -45,6 +45,26 @@ pub enum PruneError {
     InvalidNorm {
         /// The order that was given.
         found: f64,
+    },
+    /// A norm that does not rank blocks.
+    #[error("norm {found} does not rank blocks; the norms 1, 2 and inf do")]
+    BlockNorm {
+        /// The norm, as it displays.
+        found: String,
+    },
+    /// A pattern that no group of entries can have.
+    #[error("{n}:{m} is not a pattern of n kept among every m entries; n must be at most m, and m at least 1")]
+    InvalidPattern {
+        /// The number of entries that a group keeps.
+        n: usize,
+        /// The number of entries of a group.
+        m: usize,
+    },
+    /// A block without entries.
+    #[error("block {shape:?} has an axis of size 0")]
+    EmptyBlock {
+        /// The size of a block along each axis.
+        shape: Vec<usize>,
     },
     /// A norm that is undefined for channels without entries.
     #[error("norm of order {found} is undefined for channels without entries (shape {shape:?})")]

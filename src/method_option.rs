@@ -6,11 +6,11 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum MethodOption {
-    /// The amount to prune. Every method that has it needs it.
+    /// The amount to prune. Every method that has it needs it, but for N:M patterns, which are applied to all groups.
     Amount,
-    /// The norm that ranks channels; 2 by default.
+    /// The norm that ranks channels or blocks; 2 by default.
     Norm,
-    /// The axis of the channels; 0 by default.
+    /// The axis of the channels, 0 by default; or that of the groups of a pattern, the last one by default.
     Dim,
     /// The seed or generator of random numbers; the seed 0 by default.
     Source,
@@ -18,11 +18,16 @@ pub enum MethodOption {
     TieBreak,
     /// The mask to apply. Every method that has it needs it.
     Mask,
+    /// The N:M pattern. Every method that has it needs it.
+    Pattern,
+    /// The size of a block along each axis. Every method that has it needs it.
+    Block,
 }
 
 impl MethodOption {
     /// All options.
-    pub(crate) const ALL: [Self; 6] = [Self::Amount, Self::Norm, Self::Dim, Self::Source, Self::TieBreak, Self::Mask];
+    pub(crate) const ALL: [Self; 8] =
+        [Self::Amount, Self::Norm, Self::Dim, Self::Source, Self::TieBreak, Self::Mask, Self::Pattern, Self::Block];
 }
 
 /// The name as in [`MethodOptions`](crate::MethodOptions): `amount`, `norm`, ...
@@ -35,6 +40,8 @@ impl fmt::Display for MethodOption {
             Self::Source => "source",
             Self::TieBreak => "tie_break",
             Self::Mask => "mask",
+            Self::Pattern => "pattern",
+            Self::Block => "block",
         })
     }
 }

@@ -224,8 +224,8 @@ pub enum CheckpointError {
         /// The tensor, such as `conv.weight_v`.
         tensor: String,
     },
-    /// The methods for different tensors prune different units, entries and channels.
-    #[error("cannot prune entries of some tensors and channels of others in one run")]
+    /// The methods for different tensors prune different units: entries, channels or groups.
+    #[error("cannot prune entries of some tensors and channels or groups of others in one run")]
     MixedUnits,
     /// Methods for some tensors only were given together with global scope.
     #[error("amounts for single tensors do not apply to global scope")]

@@ -82,6 +82,8 @@ pub enum Unit {
     Entries,
     /// Channels, for a structured method.
     Channels,
+    /// Blocks, or groups of an N:M pattern.
+    Groups,
 }
 
 /// The result of a pruning for one tensor.

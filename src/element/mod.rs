@@ -30,7 +30,7 @@ impl Element for bf16 {}
 /// The part of [`Element`] that is not for users; it also seals the trait.
 pub trait ElementInternals: Ranked + bytemuck::Pod + Uniform {
     /// The type in which norms are accumulated.
-    type Accumulator: Float + Into<f64> + Send + Sync;
+    type Accumulator: Float + Into<f64> + Ranked;
     /// The name of the type in messages.
     const DTYPE: &'static str;
     /// The name of the type in files.
@@ -45,6 +45,8 @@ pub trait ElementInternals: Ranked + bytemuck::Pod + Uniform {
     fn widen_abs(self) -> Self::Accumulator;
     /// Returns the number, exactly. Unlike the conversions of `half` and `num_traits`, a loop of it vectorises.
     fn widen(self) -> Self::Accumulator;
+    /// Returns the product of `|self|` and a factor, rounded to `f32`.
+    fn scaled_and_rounded(self, factor: f32) -> f32;
     /// Rounds half to even.
     fn narrow(accumulator: Self::Accumulator) -> Self;
 }
@@ -69,7 +71,8 @@ macro_rules! full_precision {
 
             #[inline(always)]
             fn masked(self, kept: bool) -> Self {
-                $float::from(u8::from(kept)) * self
+                // A choice between two constants is a bit mask, unlike a conversion.
+                self * if kept { 1.0 } else { 0.0 }
             }
             #[inline(always)]
             fn widen_abs(self) -> Self {
@@ -78,6 +81,10 @@ macro_rules! full_precision {
             #[inline(always)]
             fn widen(self) -> Self {
                 self
+            }
+            #[inline(always)]
+            fn scaled_and_rounded(self, factor: f32) -> f32 {
+                (self.abs() * $float::from(factor)) as f32
             }
             #[inline(always)]
             fn narrow(accumulator: Self) -> Self {
@@ -113,6 +120,10 @@ macro_rules! half_precision {
             fn widen(self) -> f32 {
                 let sign = u32::from(self.to_bits() >> 15) << 31;
                 f32::from_bits($widen_abs(self).to_bits() | sign)
+            }
+            #[inline(always)]
+            fn scaled_and_rounded(self, factor: f32) -> f32 {
+                self.widen_abs() * factor
             }
             #[inline(always)]
             fn narrow(accumulator: f32) -> Self {

@@ -47,7 +47,9 @@ impl BuiltIn for Probe {
         let Case { within, quota, factors } = self.0.clone();
         let score = factors.map_or(Score::Magnitude, |factors| Score::Scaled(factors.into()));
         Ok(match (within, quota) {
-            (Some(granularity), quota) => Request::InGroups { granularity, quota, score },
+            (Some(granularity), quota) => {
+                Request::InGroups { granularity, quota, score, tie_break: TieBreak::LowestIndex }
+            }
             (None, Quota::Amount(amount)) => Request::Lowest { amount, score, tie_break: TieBreak::LowestIndex },
             (None, Quota::Keep(_)) => unreachable!("no case keeps a number of entries of the whole tensor"),
         })

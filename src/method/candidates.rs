@@ -9,10 +9,12 @@ use crate::element::Element;
 use crate::error::PruneError;
 use crate::method::request::{Remaining, Request};
 use crate::method::resolved::ResolvedRequest;
+use crate::score::group::GroupScore;
 use crate::score::{Norm, norm};
 use crate::select::scores::Scores;
 use crate::tensor::channels::Channels;
 use crate::tensor::chunk::{CHUNK, Chunk, Position, Segment, chunks, count_true};
+use crate::tensor::numbered::NumberedGroups;
 use crate::tensor::{STANDARD, flat, parallel};
 
 /// The entries that a request is carried out on, where they lie: nothing is gathered or concatenated.
@@ -28,6 +30,8 @@ pub(crate) trait Candidates<A: Element> {
     fn remaining_in_chunks(&self) -> Result<Vec<usize>, Self::Error>;
     /// The norms of channels of the only tensor, for which they are [defined](Norm::check).
     fn norms(&self, channels: &Channels, remaining: &[usize], norm: Norm) -> Result<Vec<A>, Self::Error>;
+    /// The scores of groups of the only tensor, in order. Pruned entries are zeros.
+    fn group_scores(&self, groups: &NumberedGroups, by: GroupScore) -> Result<Vec<A::Accumulator>, Self::Error>;
     /// Calls `f` with the scores of neighbouring entries of the only tensor.
     fn with_range<R>(
         &self,
@@ -86,12 +90,21 @@ impl<'a, A: Element> MemoryCandidates<'a, A> {
         let entries = self.tensors.iter().map(|tensor| tensor.scores.len()).sum();
         let dtype = (A::DTYPE, size_of::<A>());
         let tensors = Remaining { shapes: &shapes, dtype, entries, remaining: self.remaining };
-        request.resolve(tensors, |channels| Ok(self.remaining_channels(channels)), std::convert::identity)
+        let remaining_channels = |channels: &Channels| Ok(self.remaining_channels(channels));
+        let remaining_in_groups = |groups: &NumberedGroups| Ok(self.remaining_in_groups(groups));
+        request.resolve(tensors, remaining_channels, remaining_in_groups, std::convert::identity)
     }
 
     /// The channels of the only tensor with a remaining entry.
     pub fn remaining_channels(&self, channels: &Channels) -> Vec<usize> {
         channels.remaining(self.tensor().remaining.as_ref().map(flat))
+    }
+
+    /// The number of remaining entries of each group of the only tensor.
+    fn remaining_in_groups(&self, groups: &NumberedGroups) -> Vec<usize> {
+        let Segment { scores, remaining } = self.tensor().segment();
+        let part = |part: &Range<usize>| groups.remaining(part.clone(), remaining.map(|all| &all[part.clone()]));
+        parallel::map(&groups.chunks(), scores.len(), part).concat()
     }
 
     /// The scores of the remaining entries, in order.
@@ -121,6 +134,13 @@ impl<'a, A: Element> Candidates<A> for MemoryCandidates<'a, A> {
     }
     fn norms(&self, channels: &Channels, remaining: &[usize], norm: Norm) -> Result<Vec<A>, Infallible> {
         Ok(norm::norms(self.tensor().scores.view(), channels, remaining, norm))
+    }
+    fn group_scores(&self, groups: &NumberedGroups, by: GroupScore) -> Result<Vec<A::Accumulator>, Infallible> {
+        let Segment { scores, remaining } = self.tensor().segment();
+        let part = |part: &Range<usize>| {
+            by.scores(groups, part.clone(), &scores[part.clone()], remaining.map(|all| &all[part.clone()]))
+        };
+        Ok(parallel::map(&groups.chunks(), scores.len(), part).concat())
     }
     fn with_range<R>(
         &self,

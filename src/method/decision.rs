@@ -1,5 +1,6 @@
 //! Decisions: the line between computing and committing.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use ndarray::{ArrayD, ArrayViewD};
@@ -8,13 +9,17 @@ use crate::element::Element;
 use crate::key::{Key, Ranked};
 use crate::mask::Mask;
 use crate::method::request::{Factors, Quota, Score};
-use crate::select::Threshold;
+use crate::select::in_groups::{clear_lowest, clear_lowest_scaled, clear_up_to};
 use crate::select::random::RandomSubset;
 use crate::select::scaled::{factors_from, scaled};
+use crate::select::signed::signed_key;
+use crate::select::{Threshold, TieBreak};
 use crate::tensor::channels::Channels;
 use crate::tensor::chunk::{CHUNK, Position, running_sum};
 use crate::tensor::groups::Groups;
+use crate::tensor::numbered::ChosenGroups;
 use crate::tensor::{flat, flat_mut, parallel};
+use crate::torch;
 
 /// The entries to be pruned, with nothing changed yet.
 ///
@@ -32,6 +37,8 @@ pub enum Decision<A: Element> {
     LowestScaled(Vec<(usize, Threshold<u64>)>, Arc<[Factors]>),
     /// The lowest of every group, ranked where the decision is carried out.
     InGroups(GroupRule),
+    /// Whole groups of the only tensor.
+    Groups(Arc<ChosenGroups>),
     /// A random subset.
     Random(Arc<RandomSubset>),
     /// Candidate by candidate, in order.
@@ -63,6 +70,7 @@ impl<A: Element> Decision<A> {
             | Self::Random(_)
             | Self::Candidates(_)
             | Self::Channels(..)
+            | Self::Groups(_)
             | Self::Mask(_) => CHUNK,
             Self::InGroups(rule) => {
                 let stretch = rule.groups.stretch();
@@ -83,6 +91,7 @@ impl<A: Element> Decision<A> {
             }
             Self::LowestScaled(ranges, factors) => Decision::LowestScaled(ranges, factors),
             Self::InGroups(rule) => Decision::InGroups(rule),
+            Self::Groups(chosen) => Decision::Groups(chosen),
             Self::Random(subset) => Decision::Random(subset),
             Self::Candidates(pruned) => Decision::Candidates(pruned),
             Self::Channels(channels, pruned) => Decision::Channels(channels, pruned),
@@ -94,7 +103,12 @@ impl<A: Element> Decision<A> {
     #[cfg(feature = "safetensors")]
     pub fn reads_scores(&self) -> bool {
         match self {
-            Self::Keep | Self::Random(_) | Self::Candidates(_) | Self::Channels(..) | Self::Mask(_) => false,
+            Self::Keep
+            | Self::Random(_)
+            | Self::Candidates(_)
+            | Self::Channels(..)
+            | Self::Groups(_)
+            | Self::Mask(_) => false,
             Self::Lowest(_) | Self::LowestInRanges(_) | Self::LowestScaled(..) | Self::InGroups(_) => true,
         }
     }
@@ -132,6 +146,7 @@ impl<A: Element> Decision<A> {
                 });
             }
             Self::InGroups(rule) => rule.clear(chunk.start.offset, scores, mask),
+            Self::Groups(chosen) => chosen.clear(chunk.start.offset, mask),
             Self::Random(subset) => subset.clear(chunk.index, mask),
             Self::Candidates(pruned) => pruned.clear(chunk.index, mask),
             Self::Channels(channels, pruned) => channels.clear(pruned, chunk.start.offset, mask),
@@ -143,28 +158,9 @@ impl<A: Element> Decision<A> {
     }
 }
 
-/// Clears the entries up to a threshold, in a part of a tensor that begins at `start`.
-fn clear_up_to<S: Ranked>(threshold: &Threshold<S::Key>, start: Position, scores: &[S], mask: &mut [bool]) {
-    // Up to the end of the tie, equals are pruned, and after it they are kept.
-    let (before, after) = scores.split_at(start.before(threshold.end, scores.len()));
-    let (mask_before, mask_after) = mask.split_at_mut(before.len());
-    keep_from(threshold.key + S::Key::ONE, before, mask_before);
-    keep_from(threshold.key, after, mask_after);
-}
-
-/// Keeps the entries that rank at or above a limit.
-fn keep_from<S: Ranked>(limit: S::Key, scores: &[S], mask: &mut [bool]) {
-    mask.iter_mut().zip(scores).for_each(|(kept, score)| *kept &= score.key() >= limit);
-}
-
 /// Calls `f` for every range of which a part lies among the `len` entries from `start` on, with that part's first entry and
 /// its range within the `len` entries.
-fn in_ranges<T>(
-    ranges: &[(usize, T)],
-    start: Position,
-    len: usize,
-    mut f: impl FnMut(&T, Position, std::ops::Range<usize>),
-) {
+fn in_ranges<T>(ranges: &[(usize, T)], start: Position, len: usize, mut f: impl FnMut(&T, Position, Range<usize>)) {
     let first = ranges.partition_point(|&(range, _)| range <= start.offset).saturating_sub(1);
     for (number, (range, threshold)) in ranges.iter().enumerate().skip(first) {
         let next = ranges.get(number + 1).map_or(usize::MAX, |&(next, _)| next);
@@ -176,27 +172,82 @@ fn in_ranges<T>(
     }
 }
 
-/// The rule by which every group loses its lowest entries.
+/// The rule by which groups lose their lowest entries.
 #[derive(Debug, Clone)]
 pub struct GroupRule {
     pub groups: Arc<Groups>,
     pub quota: Quota,
     pub score: Score,
+    pub tie_break: TieBreak,
+    /// The groups that the rule is for; `None` for all.
+    pub among: Option<Arc<ChosenGroups>>,
 }
 
 impl GroupRule {
-    /// Clears the lowest entries of each group in a part of a mask that begins at `offset`.
+    /// The rule for all groups.
+    pub fn new(groups: Groups, quota: Quota, score: Score, tie_break: TieBreak) -> Self {
+        Self { groups: Arc::new(groups), quota, score, tie_break, among: None }
+    }
+
+    /// Returns `true` if a group keeps no entry.
+    pub fn prunes_whole(&self) -> bool {
+        matches!(self.quota, Quota::Keep(0))
+    }
+
+    /// The ranges of all groups, if a threshold for each of them says what is pruned.
+    pub fn long_ranges(&self) -> Option<Vec<Range<usize>>> {
+        let by_threshold = match (&self.score, self.tie_break) {
+            (Score::Magnitude | Score::Scaled(_), TieBreak::LowestIndex) => self.among.is_none(),
+            (Score::Signed, _) | (_, TieBreak::PyTorch) => false,
+        };
+        by_threshold.then(|| self.groups.long_ranges()).flatten()
+    }
+
+    /// Clears the lowest entries of the groups in a part of a mask that begins at `offset`.
     pub fn clear<A: Element>(&self, offset: usize, scores: &[A], mask: &mut [bool]) {
-        let count = |all, remaining| self.quota.count(all, remaining);
-        match &self.score {
-            Score::Magnitude => self.groups.clear_lowest(offset, mask, count, |at| scores[at].key()),
-            Score::Scaled(factors) => {
-                // Groups are of a single tensor.
-                let factors = factors.first().map(|factors| &**factors).unwrap_or_default();
-                let factor = |at: usize| factors[(offset + at) % factors.len()];
-                self.groups.clear_lowest(offset, mask, count, |at| scaled(scores[at], factor(at)).key());
+        match &self.among {
+            None => self.clear_all(offset, scores, mask),
+            Some(among) => {
+                let before = mask.to_vec();
+                self.clear_all(offset, scores, mask);
+                among.restore_others(offset, &before, mask);
             }
         }
+    }
+
+    /// Clears the lowest entries of each group.
+    fn clear_all<A: Element>(&self, offset: usize, scores: &[A], mask: &mut [bool]) {
+        let count = |all, remaining| self.quota.count(all, remaining);
+        match (&self.score, self.tie_break) {
+            (Score::Magnitude, TieBreak::LowestIndex) => clear_lowest(&self.groups, offset, scores, mask, count),
+            (Score::Magnitude, TieBreak::PyTorch) => self.clear_as_torch(offset, mask, |at| scores[at].key()),
+            (Score::Signed, TieBreak::LowestIndex) => {
+                let keys: Vec<A::Key> = scores.iter().map(|&score| signed_key(score)).collect();
+                clear_lowest(&self.groups, offset, &keys, mask, count);
+            }
+            (Score::Signed, TieBreak::PyTorch) => self.clear_as_torch(offset, mask, |at| signed_key(scores[at])),
+            (Score::Scaled(factors), tie_break) => {
+                // Groups are of a single tensor.
+                let factors = factors.first().map(|factors| &**factors).unwrap_or_default();
+                match tie_break {
+                    TieBreak::LowestIndex => clear_lowest_scaled(&self.groups, offset, scores, factors, mask, count),
+                    TieBreak::PyTorch => {
+                        let factor = |at: usize| factors[(offset + at) % factors.len()];
+                        self.clear_as_torch(offset, mask, |at| scaled(scores[at], factor(at)).key());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Clears the entries of each group that PyTorch selects.
+    fn clear_as_torch<K: Key>(&self, offset: usize, mask: &mut [bool], key: impl Fn(usize) -> K) {
+        self.groups.for_each(offset, mask.len(), |start, group| {
+            let remaining: Vec<usize> = group.iter().map(|at| start + at).filter(|&at| mask[at]).collect();
+            let keys: Vec<K> = remaining.iter().map(|&at| key(at)).collect();
+            let pruned = torch::first_k(&keys, self.quota.count(group.len(), keys.len()));
+            remaining.iter().zip(pruned).for_each(|(&at, pruned)| mask[at] = !pruned);
+        });
     }
 }
 

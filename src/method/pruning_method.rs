@@ -6,6 +6,8 @@ use ndarray::{ArrayD, ArrayViewD, Zip};
 
 use crate::element::Element;
 use crate::error::PruneError;
+use crate::mask::Mask;
+use crate::method::Units;
 use crate::method::built_in::BuiltIn;
 use crate::method::decide::check_mask;
 use crate::pruning_type::PruningType;
@@ -24,6 +26,17 @@ pub trait Describe: Debug + Send + Sync {
     /// A custom method has its `Debug` text here unless it returns another one.
     fn options(&self) -> String {
         format!("{self:?}")
+    }
+
+    /// Returns the number of units that an [`Amount`](crate::Amount) of this method counts in a tensor: channels for a
+    /// structured method, blocks or groups for [`Block`](crate::Block) and [`NM`](crate::NM), entries for all others.
+    ///
+    /// # Errors
+    ///
+    /// [`PruneError::ShapeMismatch`] if the mask has another shape; any error of a method that does not apply to tensors of
+    /// this shape.
+    fn units(&self, shape: &[usize], mask: Option<&Mask>) -> Result<Units, PruneError> {
+        Units::of(self.pruning_type(), shape, mask)
     }
 }
 
@@ -178,6 +191,9 @@ impl<A: Element> Describe for Box<dyn PruningMethod<A>> {
     }
     fn options(&self) -> String {
         (**self).options()
+    }
+    fn units(&self, shape: &[usize], mask: Option<&Mask>) -> Result<Units, PruneError> {
+        (**self).units(shape, mask)
     }
 }
 

@@ -13,7 +13,7 @@ use crate::element::Element;
 use crate::error::PruneError;
 use crate::mask::Mask;
 use crate::method::built_in::BuiltIn;
-use crate::method::{BUILT_IN, Describe, PruningMethod, RandomSource};
+use crate::method::{BUILT_IN, Describe, PruningMethod, RandomSource, Units};
 use crate::method_option::MethodOption;
 use crate::pruning_type::PruningType;
 use crate::score::Norm;
@@ -28,6 +28,8 @@ pub struct MethodOptions {
     pub(crate) source: Option<RandomSource>,
     pub(crate) tie_break: Option<TieBreak>,
     pub(crate) mask: Option<Mask>,
+    pub(crate) pattern: Option<(usize, usize)>,
+    pub(crate) block: Option<Vec<usize>>,
 }
 
 impl MethodOptions {
@@ -41,12 +43,12 @@ impl MethodOptions {
         Self { amount: Some(amount.into()), ..self }
     }
 
-    /// Sets the norm that ranks channels.
+    /// Sets the norm that ranks channels or blocks.
     pub fn norm(self, norm: impl Into<Norm>) -> Self {
         Self { norm: Some(norm.into()), ..self }
     }
 
-    /// Sets the axis of the channels; negative numbers count from the last axis.
+    /// Sets the axis of the channels or of the groups of a pattern; negative numbers count from the last axis.
     pub fn dim(self, dim: isize) -> Self {
         Self { dim: Some(dim), ..self }
     }
@@ -66,6 +68,16 @@ impl MethodOptions {
         Self { mask: Some(mask.into()), ..self }
     }
 
+    /// Sets an N:M pattern: at most `n` of every `m` entries are kept.
+    pub fn pattern(self, n: usize, m: usize) -> Self {
+        Self { pattern: Some((n, m)), ..self }
+    }
+
+    /// Sets the size of a block along each axis, from the first.
+    pub fn block(self, shape: &[usize]) -> Self {
+        Self { block: Some(shape.to_vec()), ..self }
+    }
+
     /// Returns whether an option is set.
     fn has(&self, option: MethodOption) -> bool {
         match option {
@@ -75,6 +87,8 @@ impl MethodOptions {
             MethodOption::Source => self.source.is_some(),
             MethodOption::TieBreak => self.tie_break.is_some(),
             MethodOption::Mask => self.mask.is_some(),
+            MethodOption::Pattern => self.pattern.is_some(),
+            MethodOption::Block => self.block.is_some(),
         }
     }
 
@@ -181,7 +195,7 @@ impl MethodInfo {
 /// assert_eq!(single.mask(), double.mask());
 ///
 /// let names: Vec<&str> = MethodInfo::all().iter().map(|method| method.name()).collect();
-/// assert_eq!(names, ["identity", "l1", "random", "ln", "random-structured", "custom-from-mask"]);
+/// assert_eq!(names, ["identity", "l1", "random", "ln", "random-structured", "custom-from-mask", "nm", "block"]);
 /// # Ok::<(), prune::PruneError>(())
 /// ```
 #[derive(Clone)]
@@ -251,6 +265,9 @@ impl Describe for AnyMethod {
     }
     fn options(&self) -> String {
         self.f32.options()
+    }
+    fn units(&self, shape: &[usize], mask: Option<&Mask>) -> Result<Units, PruneError> {
+        self.f32.units(shape, mask)
     }
 }
 

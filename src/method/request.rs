@@ -6,11 +6,15 @@ use crate::amount::Amount;
 use crate::error::PruneError;
 use crate::mask::Mask;
 use crate::method::RandomSource;
-use crate::method::resolved::ResolvedRequest;
+use crate::method::decision::GroupRule;
+use crate::method::resolved::{RankedGroups, ResolvedRequest};
 use crate::score::Norm;
+use crate::score::group::GroupScore;
 use crate::select::TieBreak;
 use crate::tensor::channels::Channels;
+use crate::tensor::chunk::count_true;
 use crate::tensor::groups::Granularity;
+use crate::tensor::numbered::NumberedGroups;
 
 /// The entries or channels that a method prunes, before any score is read and any unit is counted.
 #[derive(Debug, Clone)]
@@ -24,9 +28,25 @@ pub enum Request {
     /// Channels along the axis `dim`.
     Channels { dim: isize, amount: Amount, by: ChannelScore },
     /// The entries with the lowest scores of every group.
-    InGroups { granularity: Granularity, quota: Quota, score: Score },
+    InGroups { granularity: Granularity, quota: Quota, score: Score, tie_break: TieBreak },
+    /// The groups with the lowest scores, among those with more than `keep` remaining entries. Each keeps so many of its
+    /// entries, those with the highest magnitudes.
+    Groups(GroupRequest),
     /// The entries of the only tensor that a mask does not keep.
     Mask(Arc<Mask>),
+}
+
+/// The groups that a method prunes.
+#[derive(Debug, Clone)]
+pub struct GroupRequest {
+    pub granularity: Granularity,
+    pub amount: Amount,
+    /// The name of the groups in messages.
+    pub unit: &'static str,
+    pub by: GroupScore,
+    /// The number of entries that a pruned group keeps.
+    pub keep: usize,
+    pub tie_break: TieBreak,
 }
 
 /// The criterion that ranks entries.
@@ -34,6 +54,8 @@ pub enum Request {
 pub enum Score {
     /// The magnitude.
     Magnitude,
+    /// The score itself, with its sign.
+    Signed,
     /// The magnitude times a factor for each place along the last axis, one list of factors for each tensor. The product is
     /// taken in `f64`, where it is exact for `f32`, `f16` and `bf16`.
     Scaled(Arc<[Factors]>),
@@ -100,12 +122,29 @@ impl Request {
             Self::Random { source: RandomSource::Torch(_), .. }
             | Self::Channels { by: ChannelScore::Random(RandomSource::Torch(_)), .. } => Some("torch::Generator"),
             Self::Mask(_) => Some("CustomFromMask"),
+            // Tensors of several dtypes are ranked by magnitudes in a common type.
+            Self::Lowest { score: Score::Signed, .. } | Self::InGroups { score: Score::Signed, .. } => Some("Lowest"),
             Self::Nothing
             | Self::Lowest { .. }
             | Self::Random { source: RandomSource::Seed(_), .. }
             | Self::Channels { by: ChannelScore::Norm(..), .. }
             | Self::Channels { by: ChannelScore::Random(RandomSource::Seed(_)), .. }
-            | Self::InGroups { .. } => None,
+            | Self::InGroups { .. }
+            | Self::Groups(_) => None,
+        }
+    }
+
+    /// Returns `true` for a request about whole groups, whose amount is a number of groups.
+    #[cfg(feature = "safetensors")]
+    pub fn counts_groups(&self) -> bool {
+        match self {
+            Self::Groups(_) => true,
+            Self::Nothing
+            | Self::Lowest { .. }
+            | Self::Random { .. }
+            | Self::Channels { .. }
+            | Self::InGroups { .. }
+            | Self::Mask(_) => false,
         }
     }
 
@@ -114,7 +153,12 @@ impl Request {
     pub fn along(self, axis: usize) -> Self {
         match self {
             Self::Channels { dim: _, amount, by } => Self::Channels { dim: axis as isize, amount, by },
-            Self::Nothing | Self::Lowest { .. } | Self::Random { .. } | Self::InGroups { .. } | Self::Mask(_) => self,
+            Self::Nothing
+            | Self::Lowest { .. }
+            | Self::Random { .. }
+            | Self::InGroups { .. }
+            | Self::Groups(_)
+            | Self::Mask(_) => self,
         }
     }
 
@@ -134,17 +178,20 @@ impl Request {
             | Self::Lowest { .. }
             | Self::Channels { by: ChannelScore::Norm(..), .. }
             | Self::InGroups { .. }
+            | Self::Groups(_)
             | Self::Mask(_) => self,
         }
     }
 
     /// Turns amounts into counts, and refuses everything that can be refused.
     ///
-    /// `remaining_channels` finds the channels with a remaining entry; `refuse` makes the caller's error.
+    /// `remaining_channels` finds the channels with a remaining entry, and `remaining_in_groups` counts the remaining entries of
+    /// each group; `refuse` makes the caller's error.
     pub fn resolve<E>(
         self,
         tensors: Remaining<'_>,
         remaining_channels: impl FnOnce(&Channels) -> Result<Vec<usize>, E>,
+        remaining_in_groups: impl FnOnce(&NumberedGroups) -> Result<Vec<usize>, E>,
         refuse: impl Fn(PruneError) -> E,
     ) -> Result<ResolvedRequest, E> {
         let entries = |amount: Amount| amount.count_remaining(tensors.entries, tensors.remaining).map_err(&refuse);
@@ -167,13 +214,22 @@ impl Request {
                 }
                 ResolvedRequest::Channels { channels, remaining, count, by }
             }
-            Self::InGroups { granularity, quota, score } => {
+            Self::InGroups { granularity, quota, score, tie_break } => {
                 score.check(tensors.shapes).map_err(&refuse)?;
                 let groups = granularity.groups(tensors.shape()).map_err(&refuse)?;
                 if let Quota::Amount(amount) = quota {
                     amount.count(groups.largest()).map_err(&refuse)?;
                 }
-                ResolvedRequest::InGroups { groups: Arc::new(groups), quota, score }
+                ResolvedRequest::InGroups(GroupRule::new(groups, quota, score, tie_break))
+            }
+            Self::Groups(GroupRequest { granularity, amount, unit, by, keep, tie_break }) => {
+                let groups = granularity.groups(tensors.shape()).map_err(&refuse)?;
+                let numbered = NumberedGroups::new(&groups);
+                let remaining = remaining_in_groups(&numbered)?;
+                let open: Vec<bool> = remaining.into_iter().map(|remaining| remaining > keep).collect();
+                let count = amount.count_units(open.len(), count_true(&open), unit).map_err(&refuse)?;
+                let rule = GroupRule::new(groups, Quota::Keep(keep), Score::Magnitude, tie_break);
+                ResolvedRequest::Groups(RankedGroups { numbered, open, count, by, rule })
             }
             Self::Mask(mask) => {
                 PruneError::check_shape("mask", tensors.shape(), mask.shape()).map_err(&refuse)?;

@@ -10,14 +10,16 @@ use crate::method::RandomSource;
 use crate::method::candidates::Candidates;
 use crate::method::decision::{Decision, GroupRule, PrunedCandidates};
 use crate::method::request::{ChannelScore, Factors, Quota, Score};
+use crate::score::group::GroupScore;
 use crate::select::random::RandomSubset;
 use crate::select::scaled::{Factored, ScaledScores};
 use crate::select::scores::Scores;
-use crate::select::{KeyOf, Threshold, TieBreak, lowest_keys, lowest_of};
+use crate::select::signed::signed_key;
+use crate::select::{self, KeyOf, Threshold, TieBreak, lowest_keys, lowest_of};
 use crate::tensor::channels::Channels;
-use crate::tensor::chunk::count_true;
+use crate::tensor::chunk::{Position, Segment, count_true};
 use crate::tensor::flat;
-use crate::tensor::groups::Groups;
+use crate::tensor::numbered::{ChosenGroups, NumberedGroups};
 use crate::torch;
 
 /// The longest stretch of whole groups, in entries, that is carried out without a look ahead: a block of a file.
@@ -30,8 +32,21 @@ pub enum ResolvedRequest {
     Lowest { count: usize, score: Score, tie_break: TieBreak },
     Random { count: usize, source: RandomSource, tie_break: TieBreak },
     Channels { channels: Channels, remaining: Vec<usize>, count: usize, by: ChannelScore },
-    InGroups { groups: Arc<Groups>, quota: Quota, score: Score },
+    InGroups(GroupRule),
+    Groups(RankedGroups),
     Mask(Arc<Mask>),
+}
+
+/// Groups of which those with the lowest scores are pruned by a rule.
+#[derive(Debug, Clone)]
+pub struct RankedGroups {
+    pub numbered: NumberedGroups,
+    /// `true` for a group that has more entries than it keeps if it is pruned.
+    pub open: Vec<bool>,
+    /// The number of groups to prune.
+    pub count: usize,
+    pub by: GroupScore,
+    pub rule: GroupRule,
 }
 
 /// The way in which scores are read before a decision.
@@ -54,7 +69,8 @@ impl ResolvedRequest {
         match *self {
             Self::Nothing => Some(0),
             Self::Lowest { count, .. } | Self::Random { count, .. } | Self::Channels { count, .. } => Some(count),
-            Self::InGroups { .. } | Self::Mask(_) => None,
+            Self::Groups(RankedGroups { count, .. }) => Some(count),
+            Self::InGroups(_) | Self::Mask(_) => None,
         }
     }
 
@@ -65,7 +81,8 @@ impl ResolvedRequest {
             Self::Nothing | Self::Channels { count: 0, .. } => Some(before),
             Self::Lowest { count, .. } | Self::Random { count, .. } => Some(before + count),
             Self::Channels { channels, count, .. } => (before == 0).then(|| count * channels.size()),
-            Self::InGroups { .. } | Self::Mask(_) => None,
+            Self::Groups(RankedGroups { count: 0, .. }) => Some(before),
+            Self::InGroups(_) | Self::Groups(_) | Self::Mask(_) => None,
         }
     }
 
@@ -81,9 +98,13 @@ impl ResolvedRequest {
             Self::Lowest { tie_break: TieBreak::LowestIndex, .. } => Reads::Pieces,
             Self::Channels { channels, by: ChannelScore::Norm(..), .. } if channels.axis == 0 => Reads::Rows,
             Self::Channels { by: ChannelScore::Norm(..), .. } => Reads::Whole,
-            Self::InGroups { groups, .. } if groups.stretch() <= MAX_STRETCH => Reads::Nothing,
-            Self::InGroups { groups, .. } if groups.long_ranges().is_some() => Reads::Pieces,
-            Self::InGroups { .. } => Reads::Whole,
+            Self::InGroups(rule) if rule.groups.stretch() <= MAX_STRETCH => Reads::Nothing,
+            Self::InGroups(rule) if rule.long_ranges().is_some() => Reads::Pieces,
+            Self::InGroups(_) => Reads::Whole,
+            Self::Groups(RankedGroups { count: 0, .. }) => Reads::Nothing,
+            Self::Groups(RankedGroups { rule, .. }) if rule.prunes_whole() => Reads::Pieces,
+            Self::Groups(RankedGroups { rule, .. }) if rule.groups.stretch() <= MAX_STRETCH => Reads::Pieces,
+            Self::Groups(_) => Reads::Whole,
         }
     }
 
@@ -104,6 +125,7 @@ impl ResolvedRequest {
                     Lowest::of(&ScaledScores::new(&factored), *count, *tie_break, || candidates.remaining_in_chunks())?;
                 Ok(lowest.decision(|threshold| Decision::LowestScaled(vec![(0, threshold)], Arc::clone(factors))))
             }
+            Self::Lowest { count, score: Score::Signed, tie_break } => lowest_signed(candidates, *count, *tie_break),
             Self::Random { count, source, tie_break } => random(candidates, *count, source, *tie_break),
             Self::Channels { channels, remaining, count, by } => {
                 let lowest = match by {
@@ -114,7 +136,8 @@ impl ResolvedRequest {
                 };
                 Ok(Decision::Channels(*channels, channels.expand(remaining, &lowest)))
             }
-            Self::InGroups { groups, quota, score } => in_groups(candidates, groups, *quota, score),
+            Self::InGroups(rule) => in_groups(candidates, rule),
+            Self::Groups(ranked) => lowest_groups(candidates, ranked),
             Self::Mask(mask) => Ok(Decision::Mask(Arc::clone(mask))),
         }
     }
@@ -213,17 +236,11 @@ fn random_channels(source: &RandomSource, channels: usize, count: usize) -> Vec<
 }
 
 /// The lowest entries of every group. Short groups are ranked where the decision is carried out, without a pass of their own.
-fn in_groups<A: Element, C: Candidates<A>>(
-    candidates: &C,
-    groups: &Arc<Groups>,
-    quota: Quota,
-    score: &Score,
-) -> Result<Decision<A>, C::Error> {
-    let rule = GroupRule { groups: Arc::clone(groups), quota, score: score.clone() };
-    if groups.stretch() <= MAX_STRETCH {
-        return Ok(Decision::InGroups(rule));
+fn in_groups<A: Element, C: Candidates<A>>(candidates: &C, rule: &GroupRule) -> Result<Decision<A>, C::Error> {
+    if rule.groups.stretch() <= MAX_STRETCH {
+        return Ok(Decision::InGroups(rule.clone()));
     }
-    let Some(ranges) = groups.long_ranges() else {
+    let Some(ranges) = rule.long_ranges() else {
         // Groups of far apart entries, such as columns of a large matrix: they are ranked in memory.
         return candidates.with_tensor(|scores, remaining| {
             let mut mask = Mask::of_remaining(scores.raw_dim(), remaining);
@@ -231,8 +248,9 @@ fn in_groups<A: Element, C: Candidates<A>>(
             Decision::Mask(Arc::new(mask))
         });
     };
-    match score {
-        Score::Magnitude => {
+    let quota = rule.quota;
+    match &rule.score {
+        Score::Magnitude | Score::Signed => {
             let threshold = |range: &Range<usize>| {
                 let lowest = candidates.with_range(range.clone(), |scores| quota_threshold(scores, quota))?;
                 Ok((range.start, lowest))
@@ -249,6 +267,55 @@ fn in_groups<A: Element, C: Candidates<A>>(
             Ok(Decision::LowestScaled(ranges, Arc::<[Factors]>::clone(factors)))
         }
     }
+}
+
+/// The groups with the lowest scores, which are pruned as the rule says.
+fn lowest_groups<A: Element, C: Candidates<A>>(candidates: &C, ranked: &RankedGroups) -> Result<Decision<A>, C::Error> {
+    let RankedGroups { numbered, open, count, by, rule } = ranked;
+    let scores = candidates.group_scores(numbered, *by)?;
+    let segment = [Segment { scores: &scores, remaining: Some(open) }];
+    let threshold = select::lowest(&segment, *count);
+    let chosen = match rule.tie_break {
+        TieBreak::PyTorch if threshold.tie => {
+            let keys: Vec<_> =
+                scores.iter().zip(open).filter(|(_, open)| **open).map(|(score, _)| score.key()).collect();
+            let mut first = torch::first_k(&keys, *count).into_iter();
+            open.iter().map(|&open| open && first.next().unwrap_or(false)).collect()
+        }
+        TieBreak::PyTorch | TieBreak::LowestIndex => {
+            let prunes = |(offset, score): (usize, &A::Accumulator)| {
+                open[offset] && threshold.prunes(score.key(), Position { segment: 0, offset })
+            };
+            scores.iter().enumerate().map(prunes).collect()
+        }
+    };
+    let chosen = Arc::new(ChosenGroups { groups: numbered.clone(), chosen });
+    if rule.prunes_whole() {
+        return Ok(Decision::Groups(chosen));
+    }
+    in_groups(candidates, &GroupRule { among: Some(chosen), ..rule.clone() })
+}
+
+/// The entries with the lowest scores, signs included.
+fn lowest_signed<A: Element, C: Candidates<A>>(
+    candidates: &C,
+    count: usize,
+    tie_break: TieBreak,
+) -> Result<Decision<A>, C::Error> {
+    let scores = candidates.scores();
+    let mut keys = Vec::new();
+    for piece in 0..scores.pieces() {
+        scores.with(piece, |chunk| {
+            let remains = |&(i, _): &(usize, &A)| chunk.remaining.is_none_or(|remaining| remaining[i]);
+            keys.extend(chunk.scores.iter().enumerate().filter(remains).map(|(_, &score)| signed_key(score)));
+        })?;
+    }
+    let (mut pruned, tie) = lowest_keys(&keys, count);
+    if tie && tie_break == TieBreak::PyTorch {
+        pruned = torch::first_k(&keys, count);
+    }
+    let pruned = PrunedCandidates::new(pruned, &candidates.remaining_in_chunks()?);
+    Ok(Decision::Candidates(Arc::new(pruned)))
 }
 
 /// The threshold of one group.

@@ -4,7 +4,7 @@
 use crate::element::Element;
 use crate::method::decision::{ChunkId, Decision};
 use crate::tensor::chunk::{CHUNK, Position};
-use crate::tensor::parallel;
+use crate::tensor::{kernels, parallel};
 
 /// One tensor to prune, in standard layout.
 #[derive(Debug)]
@@ -44,13 +44,36 @@ pub(crate) fn commit<A: Element>(targets: Vec<CommitTarget<'_, A>>, decision: &D
             offset += stretch;
         }
     }
-    parallel::for_each(jobs, entries, |Job { chunk, part: CommitTarget { orig, scores, mask, is_first, value } }| {
-        if is_first {
-            mask.fill(true);
+    parallel::for_each(jobs, entries, |Job { chunk, part }| prune_chunk(decision, chunk, part));
+}
+
+/// Carries a decision out on one chunk. The commonest decision, a threshold, takes one pass where the scores are the tensor.
+fn prune_chunk<A: Element>(decision: &Decision<A>, chunk: ChunkId, part: CommitTarget<'_, A>) {
+    let CommitTarget { orig, scores, mask, is_first, value } = part;
+    match (decision, orig, scores) {
+        (Decision::Lowest(threshold), Some(orig), _) if is_first => {
+            let scores = scores.unwrap_or(orig);
+            let (middle, before, after) = threshold.cuts::<A>(chunk.start, value.len());
+            let (mask_before, mask_after) = mask.split_at_mut(middle);
+            let (value_before, value_after) = value.split_at_mut(middle);
+            kernels::prune_first(before, &scores[..middle], &orig[..middle], mask_before, value_before);
+            kernels::prune_first(after, &scores[middle..], &orig[middle..], mask_after, value_after);
         }
-        decision.clear(chunk, scores.or(orig).unwrap_or(value), mask);
-        multiply_chunk(orig, mask, value);
-    });
+        (Decision::Lowest(threshold), None, None) if !is_first => {
+            let (middle, before, after) = threshold.cuts::<A>(chunk.start, value.len());
+            let (mask_before, mask_after) = mask.split_at_mut(middle);
+            let (value_before, value_after) = value.split_at_mut(middle);
+            kernels::prune_again(before, mask_before, value_before);
+            kernels::prune_again(after, mask_after, value_after);
+        }
+        _ => {
+            if is_first {
+                mask.fill(true);
+            }
+            decision.clear(chunk, scores.or(orig).unwrap_or(value), mask);
+            multiply_chunk(orig, mask, value);
+        }
+    }
 }
 
 /// `value = orig * mask`, or without `orig` in place. Allocates nothing, since training does it after every step.
@@ -62,9 +85,7 @@ pub(crate) fn multiply<A: Element>(orig: Option<&[A]>, mask: &[bool], value: &mu
 
 fn multiply_chunk<A: Element>(orig: Option<&[A]>, mask: &[bool], value: &mut [A]) {
     match orig {
-        Some(orig) => {
-            value.iter_mut().zip(orig).zip(mask).for_each(|((value, orig), &kept)| *value = orig.masked(kept))
-        }
-        None => value.iter_mut().zip(mask).for_each(|(value, &kept)| *value = value.masked(kept)),
+        Some(orig) => kernels::multiply(orig, mask, value),
+        None => kernels::multiply_in_place(mask, value),
     }
 }

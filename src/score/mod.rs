@@ -1,5 +1,6 @@
-//! The scores of channels: their norms.
+//! The scores of channels and of groups: their norms.
 
+pub(crate) mod group;
 pub(crate) mod norm;
 mod reduce;
 

@@ -1,11 +1,12 @@
 //! The k lowest of n ranks: exact, in linear time, usually in one pass, holding at most n / 64 keys.
 //!
+//! Up to [`BISECT_TO`] entries in memory are ranked by **bisection** ([`bisect`]), and very few are sorted. All others:
+//!
 //! 1. A **sample** ([`sample`]) brackets the k-th key. It lies, almost surely, between two keys `lo` and `hi` with about 1 %
 //!    of the entries between them.
 //! 2. A **scan** ([`scan`]) of all entries counts those below `lo`, at `lo` and at `hi`, and collects those strictly between.
 //! 3. The counts tell where the k-th key is. If it is `lo` or `hi`, it is found; constant tensors and tensors of a few distinct
-//!    values end here. If it lies between, the collected keys are searched in the same way. At most [`SORT_LIMIT`] keys are
-//!    sorted.
+//!    values end here. If it lies between, the collected keys are searched in the same way.
 //!
 //! No input makes the result wrong, but an input may make the sample useless: the k-th key lies outside the bracket, or too
 //! many entries lie inside it. The counts of the scan still hold, and a **radix** search ([`radix`]) takes over within the
@@ -18,6 +19,10 @@
 //! A pruned entry has the largest key (see [`Key`]). As k never exceeds the number of remaining entries, nothing else in this
 //! room treats pruned entries specially.
 
+mod bisect;
+#[cfg(test)]
+mod group_tests;
+pub(crate) mod in_groups;
 pub(crate) mod keystream;
 mod radix;
 pub(crate) mod random;
@@ -25,6 +30,7 @@ mod sample;
 pub(crate) mod scaled;
 mod scan;
 pub(crate) mod scores;
+pub(crate) mod signed;
 mod tie_break;
 
 use std::sync::atomic::AtomicUsize;
@@ -32,14 +38,20 @@ use std::sync::atomic::AtomicUsize;
 pub use tie_break::TieBreak;
 
 use crate::key::{Key, Ranked};
+use crate::select::bisect::bisect;
 use crate::select::radix::radix;
 use crate::select::sample::bracket;
 use crate::select::scan::Scan;
 use crate::select::scores::{Scores, infallible};
 use crate::tensor::chunk::{Chunk, Position, Segment, chunks, remaining_key};
+use crate::tensor::kernels::{Cut, find_nth_at};
 
-/// The largest number of entries that are copied and partially sorted, which is faster than sampling them.
+/// The largest number of entries that are copied and partially sorted, if they are not in memory: a sample of so few says little.
 const SORT_LIMIT: usize = 1 << 11;
+/// The smallest number of entries in memory that bisection is faster for than a partial sort.
+const BISECT_FROM: usize = 1 << 7;
+/// The largest number of entries in memory that bisection is faster for than a scan, which other threads help with from here on.
+const BISECT_TO: usize = 1 << 17;
 
 /// The result of a selection: prune the remaining entries that rank below `key`, and those at `key` before `end`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +71,13 @@ impl<K: Key> Threshold<K> {
     /// Returns whether a remaining entry is pruned.
     pub fn prunes(&self, key: K, position: Position) -> bool {
         key < self.key || (key == self.key && position < self.end)
+    }
+
+    /// Returns what is pruned of the `len` entries from `start` on: how many of them come before the end of the tie, and the
+    /// cuts of those and of the rest.
+    pub(crate) fn cuts<S: Ranked<Key = K>>(&self, start: Position, len: usize) -> (usize, Cut<K>, Cut<K>) {
+        // Up to the end of the tie, equals are pruned, and after it they are kept.
+        (start.before(self.end, len), Cut::up_to::<S>(self.key), Cut::below::<S>(self.key))
     }
 }
 
@@ -107,21 +126,18 @@ fn end_of_tie<S: Scores + ?Sized>(
 ) -> Result<Position, S::Error> {
     for piece in 0..scores.pieces() {
         // The scan has usually counted them already, so that only one piece is looked at again.
-        let ties = match scans.get(piece) {
-            Some(scan) if scan.knows(key) => scan.ties(key),
-            _ => scores.with(piece, |chunk| chunk.keys().filter(|&other| other == key).count())?,
+        let counted = scans.get(piece).filter(|scan| scan.knows(key)).map(|scan| scan.ties(key));
+        let found = match counted {
+            Some(ties) if ties < n => Err(ties),
+            _ => scores.with(piece, |chunk| find_nth_at(chunk.scores, chunk.remaining, key, n))?,
         };
-        if n <= ties {
-            let end = scores.with(piece, |chunk| {
-                let mut at_key = chunk.keys().enumerate().filter(|&(_, other)| other == key);
-                let (offset, _) = at_key.nth(n - 1)?;
-                Some(Position { offset: chunk.start.offset + offset + 1, ..chunk.start })
-            })?;
-            if let Some(end) = end {
-                return Ok(end);
+        match found {
+            Ok(offset) => {
+                let start = scores.start(piece);
+                return Ok(Position { offset: start.offset + offset + 1, ..start });
             }
+            Err(ties) => n = n.saturating_sub(ties),
         }
-        n = n.saturating_sub(ties);
     }
     Ok(Position::END)
 }
@@ -133,8 +149,12 @@ type Search<K> = (KeyRank<K>, Vec<Scan<K>>);
 fn find<S: Scores + ?Sized>(scores: &S, k: usize) -> Result<Search<KeyOf<S>>, S::Error> {
     let (zero, one, max) = (KeyOf::<S>::ZERO, KeyOf::<S>::ONE, KeyOf::<S>::MAX);
     let entries = scores.entries();
-    if entries <= SORT_LIMIT {
+    let is_in_memory = S::RUN == 1;
+    if entries < if is_in_memory { BISECT_FROM } else { SORT_LIMIT + 1 } {
         return Ok((sort(scores, entries, k)?, Vec::new()));
+    }
+    if is_in_memory && entries <= BISECT_TO {
+        return Ok((bisect(scores, entries, k)?, Vec::new()));
     }
     let (lo, hi) = bracket(scores, entries, k)?;
     let room = AtomicUsize::new(scores.room());

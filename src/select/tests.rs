@@ -3,12 +3,16 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use half::{bf16, f16};
+
+use crate::element::Element;
 use crate::key::Ranked;
+use crate::select::bisect::bisect;
 use crate::select::radix::radix;
-use crate::select::sample::{DEVIATIONS, bracket, deviation_of_runs, sample_offsets, stride};
+use crate::select::sample::{FEW_DEVIATIONS, bracket, deviation_of_runs, sample_offsets, stride};
 use crate::select::scan::{BLOCK, Scan};
 use crate::select::scores::{Scores, infallible};
-use crate::select::{SORT_LIMIT, Threshold, lowest, lowest_of};
+use crate::select::{BISECT_FROM, BISECT_TO, SORT_LIMIT, Threshold, lowest, lowest_of};
 use crate::tensor::chunk::{CHUNK, Chunk, Position, Segment, chunks};
 
 /// Big where the sample looks, small elsewhere; or the other way round.
@@ -39,7 +43,7 @@ fn assert_exact(data: &[f32], k: usize) {
 #[test]
 fn a_sample_that_sees_nothing_typical_is_recovered_from() {
     for (seen, unseen) in [(1000.0, 1.0), (1.0, 1000.0)] {
-        for len in [SORT_LIMIT + 1, 5 * CHUNK + 3, 1 << 18] {
+        for len in [SORT_LIMIT + 1, 5 * CHUNK + 3, BISECT_TO, BISECT_TO + 1, 1 << 18] {
             let data = adversary(len, seen, unseen);
             for k in [1, len / 100, len / 2, len - len / 100, len] {
                 assert_exact(&data, k);
@@ -276,7 +280,7 @@ fn the_offsets_of_a_sample_are_spread() {
     assert!(tenths.iter().all(|tenth| (900..1100).contains(tenth)), "{tenths:?}");
 }
 
-/// The bracket is where the theory of samples expects it: four deviations wide to both sides, and not more.
+/// The bracket is where the theory of samples expects it: two and a half deviations wide to both sides, and not more.
 #[test]
 fn brackets_are_as_wide_as_they_must_be() {
     let data = shuffled();
@@ -291,7 +295,7 @@ fn brackets_are_as_wide_as_they_must_be() {
         let deviation = (size * fraction * (1.0 - fraction)).sqrt();
         for (found, expected) in [(lo, -1.0), (hi, 1.0)] {
             let found = (found - k as f64) * size / n;
-            let expected = expected * DEVIATIONS * (deviation + 1.0);
+            let expected = expected * FEW_DEVIATIONS * (deviation + 1.0);
             assert!((found - expected).abs() < 1.5 * deviation, "{fraction}: {found} and not {expected}");
         }
     }
@@ -338,5 +342,67 @@ fn a_scan_tells_what_it_has_counted_and_collected() {
         for key in known {
             assert_eq!(scan.ties(key), count(key));
         }
+    }
+}
+
+/// Entries with every kind of value among them: infinities, NaNs of several payloads, zeros of both signs and many equals.
+fn entries<A: Element>(len: usize, spread: u64, of_bits: impl Fn(u64) -> A) -> Vec<A> {
+    let mut state = len as u64 ^ spread << 32;
+    let mut next = || {
+        state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+        state >> 16
+    };
+    (0..len)
+        .map(|_| match next() % 64 {
+            0 => A::infinity(),
+            1 => A::neg_infinity(),
+            2 => A::neg_zero(),
+            3 | 4 => of_bits(next() | u64::MAX << 40),
+            _ => of_bits(next() % spread),
+        })
+        .collect()
+}
+
+fn check_bisection<A: Element>(of_bits: impl Fn(u64) -> A) {
+    // From all equal to all different, in one bin of the upper bits or in many.
+    for (len, spread) in
+        [(65, 1), (129, 1 << 40), (1000, 50), (3000, 1 << 15), (20_000, 1 << 15), (40_000, 3), (50_001, 1 << 48)]
+    {
+        let scores = entries(len, spread, &of_bits);
+        let mask: Vec<bool> = (0..len).map(|i| (i * 7919) % 13 > 4).collect();
+        for remaining in [None, Some(&mask[..])] {
+            let whole = chunks(&[Segment { scores: &scores, remaining }]);
+            let mut sorted: Vec<_> = whole.iter().flat_map(Chunk::keys).collect();
+            sorted.sort_unstable();
+            let left = remaining.map_or(len, |remaining| remaining.iter().filter(|&&kept| kept).count());
+            for k in [1, 2, left / 10, left / 2, left - left / 10, left - 1, left] {
+                let found = infallible(bisect(&whole[..], len, k));
+                let key = sorted[k - 1];
+                let below = sorted.partition_point(|&other| other < key);
+                let at = sorted.partition_point(|&other| other <= key) - below;
+                assert_eq!((found.key, found.below, found.at), (key, below, at), "{k} of {left}, {}", A::DTYPE);
+            }
+        }
+    }
+}
+
+#[test]
+fn bisection_is_exact() {
+    assert!((BISECT_FROM..BISECT_TO).contains(&50_001));
+    check_bisection(|bits| f32::from_bits(bits as u32));
+    check_bisection(|bits| f64::from_bits(bits << 20 | bits));
+    check_bisection(|bits| f16::from_bits(bits as u16));
+    check_bisection(|bits| bf16::from_bits(bits as u16));
+}
+
+/// Keys use all their bits.
+#[test]
+fn bisection_of_keys_is_exact() {
+    let keys: Vec<u32> = (0..10_000_u32).map(|i| i.wrapping_mul(0x9e37_79b9)).collect();
+    let mut sorted = keys.clone();
+    sorted.sort_unstable();
+    for k in [1, 5000, 10_000] {
+        let found = infallible(bisect(&chunks(&[Segment { scores: &keys, remaining: None }])[..], keys.len(), k));
+        assert_eq!((found.key, found.below, found.at), (sorted[k - 1], k - 1, 1));
     }
 }

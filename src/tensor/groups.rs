@@ -49,9 +49,16 @@ struct Lead {
 
 /// The size of a tensor along an axis, and that of a tile, which is at least 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Extent {
-    len: usize,
-    tile: usize,
+pub struct Extent {
+    pub len: usize,
+    pub tile: usize,
+}
+
+impl Extent {
+    /// The number of tiles along the axis.
+    pub fn tiles(&self) -> usize {
+        self.len.div_ceil(self.tile)
+    }
 }
 
 impl Granularity {
@@ -101,6 +108,12 @@ impl Groups {
         Self { lead, inner: inner.to_vec(), is_empty: shape.contains(&0) }
     }
 
+    /// The axes of the tensor, those before the leading one as a single axis.
+    pub fn extents(&self) -> impl Iterator<Item = Extent> {
+        let outer = Extent { len: self.lead.outer, tile: 1 };
+        [outer, self.lead.extent].into_iter().chain(self.inner.iter().copied())
+    }
+
     /// The number of entries of the largest group.
     pub fn largest(&self) -> usize {
         std::iter::once(&self.lead.extent).chain(&self.inner).map(|extent| extent.tile).product()
@@ -125,6 +138,20 @@ impl Groups {
         let line = len * stride;
         let starts = (0..outer).flat_map(|number| (0..line).step_by(step).map(move |at| (number * line, at)));
         Some(starts.map(|(start, at)| start + at..start + (at + step).min(line)).collect())
+    }
+
+    /// The lengths of a line and of a group in it, if the entries of each group are neighbours. The tensor is one line after
+    /// the other, and the last group of a line may be shorter.
+    pub fn neighbours(&self) -> Option<(usize, usize)> {
+        let Lead { extent: Extent { len, tile }, stride, .. } = self.lead;
+        self.inner.iter().all(|extent| extent.tile == extent.len).then_some((len * stride, tile * stride))
+    }
+
+    /// The shape of groups that lie side by side: the number of them, which is the distance of neighbours in a group, and the
+    /// lengths of a line and of a group along it.
+    pub fn side_by_side(&self) -> Option<(usize, usize, usize)> {
+        let Lead { extent: Extent { len, tile }, stride, .. } = self.lead;
+        self.inner.iter().all(|extent| extent.tile == 1).then_some((stride, len, tile))
     }
 
     /// Clears the lowest remaining entries of every group in a part of a mask, which starts at a multiple of the
@@ -154,7 +181,7 @@ impl Groups {
 
     /// Calls `f` with every group of a part of the tensor: the place of its first entry in the part, and the distances of
     /// all its entries from there, in increasing order.
-    fn for_each(&self, offset: usize, len: usize, mut f: impl FnMut(usize, &[usize])) {
+    pub fn for_each(&self, offset: usize, len: usize, mut f: impl FnMut(usize, &[usize])) {
         if self.is_empty {
             return;
         }

@@ -3,7 +3,11 @@
 pub(crate) mod channels;
 pub(crate) mod chunk;
 pub(crate) mod groups;
+#[cfg(test)]
+mod kernel_tests;
+pub(crate) mod kernels;
 mod layout;
+pub(crate) mod numbered;
 pub(crate) mod parallel;
 pub(crate) mod slice;
 

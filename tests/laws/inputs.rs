@@ -99,6 +99,7 @@ pub fn spec() -> BoxedStrategy<Spec> {
         2 => (amount(), dim(), any::<u64>()).prop_map(|(amount, dim, seed)| Spec::RandomChannels { amount, dim, seed }),
         1 => (amount(), dim(), any::<u64>()).prop_map(|(amount, dim, seed)| Spec::TorchChannels { amount, dim, seed }),
         3 => (amount(), norm, dim()).prop_map(|(amount, norm, dim)| Spec::Ln { amount, norm, dim }),
+        3 => groups(),
         2 => (flags(), layout(), prop::bool::weighted(0.1))
             .prop_map(|(keep, layout, misshapen)| Spec::Custom { keep, layout, misshapen }),
         2 => third_party,
@@ -106,10 +107,25 @@ pub fn spec() -> BoxedStrategy<Spec> {
     .boxed()
 }
 
+/// Methods that prune in groups or whole groups.
+pub fn groups() -> BoxedStrategy<Spec> {
+    let pattern = prop_oneof![
+        20 => (1_usize..7, 0_usize..7, dim()).prop_map(|(m, n, dim)| (n.min(m), m, dim)),
+        1 => dim().prop_map(|dim| (3, 2, dim)),
+    ];
+    let nm = (pattern, prop::option::of(amount())).prop_map(|(pattern, amount)| Spec::Nm { pattern, amount });
+    let size = prop_oneof![30 => 1_usize..6, 1 => Just(0), 1 => Just(usize::MAX)];
+    let norm = select(vec![Norm::L(1.0), Norm::L(2.0), Norm::Frobenius, Norm::L(f64::INFINITY)]);
+    let block = (amount(), prop::collection::vec(size, 0..4), norm);
+    let block = block.prop_map(|(amount, block, norm)| Spec::Block { amount, block, norm });
+    prop_oneof![nm, block].boxed()
+}
+
 /// Any method that global pruning takes.
 pub fn unstructured() -> BoxedStrategy<Spec> {
     prop_oneof![
         3 => amount().prop_map(|amount| Spec::L1 { amount }),
+        1 => amount().prop_map(|amount| Spec::Lowest { amount }),
         2 => (amount(), any::<u64>()).prop_map(|(amount, seed)| Spec::Random { amount, seed }),
         1 => (amount(), any::<u64>()).prop_map(|(amount, seed)| Spec::Torch { amount, seed }),
         1 => (1_usize..4).prop_map(|step| Spec::Every { step, kind: PruningType::Unstructured }),

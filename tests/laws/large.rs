@@ -19,6 +19,7 @@ fn specs() -> Vec<Spec> {
     let mut specs = vec![
         Spec::Identity,
         Spec::L1 { amount },
+        Spec::Lowest { amount },
         Spec::Random { amount, seed: 1 },
         Spec::Torch { amount, seed: 2 },
         Spec::Custom { keep, layout: Layout::F, misshapen: false },
@@ -33,6 +34,9 @@ fn specs() -> Vec<Spec> {
             Spec::RandomChannels { amount, dim: dim - 3, seed: 3 },
             Spec::TorchChannels { amount, dim, seed: 4 },
             Spec::Every { step: 3, kind: PruningType::Structured { dim } },
+            Spec::Nm { pattern: (2, 4, dim), amount: None },
+            Spec::Nm { pattern: (1, 3, dim), amount: Some(amount) },
+            Spec::Block { amount, block: [vec![2, 16], vec![1, 1, 7], vec![3]][dim as usize].clone(), norm },
         ]);
     }
     specs

@@ -9,6 +9,8 @@ mod dtype;
 #[cfg(feature = "safetensors")]
 mod files;
 mod global;
+mod group_oracle;
+mod groups;
 mod inputs;
 mod large;
 mod layout;

@@ -8,6 +8,7 @@ use prune::torch::Generator;
 use prune::{Amount, Norm, PruningType};
 
 use super::dtype::Dtype;
+use super::group_oracle::{blocks, n_m};
 use super::random_oracle::pruned_at_random;
 use super::spec::Spec;
 
@@ -38,6 +39,12 @@ fn pruned<A: Dtype>(spec: &Spec, tensor: Tensor<'_, A>) -> Option<Vec<usize>> {
             let keys = magnitudes(remaining.iter().map(|&i| &tensor.scores[i]));
             chosen(&remaining, &lowest(&keys, f64::total_cmp, units(amount, remaining.len())?))
         }
+        &Spec::Lowest { amount } => {
+            let keys: Vec<f64> = remaining.iter().map(|&i| signed(tensor.scores[i])).collect();
+            chosen(&remaining, &lowest(&keys, f64::total_cmp, units(amount, remaining.len())?))
+        }
+        &Spec::Nm { pattern, amount } => n_m(pattern, amount, tensor)?,
+        Spec::Block { amount, block, norm } => blocks(block, *norm, *amount, tensor)?,
         &Spec::Random { amount, seed } => {
             chosen(&remaining, &pruned_at_random(seed, remaining.len(), units(amount, remaining.len())?))
         }
@@ -101,6 +108,12 @@ pub fn units(amount: Amount, available: usize) -> Option<usize> {
 pub fn magnitudes<'a, A: Dtype>(xs: impl IntoIterator<Item = &'a A>) -> Vec<f64> {
     let magnitude = |x: &A| if x.is_nan() { f64::NAN } else { x.to_f64().expect("it has a value").abs() };
     xs.into_iter().map(magnitude).collect()
+}
+
+/// A score as it ranks with its sign: NaN above everything, and zeros alike.
+fn signed<A: Dtype>(x: A) -> f64 {
+    // The sum of -0.0 and 0.0 is 0.0.
+    if x.is_nan() { f64::NAN } else { x.to_f64().expect("it has a value") + 0.0 }
 }
 
 /// The places of the first `count` keys in sorted order, equal ones by their place: the sort is stable.

@@ -3,8 +3,8 @@
 use ndarray::{ArrayD, ArrayViewD};
 use prune::torch::Generator;
 use prune::{
-    Amount, CustomFromMask, Describe, Element, Identity, L1Unstructured, LnStructured, Norm, PruneError, PruningMethod,
-    PruningType, RandomStructured, RandomUnstructured, TieBreak,
+    Amount, Block, CustomFromMask, Describe, Element, Identity, L1Unstructured, LnStructured, Lowest, NM, Norm,
+    PruneError, PruningMethod, PruningType, RandomStructured, RandomUnstructured, TieBreak,
 };
 
 use super::inputs::Fill;
@@ -40,6 +40,20 @@ pub enum Spec {
         norm: Norm,
         dim: isize,
     },
+    /// Scores with their signs.
+    Lowest {
+        amount: Amount,
+    },
+    /// An N:M pattern: of all groups, or of an amount of them.
+    Nm {
+        pattern: (usize, usize, isize),
+        amount: Option<Amount>,
+    },
+    Block {
+        amount: Amount,
+        block: Vec<usize>,
+        norm: Norm,
+    },
     Custom {
         keep: Fill<bool>,
         layout: Layout,
@@ -68,6 +82,12 @@ impl Spec {
                 Box::new(RandomStructured::new(amount, dim, Generator::manual_seed(seed))?)
             }
             &Self::Ln { amount, norm, dim } => Box::new(LnStructured::new(amount, norm, dim)?),
+            &Self::Lowest { amount } => Box::new(Lowest::new(amount)?),
+            &Self::Nm { pattern: (n, m, dim), amount } => {
+                let pattern = NM::new(n, m, dim)?;
+                Box::new(amount.map_or(Ok(pattern), |amount| pattern.amount(amount))?)
+            }
+            Self::Block { amount, block, norm } => Box::new(Block::new(*amount, block, *norm)?),
             Self::Custom { keep, layout, .. } => {
                 Box::new(CustomFromMask::new(layout.of(&keep.array(&self.mask_shape(shape)))))
             }
@@ -88,6 +108,9 @@ impl Spec {
             Self::Random { .. } | Self::Torch { .. } => "RandomUnstructured",
             Self::RandomChannels { .. } | Self::TorchChannels { .. } => "RandomStructured",
             Self::Ln { .. } => "LnStructured",
+            Self::Lowest { .. } => "Lowest",
+            Self::Nm { .. } => "NM",
+            Self::Block { .. } => "Block",
             Self::Custom { .. } => "CustomFromMask",
             Self::Every { .. } => "Every",
         }
@@ -95,7 +118,10 @@ impl Spec {
 
     pub fn kind(&self) -> PruningType {
         match *self {
-            Self::Identity | Self::L1 { .. } | Self::Random { .. } | Self::Torch { .. } => PruningType::Unstructured,
+            Self::Identity | Self::L1 { .. } | Self::Lowest { .. } | Self::Random { .. } | Self::Torch { .. } => {
+                PruningType::Unstructured
+            }
+            Self::Nm { .. } | Self::Block { .. } => PruningType::Groups,
             Self::RandomChannels { dim, .. } | Self::TorchChannels { dim, .. } | Self::Ln { dim, .. } => {
                 PruningType::Structured { dim }
             }

@@ -108,6 +108,8 @@ pub fn flag(option: MethodOption) -> Option<&'static str> {
         MethodOption::Dim => Some("--dim"),
         MethodOption::Source => Some("--seed"),
         MethodOption::TieBreak => Some("--ties"),
+        MethodOption::Pattern => Some("--pattern"),
+        MethodOption::Block => Some("--block"),
         // Masks come from a file.
         MethodOption::Mask => None,
         // The enum of the library may grow: a new option needs a flag to be of use here.

@@ -109,6 +109,7 @@ fn unit(unit: Unit) -> &'static str {
     match unit {
         Unit::Entries => "entries",
         Unit::Channels => "channels",
+        Unit::Groups => "groups",
         other => unreachable!("a unit that this version does not know: {other:?}"),
     }
 }

@@ -17,11 +17,14 @@ use crate::file::dtype::with_dtype;
 use crate::key::{Key, Ranked};
 use crate::method::candidates::Candidates;
 use crate::method::decision::Decision;
+use crate::score::group::GroupScore;
 use crate::score::{Norm, norm};
 use crate::select::Threshold;
 use crate::select::scores::Scores;
 use crate::tensor::channels::Channels;
 use crate::tensor::chunk::{CHUNK, Chunk, Position};
+use crate::tensor::numbered::NumberedGroups;
+use crate::tensor::parallel;
 
 /// The most bytes of keys that a selection holds in memory.
 const MAX_KEY_BYTES: usize = 32 << 20;
@@ -208,6 +211,23 @@ impl<'c, 'o, W: Element> Candidates<W> for FileCandidates<'c, 'o, '_, W> {
             norms.extend(norm::norms(view(parameter, &shape, values)?, &part, &all, norm));
         }
         Ok(remaining.iter().map(|&channel| norms[channel]).collect())
+    }
+    /// Reads parts that are whole groups.
+    fn group_scores(&self, groups: &NumberedGroups, by: GroupScore) -> Result<Vec<W::Accumulator>, CheckpointError> {
+        let FileScores { checkpoint, pool, progress, .. } = self.scores;
+        let parameter = self.remaining[0].parameter;
+        let parts: Vec<_> = groups.parts(block_entries(size_of::<W>())).collect();
+        let scores = parallel::try_map(parts.len(), parameter.entries, |number| {
+            let part = parts[number].clone();
+            progress.add((part.len() * size_of::<W>()) as u64)?;
+            pool.with(|Scratch { weights, mask, remaining, .. }| {
+                let remaining = checkpoint.remaining(parameter, part.clone(), mask, remaining)?;
+                let tensor = &checkpoint.tensors[parameter.weights];
+                let entries = checkpoint.entries::<W>(tensor, part.clone(), weights)?;
+                Ok(by.scores(groups, part, entries, remaining))
+            })
+        })?;
+        Ok(scores.concat())
     }
     fn with_range<R>(
         &self,

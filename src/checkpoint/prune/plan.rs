@@ -10,7 +10,7 @@ use crate::checkpoint::progress::{Observer, Phase, ProgressCounter};
 use crate::checkpoint::prune::candidates::{FileCandidates, widened};
 use crate::checkpoint::prune::layer_methods::MatchedMethods;
 use crate::checkpoint::prune::pruner::{PruneBy, Scope};
-use crate::checkpoint::prune::remaining::{RemainingEntries, remaining_channels};
+use crate::checkpoint::prune::remaining::{RemainingEntries, remaining_channels, remaining_in_groups};
 use crate::checkpoint::read::blocks::Pool;
 use crate::checkpoint::read::mask_file::MaskFile;
 use crate::checkpoint::read::parameter::ParameterEntry;
@@ -29,6 +29,7 @@ use crate::pruning_type::PruningType;
 use crate::select::TieBreak;
 use crate::tensor::channels::Channels;
 use crate::tensor::chunk::CHUNK;
+use crate::tensor::numbered::NumberedGroups;
 
 /// The plan for one parameter: skipped, or pruned with a new mask.
 #[derive(Debug)]
@@ -41,6 +42,8 @@ pub(crate) struct ParameterPlan<'c> {
     pub axis: Option<ChannelAxis>,
     /// The requested number of units, if that is a number of this parameter alone.
     pub requested: Option<usize>,
+    /// `true` if these units are groups.
+    pub counts_groups: bool,
     /// The number of entries that are pruned before the run, by a mask. Once the plan is executed, those that were zero.
     pub before: usize,
     /// The number of entries that are pruned after the run, once it is known.
@@ -68,7 +71,8 @@ pub(crate) enum MaskPlan<'c> {
 impl<'c> ParameterPlan<'c> {
     /// A plan that skips the parameter for the reason, or that keeps its mask.
     pub fn new(parameter: &'c ParameterEntry, skip: Option<SkipReason>) -> Self {
-        Self { parameter, skip, mask: MaskPlan::Unchanged, axis: None, requested: None, before: 0, after: None }
+        let mask = MaskPlan::Unchanged;
+        Self { parameter, skip, mask, axis: None, requested: None, counts_groups: false, before: 0, after: None }
     }
 }
 
@@ -86,11 +90,11 @@ impl<'p> MaskOrigin<'p> {
         }
     }
 
-    /// The number of times that masks are read to count: a second time for the channels of a structured method. A custom
+    /// The number of times that masks are read to count: a second time for channels or groups. A custom
     /// method sees masks as a whole.
     fn passes(&self) -> u64 {
         match self {
-            Self::Methods(methods) if methods.all().any(prunes_channels) => 2,
+            Self::Methods(methods) if methods.all().any(|method| prunes_channels(method) || prunes_groups(method)) => 2,
             Self::Methods(_) => 1,
             Self::File(_) => 1,
         }
@@ -105,6 +109,12 @@ fn prunes_channels(method: &AnyMethod) -> bool {
     }
 }
 
+/// Returns `true` for a built-in method that counts groups.
+fn prunes_groups(method: &AnyMethod) -> bool {
+    // A method that needs names does not count groups.
+    built_in(method).is_some_and(|method| method.request(&[]).is_ok_and(|request| request.counts_groups()))
+}
+
 /// The method as a built-in one. The choice of the element type makes no difference.
 fn built_in(method: &AnyMethod) -> Option<&dyn BuiltIn> {
     PruningMethod::<f32>::built_in(method)
@@ -114,6 +124,8 @@ fn built_in(method: &AnyMethod) -> Option<&dyn BuiltIn> {
 #[derive(Default)]
 pub(crate) struct Totals {
     pub requested: Option<usize>,
+    /// `true` if the requested units are groups.
+    pub counts_groups: bool,
     pub threshold: Option<f64>,
 }
 
@@ -165,7 +177,12 @@ impl<'c> Planner<'c, '_> {
                     self.plan_tensor(method, plan, remaining, &progress)?;
                 }
                 progress.finish()?;
-                Ok(Totals { requested: plans.iter().map(|plan| plan.requested).sum(), threshold: None })
+                let counted = || plans.iter().filter(|plan| plan.requested.is_some());
+                let counts_groups = counted().any(|plan| plan.counts_groups);
+                if counted().any(|plan| plan.counts_groups != counts_groups) {
+                    return Err(CheckpointError::MixedUnits);
+                }
+                Ok(Totals { requested: plans.iter().map(|plan| plan.requested).sum(), counts_groups, threshold: None })
             }
             (MaskOrigin::Methods(methods), Scope::Global) => {
                 let Some(method) = methods.only() else { return Err(CheckpointError::LayersWithGlobalScope) };
@@ -200,6 +217,7 @@ impl<'c> Planner<'c, '_> {
         };
         let refused = |source| CheckpointError::Tensor { tensor: parameter.name.clone(), source };
         let request = request(built_in, &[&parameter.name], refused)?;
+        plan.counts_groups = request.counts_groups();
         let request = match plan.axis {
             Some(ChannelAxis { axis, .. }) => request.along(axis),
             None => request,
@@ -212,6 +230,7 @@ impl<'c> Planner<'c, '_> {
                 remaining: remaining.count,
             },
             |channels| remaining_channels(self.checkpoint, parameter, channels, self.pool, progress),
+            |groups| remaining_in_groups(self.checkpoint, parameter, groups, self.pool, progress),
             refused,
         )?;
         plan.requested = request.count();
@@ -246,7 +265,8 @@ impl<'c> Planner<'c, '_> {
             return Err(CheckpointError::OnlyInMemory { method: name(), what: "global scope of TieBreak::PyTorch" });
         }
         let no_channels = |_: &Channels| Err(CheckpointError::NotUnstructured { method: name() });
-        let request = request.resolve(tensors, no_channels, refused)?;
+        let no_groups = |_: &NumberedGroups| Err(CheckpointError::NotUnstructured { method: name() });
+        let request = request.resolve(tensors, no_channels, no_groups, refused)?;
 
         let total = match request.reads() {
             Reads::Nothing => 0,
@@ -271,6 +291,7 @@ impl<'c> Planner<'c, '_> {
             | Decision::LowestInRanges(_)
             | Decision::LowestScaled(..)
             | Decision::InGroups(_)
+            | Decision::Groups(_)
             | Decision::Random(_)
             | Decision::Candidates(_)
             | Decision::Channels(..)
@@ -283,7 +304,7 @@ impl<'c> Planner<'c, '_> {
             plan.after = (request.count() == Some(0)).then_some(plan.before);
             first_chunk += plan.parameter.entries.div_ceil(CHUNK);
         }
-        Ok(Totals { requested: request.count(), threshold })
+        Ok(Totals { requested: request.count(), counts_groups: false, threshold })
     }
 }
 

@@ -1,4 +1,4 @@
-//! The remaining entries and channels of a parameter: those that its mask keeps before the run. Amounts are relative to them.
+//! The remaining entries, channels and groups of a parameter: those that its mask keeps before the run. Amounts are relative to them.
 
 use crate::checkpoint::error::CheckpointError;
 use crate::checkpoint::progress::ProgressCounter;
@@ -7,6 +7,7 @@ use crate::checkpoint::read::blocks::{Pool, Scratch, block_entries, blocks};
 use crate::checkpoint::read::parameter::ParameterEntry;
 use crate::tensor::channels::Channels;
 use crate::tensor::chunk::{CHUNK, count_true};
+use crate::tensor::numbered::NumberedGroups;
 use crate::tensor::parallel;
 
 /// The numbers of remaining entries of a parameter.
@@ -85,4 +86,24 @@ pub(crate) fn remaining_channels(
     let merge = |a: Vec<bool>, b: Vec<bool>| a.iter().zip(b).map(|(&a, b)| a | b).collect();
     let any = parallel::try_fold(ranges.len(), parameter.entries, || vec![false; channels.len], add, merge)?;
     Ok((0..channels.len).filter(|&channel| any[channel]).collect())
+}
+
+/// The number of remaining entries of each group.
+pub(crate) fn remaining_in_groups(
+    checkpoint: &Checkpoint,
+    parameter: &ParameterEntry,
+    groups: &NumberedGroups,
+    pool: &Pool,
+    progress: &ProgressCounter<'_>,
+) -> Result<Vec<usize>, CheckpointError> {
+    let bytes = parameter.mask.map_or(0, |mask| checkpoint.tensors[mask].dtype.bits() / 8);
+    let parts: Vec<_> = groups.parts(block_entries(bytes)).collect();
+    let counts = parallel::try_map(parts.len(), parameter.entries, |number| {
+        let part = parts[number].clone();
+        progress.add((part.len() * bytes) as u64)?;
+        pool.with(|Scratch { mask, remaining, .. }| {
+            Ok(groups.remaining(part.clone(), checkpoint.remaining(parameter, part, mask, remaining)?))
+        })
+    })?;
+    Ok(counts.concat())
 }

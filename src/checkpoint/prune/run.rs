@@ -39,7 +39,7 @@ pub(crate) fn run(
     let purpose = match (&names, unit) {
         (Some(names), _) => Purpose::Masks(names),
         (None, Unit::Channels) => Purpose::Channels,
-        (None, Unit::Entries) => Purpose::Entries,
+        (None, Unit::Entries | Unit::Groups) => Purpose::Entries,
     };
     let Selected { mut reasons, unmatched } = pruner.selection.resolve(checkpoint, purpose)?;
     if let MaskOrigin::Methods(methods) = &origin {
@@ -55,7 +55,8 @@ pub(crate) fn run(
     }
     let pool = Pool::default();
     let planner = Planner { checkpoint, pool: &pool, observer };
-    let Totals { requested, threshold } = planner.plan(&origin, pruner.scope, &mut plans)?;
+    let Totals { requested, counts_groups, threshold } = planner.plan(&origin, pruner.scope, &mut plans)?;
+    let unit = if counts_groups { Unit::Groups } else { unit };
 
     let run = PlannedRun { checkpoint, layout: &layout, plans, mask_file, pool: &pool, observer, counts_zeros: true };
     let RunResult { plans, resumed, companions } = run.execute(output.map(|output| (output, pruner.identity())))?;
@@ -64,7 +65,7 @@ pub(crate) fn run(
 }
 
 fn report(checkpoint: &Checkpoint, plan: ParameterPlan<'_>) -> TensorReport {
-    let ParameterPlan { parameter, skip, axis, requested, before, after, mask: _ } = plan;
+    let ParameterPlan { parameter, skip, axis, requested, counts_groups: _, before, after, mask: _ } = plan;
     TensorReport {
         name: parameter.name.clone(),
         dtype: parameter.dtype,

@@ -1,0 +1,99 @@
+//! Laws of patterns and blocks: every mask has the pattern, and what breaks it is found.
+
+use proptest::prelude::*;
+use prune::{Block, Describe, Mask, NM, Parameter, Units, Violation};
+
+use super::dtype::{Dtype, for_each_dtype};
+use super::group_oracle::{along, kept_in_tiles, tiles};
+use super::inputs::{flags, shape, values};
+use super::runner::check_law;
+
+for_each_dtype!(a_pattern_keeps_what_it_says);
+
+fn pattern() -> BoxedStrategy<(usize, usize, isize)> {
+    (1_usize..7, 0_usize..7, -3_isize..3).prop_map(|(m, n, dim)| (n.min(m), m, dim)).boxed()
+}
+
+/// Every group keeps exactly `n` of its entries, or all of them if it has no more; no axis is an exception.
+fn a_pattern_keeps_what_it_says<A: Dtype>() {
+    check_law((shape(), values::<A>(), pattern()), |(shape, values, (n, m, dim))| {
+        let Some(tile) = along(&shape, dim, m) else { return };
+        let mut parameter = Parameter::new(values.array(&shape));
+        let pattern = NM::new(n, m, dim).expect("n is at most m");
+        parameter.prune(pattern).expect("the axis exists");
+        let mask = parameter.mask().expect("it is pruned").clone();
+        let kept: Vec<bool> = mask.iter().collect();
+        for (kept, size) in kept_in_tiles(&kept, &shape, &tile) {
+            assert_eq!(kept, n.min(size));
+        }
+        assert!(pattern.violations(&mask).expect("the axis exists").is_empty());
+        parameter.prune(pattern).expect("the axis exists");
+        assert_eq!(parameter.mask(), Some(&mask), "a pattern that holds prunes nothing");
+    });
+}
+
+/// The index of an entry of a tensor.
+fn index(mut entry: usize, shape: &[usize]) -> Vec<usize> {
+    let mut index: Vec<usize> = shape
+        .iter()
+        .rev()
+        .map(|size| {
+            let at = entry % size;
+            entry /= size;
+            at
+        })
+        .collect();
+    index.reverse();
+    index
+}
+
+#[test]
+fn violations_are_the_groups_that_break_the_pattern() {
+    check_law((shape(), flags(), pattern()), |(shape, flags, (n, m, dim))| {
+        let Some(tile) = along(&shape, dim, m) else { return };
+        let keep = flags.array(&shape);
+        let (mask, kept): (_, Vec<bool>) = (Mask::from(keep.clone()), keep.iter().copied().collect());
+        let counts = kept_in_tiles(&kept, &shape, &tile);
+        let broken: Vec<Violation> = tiles(&shape, &tile)
+            .iter()
+            .zip(&counts)
+            .filter(|(_, (kept, _))| *kept > n)
+            .map(|(group, &(kept, _))| Violation { at: index(group[0], &shape), kept, allowed: n })
+            .collect();
+        let pattern = NM::new(n, m, dim).expect("n is at most m");
+        let found = pattern.violations(&mask).expect("the axis exists");
+        assert_eq!((found.count, found.groups), (broken.len(), counts.len()));
+        assert_eq!(found.first, broken[..broken.len().min(16)]);
+        let units = Units { all: counts.len(), left: broken.len() };
+        assert_eq!(pattern.units(&shape, Some(&mask)).expect("the axis exists"), units);
+    });
+}
+
+#[test]
+fn violations_are_the_blocks_that_are_pruned_in_part() {
+    let inputs = (shape(), flags(), prop::collection::vec(1_usize..5, 0..4));
+    check_law(inputs, |(shape, flags, block)| {
+        let keep = flags.array(&shape);
+        let mask = Mask::from(keep.clone());
+        let method = Block::new(0.5, &block, 2).expect("no size is 0");
+        if block.len() > shape.len() {
+            assert!(method.violations(&mask).is_err() && method.units(&shape, Some(&mask)).is_err());
+            return;
+        }
+        let tile: Vec<usize> = (0..shape.len()).map(|axis| block.get(axis).copied().unwrap_or(usize::MAX)).collect();
+        let kept: Vec<bool> = keep.iter().copied().collect();
+        let counts = kept_in_tiles(&kept, &shape, &tile);
+        let broken: Vec<Violation> = tiles(&shape, &tile)
+            .iter()
+            .zip(&counts)
+            .filter(|(_, (kept, size))| 0 < *kept && kept < size)
+            .map(|(group, &(kept, _))| Violation { at: index(group[0], &shape), kept, allowed: 0 })
+            .collect();
+        let found = method.violations(&mask).expect("it has the axes");
+        assert_eq!((found.count, found.groups), (broken.len(), counts.len()));
+        assert_eq!(found.first, broken[..broken.len().min(16)]);
+        let left = counts.iter().filter(|(kept, _)| *kept > 0).count();
+        let units = Units { all: counts.len(), left };
+        assert_eq!(method.units(&shape, Some(&mask)).expect("it has the axes"), units);
+    });
+}
