@@ -83,6 +83,7 @@ mod pruning_type;
 pub mod safetensors;
 mod score;
 mod select;
+pub mod sparse;
 mod store;
 mod summary;
 mod tensor;
