@@ -74,11 +74,13 @@ pub(crate) fn word(bits: &[u8]) -> u64 {
 }
 
 /// Returns the number of bits that are 1.
+#[cfg(any(test, feature = "safetensors"))]
 pub(crate) fn count(bits: &[u8]) -> usize {
     bits.chunks(8).map(|bits| word(bits).count_ones() as usize).sum()
 }
 
 /// Returns `true` if the bits of a row after its last entry are 0. `bits` are its last bytes.
+#[cfg(any(test, feature = "safetensors"))]
 pub(crate) fn is_padded(bits: &[u8], columns: usize) -> bool {
     columns % 8 == 0 || bits.last().is_none_or(|last| last >> (columns % 8) == 0)
 }

@@ -12,8 +12,8 @@ use crate::sparse::prepared::Form;
 /// use prune::sparse::Packed;
 ///
 /// let weight = ndarray::Array2::<f32>::eye(1000);
-/// let choice = *Packed::from_array(&weight).prepare(8).choice();
-/// assert_eq!(choice.to_string(), "rows in panels of 256 columns: at batch 8, a density of 0.001 is below the break-even of 0.55");
+/// let choice = *Packed::from_array(&weight).prepare(32).choice();
+/// assert_eq!(choice.to_string(), "rows in panels of 256 columns: at batch 32, a density of 0.001 is below the break-even of 0.6");
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
@@ -47,20 +47,25 @@ impl Choice {
     }
 }
 
+/// Dense weights up to this size stay in a cache, where a product with one input does not wait for memory.
+const CACHED: usize = 1 << 22;
+
 /// Chooses the form for elements of `size` bytes.
 pub(super) fn choose<A: Element>(size: usize, packed: &Packed<A>, batch: usize) -> Choice {
     let density = packed.density();
-    let is_cached = packed.entries() * size <= 1 << 22;
+    let is_cached = packed.entries() * size <= CACHED;
     let break_even = match (batch, is_cached) {
-        (0..=4, true) => 0.12,
-        (0..=4, false) => 0.4,
-        (_, _) => 0.55,
+        (0..=4, true) => 0.3,
+        (0..=4, false) => 0.5,
+        (_, _) => 0.6,
     };
     let form = match batch {
         _ if density > break_even => Form::Dense,
         0..=4 => Form::Rows1024,
-        _ if density > 0.2 => Form::Rows128,
-        _ => Form::Rows256,
+        5..=15 if density <= 0.15 => Form::Rows1024,
+        5..=15 => Form::Rows256,
+        _ if density <= 0.1 => Form::Rows256,
+        _ => Form::Rows128,
     };
     Choice { form, density, reason: Reason::Density { batch, break_even } }
 }

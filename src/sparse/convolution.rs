@@ -122,6 +122,11 @@ impl<A: Element> PackedConv2d<A> {
             return Err(SparseError::ImageSize { height, width });
         };
         let rows: usize = self.groups.iter().map(Prepared::rows).sum();
+        let sizes = [batch, rows, out_height, out_width, size_of::<Sum<A>>()];
+        let bytes = sizes.into_iter().filter(|&size| size > 0).try_fold(1_usize, usize::checked_mul);
+        if bytes.is_none_or(|bytes| bytes > isize::MAX as usize) {
+            return Err(SparseError::ImageSize { height, width });
+        }
         let mut out = Array4::zeros((batch, rows, out_height, out_width));
         let mut scratch = Scratch::default();
         for (image, mut out) in images.outer_iter().zip(out.outer_iter_mut()) {

@@ -171,6 +171,25 @@ impl<A: Element> Packed<A> {
         Self { shape, rows, columns, bits, starts, values, signs: None }
     }
 
+    /// A packed tensor of parts that were checked against each other.
+    #[cfg(feature = "safetensors")]
+    pub(crate) fn from_parts(
+        shape: Vec<usize>,
+        bits: Vec<u8>,
+        starts: Vec<usize>,
+        values: Vec<A>,
+        signs: Option<Vec<u8>>,
+    ) -> Self {
+        let (rows, columns) = matrix(&shape);
+        Self { shape, rows, columns, bits, starts, values, signs }
+    }
+
+    /// The bits, the starts of rows and the values.
+    #[cfg(feature = "safetensors")]
+    pub(crate) fn parts(&self) -> (&[u8], &[usize], &[A]) {
+        (&self.bits, &self.starts, &self.values)
+    }
+
     /// Returns the tensor, with 0.0 for entries that are not kept (or -0.0, after [`exact`](Self::exact)).
     pub fn to_dense(&self) -> ArrayD<A> {
         let mut dense = crate::tensor::zeroed(IxDyn(&self.shape));
@@ -195,7 +214,8 @@ impl<A: Element> Packed<A> {
         if let Some(signs) = &self.signs {
             let bytes = row_bytes(self.columns);
             for (entries, signs) in entries.chunks_mut(8).zip(&signs[row * bytes..][..bytes]) {
-                entries.iter_mut().enumerate().filter(|(i, _)| signs >> i & 1 == 1).for_each(|(_, x)| *x = -A::zero());
+                let signed = entries.iter_mut().enumerate().filter(|(i, x)| signs >> i & 1 == 1 && x.is_zero());
+                signed.for_each(|(_, x)| *x = -A::zero());
             }
         }
     }
