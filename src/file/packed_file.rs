@@ -39,12 +39,13 @@ pub(crate) fn is_whole_name(name: &str) -> bool {
     stem(name).len() == name.len()
 }
 
-/// Returns the metadata of a file with these whole names in place of others.
-pub(crate) fn with_whole_names(metadata: Option<&Metadata>, names: &[&str]) -> Option<Metadata> {
+/// Returns the metadata of a file with these whole names, in alphabetical order, in place of others.
+pub(crate) fn with_whole_names(metadata: Option<&Metadata>, mut names: Vec<&str>) -> Option<Metadata> {
+    names.sort_unstable();
     let mut metadata = metadata.cloned().unwrap_or_default();
     metadata.remove(WHOLE_NAMES);
     if !names.is_empty() {
-        metadata.insert(WHOLE_NAMES.to_owned(), serde_json::Value::from(names.to_vec()).to_string());
+        metadata.insert(WHOLE_NAMES.to_owned(), serde_json::Value::from(names).to_string());
     }
     (!metadata.is_empty()).then_some(metadata)
 }
@@ -184,7 +185,7 @@ mod tests {
     fn names_lose_their_ending_and_get_it_back() {
         assert_eq!((stem("a.weight"), stem(".weight"), stem("weight"), stem("a")), ("a", ".weight", "weight", "a"));
         assert!(is_whole_name("weight") && !is_whole_name("a.weight"));
-        let metadata = with_whole_names(None, &["e"]).unwrap();
+        let metadata = with_whole_names(None, vec!["e"]).unwrap();
         let names: Vec<String> = ["a", "b", "e"]
             .iter()
             .flat_map(|stem| [SHAPE, COMPRESSED, BITMASK, ROW_OFFSETS].map(|suffix| format!("{stem}{suffix}")))
@@ -193,7 +194,7 @@ mod tests {
         let found = find(names.iter().map(String::as_str), &[None, Some(&metadata)]);
         let found: Vec<_> = found.iter().map(|(name, parts)| (name.as_str(), parts.compressed, parts.shape)).collect();
         assert_eq!(found, [("a.weight", 1, 0), ("e", 8, 7)]);
-        assert_eq!(with_whole_names(Some(&metadata), &[]), None);
+        assert_eq!(with_whole_names(Some(&metadata), Vec::new()), None);
     }
 
     #[test]

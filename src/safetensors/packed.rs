@@ -219,7 +219,7 @@ fn header<A: Element>(tensors: &[(String, PackedTensor<A>)]) -> Result<Vec<u8>, 
         }
     }
     check_unique(entries.iter().map(|(name, _, _)| name))?;
-    let metadata = packed_file::with_whole_names(None, &whole_names);
+    let metadata = packed_file::with_whole_names(None, whole_names);
     Header::encode_with(metadata.as_ref(), entries.iter().map(|(name, dtype, shape)| (name.as_str(), *dtype, shape)))
 }
 

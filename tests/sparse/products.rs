@@ -18,7 +18,7 @@ fn check<A: Element>(rows: usize, columns: usize, batch: usize, density: f64, se
 fn products_are_within_the_bound() {
     let columns = prop_oneof![0_usize..70, 120_usize..140, 250_usize..265, 1020_usize..1030];
     let density = prop_oneof![Just(0.0), Just(1.0), 0.0..1.0];
-    check_law((0_usize..10, columns, 0_usize..40, density, 0..1000_usize), |(rows, columns, batch, density, seed)| {
+    check_law((0_usize..5, columns, 0_usize..12, density, 0..1000_usize), |(rows, columns, batch, density, seed)| {
         match seed % 4 {
             0 => check::<f32>(rows, columns, batch, density, seed),
             1 => check::<f64>(rows, columns, batch, density, seed),
@@ -31,12 +31,12 @@ fn products_are_within_the_bound() {
 /// Several blocks of rows, the last one with fewer; several panels; every width of a tile, and groups of tiles.
 #[test]
 fn blocks_panels_and_tiles() {
-    for batch in [1, 2, 4, 5, 8, 9, 16, 17, 31, 32, 33, 64, 100] {
-        check::<f32>(131, 1100, batch, 0.3, batch);
-        check::<f64>(131, 300, batch, 0.3, batch);
+    for batch in [1, 2, 5, 9, 17, 31, 33, 64] {
+        check::<f32>(131, 600, batch, 0.1, batch);
+        check::<f64>(131, 300, batch, 0.1, batch);
     }
-    check::<bf16>(300, 2100, 3, 0.2, 4);
-    check::<f32>(3, 40, 1100, 0.5, 5);
+    check::<bf16>(300, 2100, 3, 0.05, 4);
+    check::<f32>(3, 40, 600, 0.5, 5);
 }
 
 /// Other layouts of the inputs: transposed, reversed, with gaps.
@@ -70,12 +70,12 @@ fn threads_do_not_change_the_results() {
     fn run<A: Element>(threads: usize, batch: usize) -> Vec<(String, Array2<prune::sparse::Sum<A>>)> {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
-            let packed = Packed::from_array(&weight::<A>(1100, 700, 0.3, 8));
-            products(&packed, inputs::<A>(batch, 700, 9).view())
+            let packed = Packed::from_array(&weight::<A>(600, 500, 0.3, 8));
+            products(&packed, inputs::<A>(batch, 500, 9).view())
         })
     }
     for batch in [1, 7, 33] {
-        for threads in [2, 3, 8] {
+        for threads in [2, 3] {
             assert_eq!(run::<f32>(threads, batch), run::<f32>(1, batch), "{threads} threads");
             assert_eq!(run::<bf16>(threads, batch), run::<bf16>(1, batch), "{threads} threads");
         }

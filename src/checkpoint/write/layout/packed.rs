@@ -56,10 +56,7 @@ impl Layout {
         let whole_names = |shard: usize| {
             let packed = plans.values().map(|plan| &checkpoint.parameters[plan.parameter]);
             let here = packed.filter(|parameter| checkpoint.tensors[parameter.weights].shard == shard);
-            let mut names: Vec<&str> =
-                here.map(|parameter| parameter.name.as_str()).filter(|name| packed_file::is_whole_name(name)).collect();
-            names.sort_unstable();
-            names
+            here.map(|parameter| parameter.name.as_str()).filter(|name| packed_file::is_whole_name(name)).collect()
         };
         Self::with_whole_names(checkpoint, shards, whole_names)
     }
@@ -98,7 +95,7 @@ impl Layout {
         let index = index(checkpoint, &shards);
         let files = shards.into_iter().enumerate().map(|(shard, tensors)| {
             let metadata = checkpoint.shards[shard].metadata.as_ref();
-            let metadata = packed_file::with_whole_names(metadata, &whole_names(shard));
+            let metadata = packed_file::with_whole_names(metadata, whole_names(shard));
             FileLayout::with_metadata(checkpoint, shard, tensors, metadata.as_ref())
         });
         Ok(Self { files: files.collect::<Result<_, _>>()?, index, format: Format::Weights, config: None })
