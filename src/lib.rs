@@ -41,6 +41,7 @@
 //!   are the built-in methods. Implement [`PruningMethod`] to add one.
 //! - [`global_unstructured`] ranks the entries of several parameters together.
 //! - [`compact`] removes pruned units for real, so that the model is smaller and faster.
+//! - [`sparse`] packs weights without their zeros, and multiplies with them faster than dense products do.
 //! - `prune::checkpoint` prunes files, `prune::safetensors` stores state dicts, [`torch`] reproduces PyTorch's random masks.
 //! - [`doc::for_pytorch_users`] translates every call. [`doc::features`] lists the cargo features.
 //!
@@ -56,7 +57,7 @@
 //!
 //! # Limits
 //!
-//! Pruned entries are stored as zeros, so pruning alone saves neither memory nor time; [`compact`] does. A pruned parameter stores value,
+//! Pruned entries are stored as zeros, so pruning alone saves neither memory nor time; [`compact`] and [`sparse`] do. A pruned parameter stores value,
 //! original and one byte per entry of mask: 9 bytes per `f32` entry instead of 4.
 //!
 //! [`torch.nn.utils.prune`]: https://docs.pytorch.org/docs/stable/nn.html#utilities
@@ -83,6 +84,7 @@ mod pruning_type;
 pub mod safetensors;
 mod score;
 mod select;
+pub mod sparse;
 mod store;
 mod summary;
 mod tensor;

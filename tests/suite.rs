@@ -22,6 +22,8 @@ mod laws;
 mod lifecycle;
 #[path = "literals.rs"]
 mod literals;
+#[path = "sparse/main.rs"]
+mod sparse;
 #[cfg(feature = "safetensors")]
 #[path = "state_dict/main.rs"]
 mod state_dict;

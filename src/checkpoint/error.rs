@@ -168,6 +168,20 @@ pub enum CheckpointError {
         /// The rule of the layout that it violates.
         source: StateDictError,
     },
+    /// The parts of a packed tensor do not fit together.
+    #[error("packed tensor {} is invalid", Quoted(tensor))]
+    Packed {
+        /// The name of the dense tensor.
+        tensor: String,
+        /// The rule of the layout that it violates.
+        source: StateDictError,
+    },
+    /// No tensor of a checkpoint would be smaller if it were packed.
+    #[error("no tensor would be smaller if it were packed")]
+    NothingToPack,
+    /// A checkpoint to be unpacked has no packed tensors.
+    #[error("the checkpoint has no packed tensors")]
+    NotPacked,
     /// A mask in a mask file has a bit set after its last entry.
     #[error("mask of {} is corrupt: a padding bit after the last entry is 1", Quoted(tensor))]
     MaskPadding {

@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::ops::Range;
 
 use bytemuck::Pod;
@@ -5,6 +6,7 @@ use bytemuck::Pod;
 use crate::checkpoint::progress::ProgressCounter;
 use crate::checkpoint::read::Checkpoint;
 use crate::checkpoint::read::blocks::{Pool, block_entries, blocks};
+use crate::checkpoint::read::packed::PackedEntry;
 use crate::checkpoint::read::parameter::ParameterEntry;
 use crate::checkpoint::{CheckpointError, Observer, Phase};
 use crate::element::Element;
@@ -41,6 +43,8 @@ pub struct TensorInspection {
     pub bytes: u64,
     /// The bytes that its values take if zeros are not stored; `None` where [`zeros`](Self::zeros) is.
     pub packed: Option<PackedSizes>,
+    /// The file stores it packed, as by `nn-prune pack`: the other fields but `bytes` describe the dense tensor.
+    pub is_packed: bool,
     /// The magnitudes of its nonzero entries; `None` if they were not requested, and for dtypes other than F32, F64, F16 and
     /// BF16. Boxed, because most inspections of many tensors have none.
     pub magnitudes: Option<Box<Magnitudes>>,
@@ -114,10 +118,41 @@ pub fn inspect(
     let progress = ProgressCounter::new(observer, Phase::Processing, total);
     let inspector = Inspector { checkpoint, pool: &Pool::default(), progress: &progress, magnitudes };
     let tensors = checkpoint.parameters.iter().map(|parameter| inspector.inspect(parameter));
-    let tensors = tensors.collect::<Result<_, _>>()?;
+    let tensors = join_packed(checkpoint, tensors.collect::<Result<_, _>>()?)?;
     checkpoint.check_unchanged()?;
     progress.finish()?;
     Ok(Inspection { tensors })
+}
+
+/// Replaces the parts of packed tensors by the dense tensors that they stand for.
+fn join_packed(
+    checkpoint: &Checkpoint,
+    inspected: Vec<TensorInspection>,
+) -> Result<Vec<TensorInspection>, CheckpointError> {
+    let mut packed: HashMap<usize, Option<PackedEntry>> = HashMap::new();
+    for entry in checkpoint.packed()? {
+        packed.extend(entry.parts.all().map(|part| (part, None)));
+        packed.insert(entry.parts.compressed, Some(entry));
+    }
+    let join = |(parameter, values): (&ParameterEntry, TensorInspection)| match packed.remove(&parameter.weights) {
+        None => Some(values),
+        Some(None) => None,
+        Some(Some(entry)) => {
+            let entries = entry.dense.entries();
+            let zeros = values.zeros.map(|zeros| entries - entry.kept + zeros);
+            Some(TensorInspection {
+                bytes: entry.bytes(checkpoint),
+                packed: zeros.map(|zeros| PackedSizes::of(&entry.dense.shape, entries, zeros, entry.dtype)),
+                name: entry.name,
+                shape: entry.dense.shape,
+                entries,
+                zeros,
+                is_packed: true,
+                ..values
+            })
+        }
+    };
+    Ok(checkpoint.parameters.iter().zip(inspected).filter_map(join).collect())
 }
 
 /// Inspects the tensors of a checkpoint.
@@ -157,6 +192,7 @@ impl Inspector<'_, '_> {
             masked: mask.and(counts.as_ref()).map(|counts| counts.masked),
             bytes: tensor.bytes + mask.map_or(0, |mask| mask.bytes),
             packed: zeros.map(|zeros| PackedSizes::of(&parameter.shape, parameter.entries, zeros, parameter.dtype)),
+            is_packed: false,
             magnitudes: counts
                 .filter(|_| self.magnitudes && parameter.dtype.can_be_pruned())
                 .map(Magnitudes::of)

@@ -187,6 +187,8 @@ pub enum SkipReason {
     },
     /// The gain of a weight normalisation.
     Gain,
+    /// A part of a packed tensor: unpack the checkpoint to prune it.
+    Packed,
     /// State of an optimizer.
     OptimizerState,
     /// None of the patterns to include matches the name.
@@ -217,6 +219,7 @@ impl SkipReason {
             Self::LastLayer => "last_layer",
             Self::Quantization { .. } => "quantization",
             Self::Gain => "gain",
+            Self::Packed => "packed",
             Self::OptimizerState => "optimizer_state",
             Self::NotIncluded => "not_included",
             Self::Excluded { .. } => "excluded",
@@ -239,6 +242,7 @@ impl SkipReason {
             | Self::Router
             | Self::LastLayer
             | Self::Gain
+            | Self::Packed
             | Self::OptimizerState
             | Self::NotIncluded
             | Self::NoAmount
@@ -292,6 +296,7 @@ impl fmt::Display for SkipReason {
             Self::LastLayer => f.write_str("the last layer"),
             Self::Quantization { .. } => f.write_str("part of a quantised weight"),
             Self::Gain => f.write_str("the gain of a weight norm"),
+            Self::Packed => f.write_str("packed"),
             Self::OptimizerState => f.write_str("optimizer state"),
             Self::NotIncluded => f.write_str("not included"),
             Self::Excluded { pattern } => write!(f, "excluded by `{pattern}`"),

@@ -1,5 +1,6 @@
 //! The four element types, with the arithmetic that pruning needs of each.
 
+pub(crate) mod accumulator;
 mod uniform;
 
 use std::fmt::{Debug, Display};
@@ -8,6 +9,7 @@ use half::{bf16, f16};
 use num_traits::Float;
 pub(crate) use uniform::Uniform;
 
+use crate::element::accumulator::Accumulator;
 use crate::key::Ranked;
 
 /// The element type of a tensor that can be pruned: [`f32`], [`f64`], [`half::f16`] or [`half::bf16`].
@@ -29,8 +31,8 @@ impl Element for bf16 {}
 
 /// The part of [`Element`] that is not for users; it also seals the trait.
 pub trait ElementInternals: Ranked + bytemuck::Pod + Uniform {
-    /// The type in which norms are accumulated.
-    type Accumulator: Float + Into<f64> + Ranked;
+    /// The type in which norms and products are accumulated.
+    type Accumulator: Accumulator;
     /// The name of the type in messages.
     const DTYPE: &'static str;
     /// The name of the type in files.
@@ -47,6 +49,8 @@ pub trait ElementInternals: Ranked + bytemuck::Pod + Uniform {
     fn widen(self) -> Self::Accumulator;
     /// Returns the product of `|self|` and a factor, rounded to `f32`.
     fn scaled_and_rounded(self, factor: f32) -> f32;
+    /// Returns the same numbers in the wider type; `buffer` is used if that is another type, and is then at least as long.
+    fn widen_all<'s>(values: &'s [Self], buffer: &'s mut [Self::Accumulator]) -> &'s [Self::Accumulator];
     /// Rounds half to even.
     fn narrow(accumulator: Self::Accumulator) -> Self;
 }
@@ -85,6 +89,10 @@ macro_rules! full_precision {
             #[inline(always)]
             fn scaled_and_rounded(self, factor: f32) -> f32 {
                 (self.abs() * $float::from(factor)) as f32
+            }
+            #[inline(always)]
+            fn widen_all<'s>(values: &'s [Self], _: &'s mut [Self]) -> &'s [Self] {
+                values
             }
             #[inline(always)]
             fn narrow(accumulator: Self) -> Self {
@@ -126,6 +134,14 @@ macro_rules! half_precision {
                 self.widen_abs() * factor
             }
             #[inline(always)]
+            fn widen_all<'s>(values: &'s [Self], buffer: &'s mut [f32]) -> &'s [f32] {
+                let wide = &mut buffer[..values.len()];
+                for (wide, &x) in wide.iter_mut().zip(values) {
+                    *wide = x.widen();
+                }
+                wide
+            }
+            #[inline(always)]
             fn narrow(accumulator: f32) -> Self {
                 $half::from_f32(accumulator)
             }
@@ -164,6 +180,16 @@ mod tests {
                 assert!(b.masked(kept).to_bits() == y.to_bits() || y.is_nan() && b.masked(kept).is_nan());
             }
         }
+    }
+
+    #[test]
+    fn halves_are_widened_exactly() {
+        let all: Vec<u16> = (0..=u16::MAX).collect();
+        let mut buffer = vec![0.0_f32; all.len()];
+        let (a, b): (Vec<f16>, Vec<bf16>) = all.iter().map(|&x| (f16::from_bits(x), bf16::from_bits(x))).unzip();
+        let same = |wide: f32, x: f32| wide.to_bits() == x.to_bits() || wide.is_nan() && x.is_nan();
+        assert!(f16::widen_all(&a, &mut buffer).iter().zip(&a).all(|(&wide, x)| same(wide, x.to_f32())));
+        assert!(bf16::widen_all(&b, &mut buffer).iter().zip(&b).all(|(&wide, x)| same(wide, x.to_f32())));
     }
 
     #[test]

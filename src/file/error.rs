@@ -167,7 +167,39 @@ pub enum StateDictError {
         /// The length of the tensor.
         found: usize,
     },
-    /// The bits of a mask in a mask file are followed by padding that is not 0.
+    /// A part of a packed tensor has another dtype or shape than its layout says.
+    #[error("tensor {} is {found}, not {expected}", Quoted(tensor))]
+    PackedLayout {
+        /// The tensor in the file.
+        tensor: String,
+        /// The dtype and shape of the layout.
+        expected: String,
+        /// The dtype and shape of the tensor.
+        found: String,
+    },
+    /// A packed tensor has more or fewer values than bits that are 1.
+    #[error("tensor {} has {values} values, but its bit mask keeps {bits}", Quoted(tensor))]
+    PackedValues {
+        /// The tensor of the values.
+        tensor: String,
+        /// The number of bits that are 1.
+        bits: usize,
+        /// The number of values.
+        values: usize,
+    },
+    /// The values of a row of a packed tensor do not begin where the bits say.
+    #[error("tensor {} places row {row} at {found}, but its bit mask places it at {expected}", Quoted(tensor))]
+    PackedOffset {
+        /// The tensor of the offsets.
+        tensor: String,
+        /// The first such row.
+        row: usize,
+        /// The number of values before the row.
+        expected: usize,
+        /// The offset.
+        found: i64,
+    },
+    /// The bits of a mask in a mask file, or of a row of a packed tensor, are followed by padding that is not 0.
     #[error("tensor {} is corrupt: a padding bit after the last entry is 1", Quoted(tensor))]
     MaskPadding {
         /// The tensor in the file.

@@ -11,6 +11,7 @@ pub(crate) mod json;
 pub(crate) mod mask_file;
 pub(crate) mod names;
 pub(crate) mod open;
+pub(crate) mod packed_file;
 pub(crate) mod positional;
 pub(crate) mod recognise;
 pub(crate) mod tensors;

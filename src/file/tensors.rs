@@ -57,6 +57,11 @@ impl<'b> FileView<'b> {
 pub(crate) type MaskReader = fn(&TensorView<'_>) -> Result<Mask, StateDictError>;
 
 impl TensorView<'_> {
+    /// Returns the bytes of the elements.
+    pub(crate) fn data(&self) -> &[u8] {
+        self.data
+    }
+
     /// Copies the elements, which are of the dtype of `T`, into an array.
     pub(crate) fn array<T: AnyBitPattern>(&self) -> Result<ArrayD<T>, StateDictError> {
         self.shaped(decode(self.data).collect())

@@ -7,6 +7,7 @@ mod checkpoint;
 mod compact;
 mod file;
 mod mask_file;
+mod packed;
 mod replay;
 mod state_dict;
 
@@ -18,6 +19,11 @@ fn state_dicts() {
 #[test]
 fn mask_files() {
     replay::all("mask_file", mask_file::check);
+}
+
+#[test]
+fn packed_files() {
+    replay::all("packed", packed::check);
 }
 
 #[test]

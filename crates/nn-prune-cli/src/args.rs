@@ -10,6 +10,7 @@ use prune::checkpoint::{Checkpoint, Format, MaskSource, Output};
 use crate::compact_args::CompactArgs;
 use crate::error::CliError;
 use crate::input;
+use crate::pack::PackArgs;
 use crate::parse::FormatName;
 use crate::plot::svg_path;
 use crate::recipe::{Names, Recipe};
@@ -49,6 +50,8 @@ pub enum Command {
     Remove(RemoveArgs),
     Restore(RestoreArgs),
     Masks(MasksArgs),
+    Pack(PackArgs),
+    Unpack(UnpackArgs),
     Diff(DiffArgs),
     /// Print a completion script for a shell
     ///
@@ -153,7 +156,7 @@ Examples:
 /// why it was skipped. Tensors that are already pruned (W_orig and W_mask) are pruned further: amounts are relative to
 /// their remaining entries.
 ///
-/// Pruned weights are stored as zeros, so the file does not shrink. `nn-prune inspect` shows the size of packed formats.
+/// Pruned weights are stored as zeros, so the file does not shrink. `nn-prune pack` writes a smaller one.
 #[derive(Debug, Args)]
 #[command(after_help = PRUNE_EXAMPLES)]
 pub struct PruneArgs {
@@ -226,6 +229,15 @@ pub struct RemoveArgs {
 /// This needs W_orig. In a file of weights with zeros, as `nn-prune prune` writes it by default, the original values are gone.
 #[derive(Debug, Args)]
 pub struct RestoreArgs {
+    #[command(flatten)]
+    pub convert: ConvertArgs,
+}
+
+/// Write a packed checkpoint as a dense one, which every loader reads
+///
+/// Reads files of `nn-prune pack`, and of compressed-tensors in the format sparse-bitmask.
+#[derive(Debug, Args)]
+pub struct UnpackArgs {
     #[command(flatten)]
     pub convert: ConvertArgs,
 }

@@ -1,4 +1,4 @@
-//! `nn-prune remove`, `nn-prune restore` and `nn-prune masks`.
+//! `nn-prune remove`, `nn-prune restore`, `nn-prune unpack` and `nn-prune masks`.
 
 use std::path::Path;
 
@@ -19,6 +19,10 @@ pub fn remove(args: &ConvertArgs) -> Result<(), CliError> {
 
 pub fn restore(args: &ConvertArgs) -> Result<(), CliError> {
     convert(args, checkpoint::restore, "original values restored")
+}
+
+pub fn unpack(args: &ConvertArgs) -> Result<(), CliError> {
+    convert(args, checkpoint::unpack, "unpacked")
 }
 
 /// A conversion of the library.

@@ -135,6 +135,8 @@ fn nothing_selected(reasons: &[(SkipReason, usize)]) -> Option<&'static str> {
     let is_quantised = |reason: &SkipReason| matches!(reason, SkipReason::Quantization { .. });
     if reasons.is_empty() {
         None
+    } else if reasons.iter().any(|(reason, _)| matches!(reason, SkipReason::Packed)) {
+        Some("the checkpoint is packed; `nn-prune unpack` makes it dense")
     } else if reasons.iter().any(|(reason, _)| is_quantised(reason)) {
         Some("the model is quantised; prune it before it is quantised")
     } else {

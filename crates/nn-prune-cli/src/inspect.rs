@@ -121,6 +121,8 @@ struct JsonTensor<'a> {
     #[serde(rename = "masked")]
     pruned: Option<usize>,
     bytes: u64,
+    /// The file stores the tensor packed.
+    packed: bool,
     dense: Option<u64>,
     bitmask: Option<u64>,
     csr: Option<u64>,
@@ -141,6 +143,7 @@ impl<'a> JsonTensor<'a> {
             zeros: tensor.zeros,
             pruned: tensor.masked,
             bytes: tensor.bytes,
+            packed: tensor.is_packed,
             dense: tensor.packed.map(|packed| packed.dense),
             bitmask: tensor.packed.map(|packed| packed.bitmask),
             csr: tensor.packed.map(|packed| packed.csr),

@@ -15,6 +15,7 @@ mod format;
 mod input;
 mod inspect;
 mod names;
+mod pack;
 mod parse;
 mod plot;
 mod progress;
@@ -56,6 +57,8 @@ fn run(command: Command) -> Result<ExitCode, CliError> {
         Command::Remove(args) => convert::remove(&args.convert)?,
         Command::Restore(args) => convert::restore(&args.convert)?,
         Command::Masks(args) => convert::masks(&args)?,
+        Command::Pack(args) => pack::pack(&args)?,
+        Command::Unpack(args) => convert::unpack(&args.convert)?,
         Command::Diff(args) => return diff::run(&args),
         Command::Completions { shell } => {
             let mut script = Vec::new();

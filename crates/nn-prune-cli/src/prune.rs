@@ -176,7 +176,7 @@ fn summary(args: &PruneArgs, report: &PruneReport, written: Option<WrittenOutput
             lines.push(format!("written:   {path}, {}", format::bytes(bytes)));
             lines.extend(CompanionNames::of(&report.companions).lines());
             if args.format == FormatName::Weights {
-                lines.push("Zeros do not shrink the file; `nn-prune inspect` shows the size of packed formats.".into());
+                lines.push("Zeros do not shrink the file; `nn-prune pack` leaves them out.".into());
             }
         }
     }

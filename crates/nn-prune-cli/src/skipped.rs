@@ -2,6 +2,8 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::fmt::Display;
+use std::hash::Hash;
 use std::io::{self, Write};
 
 use prune::checkpoint::SkipReason;
@@ -13,10 +15,10 @@ use crate::table::{self, Column};
 use crate::text::escape_invisible;
 
 /// A tensor that was skipped.
-pub struct Skipped<'a> {
+pub struct Skipped<'a, R> {
     pub name: &'a str,
     pub entries: usize,
-    pub reason: &'a SkipReason,
+    pub reason: &'a R,
 }
 
 /// The reason why a tensor was skipped, in the output of `--json`.
@@ -35,7 +37,12 @@ impl<'a> JsonReason<'a> {
 
 /// Writes a table with a row for each reason, the most frequent first. Reasons that differ only in the number of a layer are
 /// one.
-pub fn write(out: &mut dyn Write, width: usize, title: &'static str, skipped: &[Skipped]) -> io::Result<()> {
+pub fn write<R: Display + Eq + Hash>(
+    out: &mut dyn Write,
+    width: usize,
+    title: &'static str,
+    skipped: &[Skipped<R>],
+) -> io::Result<()> {
     let columns =
         [Column::name(title), Column::number("tensors"), Column::number("entries"), Column::name("such as").dropped(1)];
     // Many tensors have the same reason, which takes memory once.
@@ -43,7 +50,7 @@ pub fn write(out: &mut dyn Write, width: usize, title: &'static str, skipped: &[
     for Skipped { reason, .. } in skipped {
         texts.entry(*reason).or_insert_with(|| reason.to_string());
     }
-    let skipped: Vec<&Skipped> = skipped.iter().collect();
+    let skipped: Vec<&Skipped<R>> = skipped.iter().collect();
     let mut groups = group(&skipped, |tensor| &texts[tensor.reason], |_| ());
     groups.sort_by_key(|group| Reverse(group.members.len()));
     table::write(out, width, &columns, &groups, |Group { name, members }| {

@@ -107,7 +107,13 @@ impl Selection {
     /// - [`CheckpointError::Read`] if a file cannot be read.
     pub fn skipped(&self, checkpoint: &Checkpoint) -> Result<Vec<Option<SkipReason>>, CheckpointError> {
         let patterns = Patterns::of(self, &checkpoint.parameters)?;
-        self.reasons(&patterns, checkpoint, Purpose::Entries)
+        let reasons = self.reasons(&patterns, checkpoint, Purpose::Entries)?;
+        let packed = checkpoint.packed()?;
+        // Of a packed tensor, an inspection lists the values only.
+        let parts = packed.iter().flat_map(|entry| entry.parts.all().filter(|&part| part != entry.parts.compressed));
+        let parts: HashSet<usize> = parts.collect();
+        let listed = checkpoint.parameters.iter().zip(reasons).filter(|(entry, _)| !parts.contains(&entry.weights));
+        Ok(listed.map(|(_, reason)| reason).collect())
     }
 
     /// Returns the selection among the parameters of a checkpoint. It is an error if it is empty.
@@ -136,6 +142,12 @@ impl Selection {
         let is_default = self.only.is_empty() && !matches!(purpose, Purpose::Masks(_));
         if is_default {
             skip_tied(checkpoint, &kinds, &mut reasons)?;
+        }
+        let packed: HashSet<usize> = checkpoint.packed()?.iter().flat_map(|entry| entry.parts.all()).collect();
+        for (parameter, reason) in parameters.iter().zip(&mut reasons) {
+            if packed.contains(&parameter.weights) {
+                *reason = Some(SkipReason::Packed);
+            }
         }
         if is_default && matches!(purpose, Purpose::Channels) {
             skip_last_layer(parameters, &mut reasons);

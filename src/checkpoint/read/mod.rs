@@ -2,9 +2,11 @@
 
 pub(crate) mod blocks;
 mod checkpoint;
+pub(crate) mod cuts;
 pub(crate) mod index;
 pub(crate) mod mask_file;
 pub(crate) mod open_files;
+pub(crate) mod packed;
 pub(crate) mod parameter;
 mod shard;
 

@@ -1,15 +1,20 @@
 //! The layout of an output: the origin and the offset of every byte of every file, before anything is written.
 
+mod packed;
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::checkpoint::error::CheckpointError;
 use crate::checkpoint::read::index::Index;
 use crate::checkpoint::read::{Checkpoint, Dtype};
+use crate::checkpoint::write::layout::packed::PackedPart;
 use crate::checkpoint::write::output::Format;
+use crate::checkpoint::write::pack::{PackPlan, PackedOffsets, UnpackPlan};
 use crate::file::error::StateDictError;
-use crate::file::header::Header;
+use crate::file::header::{Header, Metadata};
 use crate::file::mask_file::EncodedMasks;
 use crate::file::names;
 use crate::tensor::slice::Slice;
@@ -47,6 +52,10 @@ pub(crate) enum Piece {
     Parameter(OutputSlots),
     /// The kept part of a tensor.
     Slice { tensor: usize, slice: Slice, to: u64 },
+    /// The parts of a tensor that is packed.
+    Pack { plan: Arc<PackPlan>, to: PackedOffsets },
+    /// A packed tensor that becomes dense.
+    Unpack { plan: Arc<UnpackPlan>, to: u64 },
     /// Bytes that are known already.
     Bytes { bytes: Vec<u8>, to: u64 },
 }
@@ -82,6 +91,8 @@ enum Origin {
     Orig(usize),
     Mask(usize),
     Slice(usize, Slice),
+    Pack(Arc<PackPlan>, PackedPart),
+    Unpack(Arc<UnpackPlan>),
     Bytes(Vec<u8>),
 }
 
@@ -169,14 +180,20 @@ impl Layout {
                 shard.push(OutputTensor::of(checkpoint, number, Origin::Tensor(number)));
             }
         }
-        let mut seen = HashSet::new();
-        if let Some(clash) = shards.iter().flatten().find(|tensor| !seen.insert(tensor.name.as_str())) {
-            return Err(CheckpointError::NameClash { tensor: clash.name.clone() });
-        }
+        Self::check_names(&shards)?;
         let index = index(checkpoint, &shards);
         let shards = shards.into_iter().enumerate();
         let files = shards.map(|(shard, tensors)| FileLayout::of_shard(checkpoint, shard, tensors));
         Ok(Self { files: files.collect::<Result<_, _>>()?, index, format, config: None })
+    }
+
+    /// Returns an error if two tensors have one name.
+    fn check_names(shards: &[Vec<OutputTensor<'_>>]) -> Result<(), CheckpointError> {
+        let mut seen = HashSet::new();
+        match shards.iter().flatten().find(|tensor| !seen.insert(tensor.name.as_str())) {
+            Some(clash) => Err(CheckpointError::NameClash { tensor: clash.name.clone() }),
+            None => Ok(()),
+        }
     }
 
     /// A mask file. All shapes come first, so that every tensor is aligned.
@@ -268,6 +285,16 @@ impl FileLayout {
         number: usize,
         tensors: Vec<OutputTensor<'_>>,
     ) -> Result<Self, CheckpointError> {
+        Self::with_metadata(checkpoint, number, tensors, checkpoint.shards[number].metadata.as_ref())
+    }
+
+    /// The layout of a shard of the output, with other metadata.
+    fn with_metadata(
+        checkpoint: &Checkpoint,
+        number: usize,
+        tensors: Vec<OutputTensor<'_>>,
+        metadata: Option<&Metadata>,
+    ) -> Result<Self, CheckpointError> {
         let shard = &checkpoint.shards[number];
         let before = checkpoint.tensors[checkpoint.tensors_of(number)].iter();
         let before = before.map(|tensor| (tensor.name.as_str(), tensor.shape.as_slice()));
@@ -276,11 +303,11 @@ impl FileLayout {
             shard.header()?
         } else {
             let tensors = tensors.iter().map(|tensor| (tensor.name.as_str(), tensor.dtype.0, &*tensor.shape));
-            Header::encode_with(shard.metadata.as_ref(), tensors)
-                .map_err(|source| CheckpointError::OutputHeader { source })?
+            Header::encode_with(metadata, tensors).map_err(|source| CheckpointError::OutputHeader { source })?
         };
         let mut pieces = Vec::new();
         let mut slots = BTreeMap::<usize, OutputSlots>::new();
+        let mut packed = BTreeMap::<usize, (Arc<PackPlan>, PackedOffsets)>::new();
         let mut offset = header.len() as u64;
         for tensor in tensors {
             let to = offset;
@@ -294,11 +321,17 @@ impl FileLayout {
                 Origin::Value(parameter) => slots.entry(parameter).or_default().value = Some(to),
                 Origin::Mask(parameter) => slots.entry(parameter).or_default().mask = Some((to, tensor.dtype)),
                 Origin::Slice(tensor, slice) => pieces.push(Piece::Slice { tensor, slice, to }),
+                Origin::Pack(plan, part) => {
+                    let (_, offsets) = packed.entry(plan.parameter).or_insert((plan, PackedOffsets::default()));
+                    offsets.set(part, to);
+                }
+                Origin::Unpack(plan) => pieces.push(Piece::Unpack { plan, to }),
                 Origin::Bytes(bytes) => pieces.push(Piece::Bytes { bytes, to }),
             }
         }
         let slots = slots.into_iter().map(|(parameter, slots)| OutputSlots { parameter, ..slots });
         pieces.extend(slots.map(Piece::Parameter));
+        pieces.extend(packed.into_values().map(|(plan, to)| Piece::Pack { plan, to }));
         pieces.sort_by_key(Piece::offset);
         Ok(Self { name: shard.name().to_owned(), header, pieces, bytes: offset })
     }
@@ -306,16 +339,21 @@ impl FileLayout {
     /// Returns the shards of the input that the file is made from, without its header.
     pub fn sources(&self, checkpoint: &Checkpoint) -> BTreeSet<usize> {
         let shard = |tensor: usize| checkpoint.tensors[tensor].shard;
-        let of_piece = |piece: &Piece| match piece {
-            Piece::Copy { shard, .. } => [Some(*shard), None],
-            Piece::Parameter(slots) => {
-                let parameter = &checkpoint.parameters[slots.parameter];
-                [Some(shard(parameter.weights)), parameter.mask.map(shard)]
-            }
-            Piece::Slice { tensor, .. } => [Some(shard(*tensor)), None],
-            Piece::Bytes { .. } => [None, None],
+        let of_parameter = |number: usize| {
+            let parameter = &checkpoint.parameters[number];
+            [Some(parameter.weights), parameter.mask].into_iter().flatten().map(shard).collect()
         };
-        self.pieces.iter().flat_map(of_piece).flatten().collect()
+        let of_piece = |piece: &Piece| -> Vec<usize> {
+            match piece {
+                Piece::Copy { shard, .. } => vec![*shard],
+                Piece::Parameter(slots) => of_parameter(slots.parameter),
+                Piece::Slice { tensor, .. } => vec![shard(*tensor)],
+                Piece::Pack { plan, .. } => of_parameter(plan.parameter),
+                Piece::Unpack { plan, .. } => plan.entry.parts.all().map(shard).collect(),
+                Piece::Bytes { .. } => Vec::new(),
+            }
+        };
+        self.pieces.iter().flat_map(of_piece).collect()
     }
 
     /// Returns the number of bytes that are read for the file. `parameter` returns that number for a pruned parameter.
@@ -324,6 +362,11 @@ impl FileLayout {
             Piece::Copy { bytes, .. } => u64::from(is_written) * bytes,
             Piece::Parameter(slots) => parameter(slots),
             Piece::Slice { tensor, .. } => u64::from(is_written) * checkpoint.tensors[*tensor].bytes,
+            Piece::Pack { plan, .. } => {
+                let parameter = &checkpoint.parameters[plan.parameter];
+                u64::from(is_written) * checkpoint.tensors[parameter.weights].bytes
+            }
+            Piece::Unpack { plan, .. } => u64::from(is_written) * checkpoint.tensors[plan.entry.parts.compressed].bytes,
             Piece::Bytes { .. } => 0,
         };
         self.pieces.iter().map(work).sum()
@@ -353,7 +396,8 @@ impl Piece {
     /// The offset of the first byte.
     fn offset(&self) -> u64 {
         match self {
-            Self::Copy { to, .. } | Self::Slice { to, .. } | Self::Bytes { to, .. } => *to,
+            Self::Copy { to, .. } | Self::Slice { to, .. } | Self::Unpack { to, .. } | Self::Bytes { to, .. } => *to,
+            Self::Pack { to, .. } => to.row_offsets,
             Self::Parameter(OutputSlots { value, orig, mask, bits, parameter: _ }) => {
                 [*value, *orig, mask.map(|(to, _)| to), *bits].into_iter().flatten().min().unwrap_or_default()
             }

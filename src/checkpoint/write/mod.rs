@@ -3,6 +3,7 @@
 pub(crate) mod companions;
 pub(crate) mod layout;
 pub(crate) mod output;
+pub(crate) mod pack;
 pub(crate) mod resume;
 pub(crate) mod writer;
 

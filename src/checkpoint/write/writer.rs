@@ -73,6 +73,8 @@ impl Writer<'_, '_> {
                 Piece::Copy { shard, from, to, bytes } => self.copy(*shard, *from, *to, *bytes, sink)?,
                 Piece::Parameter(slots) => make(slots, Some(sink))?,
                 Piece::Slice { tensor, slice, to } => self.slice(*tensor, slice, *to, sink)?,
+                Piece::Pack { plan, to } => plan.write(self.checkpoint, *to, self.pool, self.progress, sink)?,
+                Piece::Unpack { plan, to } => plan.write(self.checkpoint, *to, self.pool, self.progress, sink)?,
                 Piece::Bytes { bytes, to } => sink.write(bytes, *to)?,
             }
         }
@@ -90,7 +92,11 @@ impl Writer<'_, '_> {
     /// Counts the pruned entries of the parameters of a file that is not written.
     pub fn count(&self, layout: &FileLayout, make: &mut MakeParameter<'_>) -> Result<(), CheckpointError> {
         layout.pieces.iter().try_for_each(|piece| match piece {
-            Piece::Copy { .. } | Piece::Slice { .. } | Piece::Bytes { .. } => Ok(()),
+            Piece::Copy { .. }
+            | Piece::Slice { .. }
+            | Piece::Pack { .. }
+            | Piece::Unpack { .. }
+            | Piece::Bytes { .. } => Ok(()),
             Piece::Parameter(slots) => make(slots, None),
         })
     }

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use prune::checkpoint::TensorInspection;
+use prune::checkpoint::{SkipReason, TensorInspection};
 
 use super::Inspected;
 use crate::args::InspectArgs;
@@ -31,7 +31,7 @@ pub fn write(out: &mut dyn Write, width: usize, tensors: &[Inspected], args: &In
     } else {
         write_groups(out, width, &listed)?;
     }
-    let mut unlisted: Vec<Skipped> = unlisted
+    let mut unlisted: Vec<Skipped<SkipReason>> = unlisted
         .into_iter()
         .filter_map(|Inspected { tensor, skipped }| {
             Some(Skipped { name: &tensor.name, entries: tensor.entries, reason: skipped.as_ref()? })

@@ -12,7 +12,7 @@ use crate::table::{self, Column, wrap};
 const LEGEND: &str = "\
 dense: all entries, without masks. bit mask: one bit per entry, and the nonzero entries. CSR: the nonzero entries, a
 column index of 4 bytes for each, and an offset per row. smallest: for each tensor the smallest of the three.
-nn-prune writes only the dense format, so zeros do not shrink a file.";
+`nn-prune pack` writes the bit mask, with 8 bytes more per row.";
 /// The width of the legend, if there is room.
 const LEGEND_WIDTH: usize = 120;
 

@@ -35,7 +35,7 @@ pub fn write(out: &mut dyn Write, width: usize, report: &PruneReport, full: bool
     if full {
         return write_tensors(out, width, &tensors);
     }
-    let skipped: Vec<Skipped> = tensors
+    let skipped: Vec<Skipped<SkipReason>> = tensors
         .iter()
         .filter_map(|tensor| {
             Some(Skipped { name: &tensor.name, entries: tensor.entries, reason: skip_reason(tensor)? })

@@ -32,7 +32,7 @@ fn a_table_that_accounts_for_every_tensor() {
             "pruned: 98 of 195 entries in 3 tensors (50.26 %)",
             "skipped: 3 tensors",
             &format!("written: out, {:.2} KiB", folder.read("out").len() as f64 / 1024.0),
-            "Zeros do not shrink the file; `nn-prune inspect` shows the size of packed formats.",
+            "Zeros do not shrink the file; `nn-prune pack` leaves them out.",
         ]
     );
     assert!(!printed.contains("ratio"));

@@ -1,0 +1,132 @@
+//! Products of every form, type, shape and batch, against sums in `f64`.
+
+use half::{bf16, f16};
+use ndarray::{Array2, Axis, arr1};
+use proptest::prelude::*;
+use prune::Element;
+use prune::sparse::{Form, Packed, PackedLinear, Reason, Scratch, SparseError};
+
+use super::support::{all_forms, assert_products, inputs, products, weight};
+use crate::laws::runner::check_law;
+
+fn check<A: Element>(rows: usize, columns: usize, batch: usize, density: f64, seed: usize) {
+    let dense = weight::<A>(rows, columns, density, seed);
+    assert_products(&dense, &Packed::from_array(&dense), &inputs::<A>(batch, columns, seed));
+}
+
+#[test]
+fn products_are_within_the_bound() {
+    let columns = prop_oneof![0_usize..70, 120_usize..140, 250_usize..265, 1020_usize..1030];
+    let density = prop_oneof![Just(0.0), Just(1.0), 0.0..1.0];
+    check_law((0_usize..5, columns, 0_usize..12, density, 0..1000_usize), |(rows, columns, batch, density, seed)| {
+        match seed % 4 {
+            0 => check::<f32>(rows, columns, batch, density, seed),
+            1 => check::<f64>(rows, columns, batch, density, seed),
+            2 => check::<f16>(rows, columns, batch, density, seed),
+            _ => check::<bf16>(rows, columns, batch, density, seed),
+        }
+    });
+}
+
+/// Several blocks of rows, the last one with fewer; several panels; every width of a tile, and groups of tiles.
+#[test]
+fn blocks_panels_and_tiles() {
+    for batch in [1, 2, 5, 9, 17, 31, 33, 64] {
+        check::<f32>(131, 600, batch, 0.1, batch);
+        check::<f64>(131, 300, batch, 0.1, batch);
+    }
+    check::<bf16>(300, 2100, 3, 0.05, 4);
+    check::<f32>(3, 40, 600, 0.5, 5);
+}
+
+/// Other layouts of the inputs: transposed, reversed, with gaps.
+#[test]
+fn inputs_of_any_layout() {
+    let dense = weight::<f32>(20, 33, 0.4, 6);
+    let packed = Packed::from_array(&dense);
+    let standard = inputs::<f32>(6, 33, 7);
+    let expected = products(&packed, standard.view());
+    let transposed = standard.t().as_standard_layout().into_owned().reversed_axes();
+    let mut reversed = standard.clone();
+    reversed.invert_axis(Axis(0));
+    let mut reversed = reversed.as_standard_layout().into_owned();
+    reversed.invert_axis(Axis(0));
+    let wide = ndarray::concatenate(Axis(1), &[standard.view(), standard.view()]).unwrap();
+    let (gaps, _) = wide.view().split_at(Axis(1), 33);
+    for x in [transposed.view(), reversed.view(), gaps] {
+        for ((name, found), (_, expected)) in products(&packed, x).iter().zip(&expected) {
+            if name.starts_with("dense") {
+                assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5), "{name}");
+            } else {
+                assert_eq!(found, expected, "{name}");
+            }
+        }
+    }
+}
+
+#[cfg(feature = "rayon")]
+#[test]
+fn threads_do_not_change_the_results() {
+    fn run<A: Element>(threads: usize, batch: usize) -> Vec<(String, Array2<prune::sparse::Sum<A>>)> {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let packed = Packed::from_array(&weight::<A>(600, 500, 0.3, 8));
+            products(&packed, inputs::<A>(batch, 500, 9).view())
+        })
+    }
+    for batch in [1, 7, 33] {
+        for threads in [2, 3] {
+            assert_eq!(run::<f32>(threads, batch), run::<f32>(1, batch), "{threads} threads");
+            assert_eq!(run::<bf16>(threads, batch), run::<bf16>(1, batch), "{threads} threads");
+        }
+    }
+}
+
+#[test]
+fn shapes_that_do_not_fit_are_refused() {
+    let packed = Packed::from_array(&weight::<f32>(4, 6, 0.5, 0));
+    let wrong = SparseError::InputColumns { expected: 6, found: 5 };
+    assert_eq!(packed.matvec(arr1(&[1.0; 5]).view()), Err(wrong.clone()));
+    assert_eq!(packed.matmul(Array2::zeros((2, 5)).view()), Err(wrong.clone()));
+    for prepared in all_forms(&packed) {
+        assert_eq!(prepared.matmul(Array2::zeros((2, 5)).view()), Err(wrong.clone()));
+        let mut out = Array2::from_elem((2, 3), 7.0);
+        let result = prepared.matmul_into(Array2::zeros((2, 6)).view(), out.view_mut(), &mut Scratch::default());
+        assert_eq!(result, Err(SparseError::OutputShape { expected: [2, 4], found: [2, 3] }));
+        assert!(out.iter().all(|&x| x == 7.0));
+    }
+}
+
+#[test]
+fn layers_add_their_bias() {
+    let dense = weight::<f32>(5, 9, 0.5, 1);
+    let x = inputs::<f32>(3, 9, 2);
+    for prepared in all_forms(&Packed::from_array(&dense)) {
+        let product = prepared.matmul(x.view()).unwrap();
+        let bias = arr1(&[1.0, 2.0, 3.0, 4.0, 5.0]);
+        let wrong = PackedLinear::new(prepared.clone(), Some(arr1(&[1.0]))).unwrap_err();
+        assert_eq!(wrong, SparseError::BiasLength { expected: 5, found: 1 });
+        let layer = PackedLinear::new(prepared.clone(), Some(bias.clone())).unwrap();
+        assert_eq!(layer.forward(x.view()).unwrap(), &product + &bias);
+        assert_eq!(layer.bytes(), prepared.bytes() + 20);
+        let layer = PackedLinear::new(prepared, None).unwrap();
+        assert_eq!(layer.forward(x.view()).unwrap(), product);
+    }
+}
+
+/// Dense above the break-even, sparse below it, and the reason says so.
+#[test]
+fn the_form_follows_density_and_batch() {
+    for batch in [0, 1, 4, 5, 16, 1000] {
+        let full = Packed::from_array(&weight::<f32>(64, 64, 1.0, 0)).prepare(batch);
+        assert_eq!(full.form(), Form::Dense);
+        let sparse = Packed::from_array(&weight::<f32>(64, 64, 0.02, 0)).prepare(batch);
+        assert_ne!(sparse.form(), Form::Dense);
+        for choice in [full.choice(), sparse.choice()] {
+            let Reason::Density { batch: asked, break_even } = choice.reason else { panic!("{choice:?}") };
+            assert_eq!((asked, choice.density > break_even), (batch, choice.form == Form::Dense), "{choice}");
+        }
+    }
+    let given = Packed::from_array(&weight::<f32>(64, 64, 1.0, 0)).prepare_as(Form::Bitmask);
+    assert_eq!(given.choice().to_string(), "bit mask: as requested");
+}
