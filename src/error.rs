@@ -155,6 +155,36 @@ pub enum PruneError {
         /// The name of the other parameter.
         clash: String,
     },
+    /// A sparsity that no counts within the bounds of an allocation have.
+    #[error("sparsity {sparsity:?} is not within the bounds of the parameters, which allow {lowest:?} to {highest:?}")]
+    Infeasible {
+        /// The sparsity of all parameters together.
+        sparsity: f64,
+        /// The lowest sparsity of all parameters together that the bounds allow.
+        lowest: f64,
+        /// The highest one.
+        highest: f64,
+    },
+    /// Bounds whose minimum is above their maximum.
+    #[error("the lowest sparsity {min:?} is above the highest {max:?}")]
+    InvalidBounds {
+        /// The lowest sparsity.
+        min: f64,
+        /// The highest sparsity.
+        max: f64,
+    },
+    /// A call with shapes for an allocation that ranks values.
+    #[error("allocation {found} ranks the values of parameters, not their shapes")]
+    AllocationNeedsValues {
+        /// The name of the allocation.
+        found: String,
+    },
+    /// No allocation has this name.
+    #[error("no allocation named `{found}`; the allocations are uniform, erdos-renyi, erk, global and lamp")]
+    UnknownAllocation {
+        /// The name that was given.
+        found: String,
+    },
     /// A call of `remove` for a parameter that has no mask.
     #[error("parameter {}is not pruned", Named(parameter))]
     NotPruned {

@@ -14,6 +14,8 @@ mod compact;
 mod errors;
 #[path = "golden/main.rs"]
 mod golden;
+#[path = "golden/training/main.rs"]
+mod golden_training;
 #[path = "interface.rs"]
 mod interface;
 #[path = "laws/main.rs"]

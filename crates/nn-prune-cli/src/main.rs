@@ -23,6 +23,7 @@ mod recipe;
 mod skipped;
 mod table;
 mod text;
+mod verify;
 mod visible_json;
 
 use std::process::ExitCode;
@@ -57,6 +58,7 @@ fn run(command: Command) -> Result<ExitCode, CliError> {
         Command::Restore(args) => convert::restore(&args.convert)?,
         Command::Masks(args) => convert::masks(&args)?,
         Command::Diff(args) => return diff::run(&args),
+        Command::Verify(args) => return verify::run(&args),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "nn-prune", &mut script);

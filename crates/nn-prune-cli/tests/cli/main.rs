@@ -16,6 +16,7 @@ mod masks;
 #[cfg(unix)]
 mod memory;
 mod output;
+mod patterns;
 mod picture;
 mod reproducible;
 mod selection;
