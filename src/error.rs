@@ -250,6 +250,28 @@ pub enum PruneError {
         /// The index of the entry in the scores that the method was given.
         index: Vec<usize>,
     },
+    /// A schedule whose numbers or text make no sense.
+    #[error("schedule {reason}")]
+    InvalidSchedule {
+        /// The reason, which continues the sentence.
+        reason: String,
+    },
+    /// The state of a session that was built in another way.
+    #[error("{part} of the session is `{expected}`, but that of the state is `{found}`")]
+    OtherSession {
+        /// What differs: `schedule`, `names`, `allocation` or `bounds`.
+        part: &'static str,
+        /// That of the session.
+        expected: String,
+        /// That of the state.
+        found: String,
+    },
+    /// A snapshot of a module with other parameters.
+    #[error("parameter `{parameter}` is only in one of the module and the snapshot")]
+    OtherModule {
+        /// The name of the parameter.
+        parameter: String,
+    },
     /// Any other error of a method, made with [`PruneError::method`].
     #[error("{method}: {reason}")]
     Method {

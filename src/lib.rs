@@ -43,6 +43,7 @@
 //! - [`score`] has scores for any of them. [`training::Allocation`] divides a sparsity among parameters.
 //! - [`global_unstructured`] ranks the entries of several parameters together.
 //! - [`compact`] removes pruned units for real, so that the model is smaller and faster.
+//! - [`training`] prunes while a model is trained: schedules, sessions, lottery tickets, dynamic sparse training.
 //! - `prune::checkpoint` prunes files, `prune::safetensors` stores state dicts, [`torch`] reproduces PyTorch's random masks.
 //! - [`doc::for_pytorch_users`] translates every call. [`doc::features`] lists the cargo features.
 //!

@@ -31,3 +31,5 @@ mod state_dict;
 mod third_party;
 #[path = "threads.rs"]
 mod threads;
+#[path = "training/main.rs"]
+mod training;

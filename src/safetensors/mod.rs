@@ -63,6 +63,7 @@ mod load;
 mod masks;
 mod report;
 mod save;
+mod session;
 mod state_dict;
 mod stored;
 
@@ -72,4 +73,5 @@ pub use load::{from_bytes, load_file, load_file_into, load_into};
 pub use masks::{apply_masks, load_masks, masks_from_bytes, masks_to_bytes, save_masks};
 pub use report::{LoadReport, SkipReason, Skipped};
 pub use save::{save_file, to_bytes};
+pub use session::{load_session, save_session};
 pub use state_dict::{Entry, StateDict, state_dict};
