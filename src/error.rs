@@ -155,6 +155,36 @@ pub enum PruneError {
         /// The name of the other parameter.
         clash: String,
     },
+    /// A sparsity that no counts within the bounds of an allocation have.
+    #[error("sparsity {sparsity:?} is not within the bounds of the parameters, which allow {lowest:?} to {highest:?}")]
+    Infeasible {
+        /// The sparsity of all parameters together.
+        sparsity: f64,
+        /// The lowest sparsity of all parameters together that the bounds allow.
+        lowest: f64,
+        /// The highest one.
+        highest: f64,
+    },
+    /// Bounds whose minimum is above their maximum.
+    #[error("the lowest sparsity {min:?} is above the highest {max:?}")]
+    InvalidBounds {
+        /// The lowest sparsity.
+        min: f64,
+        /// The highest sparsity.
+        max: f64,
+    },
+    /// A call with shapes for an allocation that ranks values.
+    #[error("allocation {found} ranks the values of parameters, not their shapes")]
+    AllocationNeedsValues {
+        /// The name of the allocation.
+        found: String,
+    },
+    /// No allocation has this name.
+    #[error("no allocation named `{found}`; the allocations are uniform, erdos-renyi, erk, global and lamp")]
+    UnknownAllocation {
+        /// The name that was given.
+        found: String,
+    },
     /// A call of `remove` for a parameter that has no mask.
     #[error("parameter {}is not pruned", Named(parameter))]
     NotPruned {
@@ -219,6 +249,28 @@ pub enum PruneError {
         method: String,
         /// The index of the entry in the scores that the method was given.
         index: Vec<usize>,
+    },
+    /// A schedule whose numbers or text make no sense.
+    #[error("schedule {reason}")]
+    InvalidSchedule {
+        /// The reason, which continues the sentence.
+        reason: String,
+    },
+    /// The state of a session that was built in another way.
+    #[error("{part} of the session is `{expected}`, but that of the state is `{found}`")]
+    OtherSession {
+        /// What differs: `schedule`, `names`, `allocation` or `bounds`.
+        part: &'static str,
+        /// That of the session.
+        expected: String,
+        /// That of the state.
+        found: String,
+    },
+    /// A snapshot of a module with other parameters.
+    #[error("parameter `{parameter}` is only in one of the module and the snapshot")]
+    OtherModule {
+        /// The name of the parameter.
+        parameter: String,
     },
     /// Any other error of a method, made with [`PruneError::method`].
     #[error("{method}: {reason}")]

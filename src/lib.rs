@@ -38,10 +38,13 @@
 //! - [`Parameter::prune`] prunes one tensor; [`l1_unstructured`] and its siblings find it by name in a [`Module`].
 //! - [`named_parameters!`] names the parameters of a struct that is a [`Module`]; a [`ParameterStore`] needs no struct.
 //! - [`L1Unstructured`], [`LnStructured`], [`RandomUnstructured`], [`RandomStructured`], [`CustomFromMask`] and [`Identity`]
-//!   are the built-in methods. Implement [`PruningMethod`] to add one.
+//!   are PyTorch's methods. [`NM`] prunes to patterns such as 2:4, [`Block`] whole blocks, [`Fpgm`] channels that others can
+//!   replace, and [`Lowest`] by scores with signs. Implement [`PruningMethod`] to add one.
+//! - [`score`] has scores for any of them. [`training::Allocation`] divides a sparsity among parameters.
 //! - [`global_unstructured`] ranks the entries of several parameters together.
 //! - [`compact`] removes pruned units for real, so that the model is smaller and faster.
 //! - [`sparse`] packs weights without their zeros, and multiplies with them faster than dense products do.
+//! - [`training`] prunes while a model is trained: schedules, sessions, lottery tickets, dynamic sparse training.
 //! - `prune::checkpoint` prunes files, `prune::safetensors` stores state dicts, [`torch`] reproduces PyTorch's random masks.
 //! - [`doc::for_pytorch_users`] translates every call. [`doc::features`] lists the cargo features.
 //!
@@ -82,13 +85,14 @@ mod parameter;
 mod pruning_type;
 #[cfg(feature = "safetensors")]
 pub mod safetensors;
-mod score;
+pub mod score;
 mod select;
 pub mod sparse;
 mod store;
 mod summary;
 mod tensor;
 pub mod torch;
+pub mod training;
 
 pub use amount::Amount;
 pub use element::Element;

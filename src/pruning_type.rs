@@ -16,7 +16,7 @@ pub enum PruningType {
         /// The axis; negative numbers count from the last axis.
         dim: isize,
     },
-    /// Entries within groups, such as rows. Every pruning gives the method the whole tensor.
+    /// Entries within groups, such as rows, or whole groups, such as blocks. Every pruning gives the method the whole tensor.
     Groups,
     /// The whole tensor, which every pruning gives to the method.
     Global,

@@ -2,9 +2,9 @@
 
 use ndarray::{Array2, ArrayD, ArrayView2, ArrayViewD, Axis, Ix2, IxDyn, Slice, arr1, arr2};
 use prune::{
-    Amount, AnyMethod, BorrowedTensor, CustomFromMask, Describe, Element, Identity, L1Unstructured, LnStructured, Mask,
-    MethodInfo, MethodOption, MethodOptions, Module, Norm, Parameter, ParameterStore, PruneError, PruningMethod,
-    PruningType, RandomStructured, RandomUnstructured, Record, Summary, TieBreak, torch,
+    Amount, AnyMethod, Block, BorrowedTensor, CustomFromMask, Describe, Element, Identity, L1Unstructured,
+    LnStructured, Mask, MethodInfo, MethodOption, MethodOptions, Module, NM, Norm, Parameter, ParameterStore,
+    PruneError, PruningMethod, PruningType, RandomStructured, RandomUnstructured, Record, Summary, TieBreak, torch,
 };
 
 fn weights(rows: usize, columns: usize) -> Array2<f32> {
@@ -227,7 +227,18 @@ fn methods_have_names_options_and_identities() {
         assert!(!method.summary().is_empty());
         let given = |option: &MethodOption| method.options().contains(option);
         let mut options = MethodOptions::new();
-        if given(&MethodOption::Amount) {
+        if given(&MethodOption::Pattern) {
+            let missing = AnyMethod::from_name(method.name(), &options).unwrap_err();
+            assert_eq!(missing.to_string(), "method nm needs the option `pattern`");
+            options = options.pattern(2, 4);
+        }
+        if given(&MethodOption::Block) {
+            let missing = AnyMethod::from_name(method.name(), &options).unwrap_err();
+            assert_eq!(missing.to_string(), "method block needs the option `block`");
+            options = options.block(&[4, 4]);
+        }
+        // All groups of a pattern are pruned by default.
+        if given(&MethodOption::Amount) && !given(&MethodOption::Pattern) {
             let missing = AnyMethod::from_name(method.name(), &options).unwrap_err();
             assert_eq!(missing.to_string(), format!("method {} needs the option `amount`", method.name()));
             options = options.amount(0.5);
@@ -252,6 +263,14 @@ fn methods_have_names_options_and_identities() {
     assert_eq!(unused.to_string(), "method l1 has no option `norm`");
     let unknown = AnyMethod::from_name("l3", &MethodOptions::new()).unwrap_err().to_string();
     assert!(unknown.starts_with("no method named `l3`; the methods are `identity`, `l1`, "), "{unknown}");
+    let options = MethodOptions::new().pattern(2, 4).amount(0.5).tie_break(TieBreak::PyTorch);
+    let pattern = NM::new(2, 4, -1).unwrap().amount(0.5).unwrap().tie_break(TieBreak::PyTorch);
+    assert_eq!(AnyMethod::from_name("nm", &options).unwrap(), AnyMethod::new(pattern));
+    assert_eq!(pattern.options(), "pattern=2:4 dim=-1 amount=0.5 ties=torch");
+    let block = Block::new(3, &[16, 1], f64::INFINITY).unwrap();
+    assert_eq!(block.options(), "amount=3 block=[16, 1] norm=inf ties=lowest-index");
+    let options = MethodOptions::new().amount(3).block(&[16, 1]).norm(f64::INFINITY);
+    assert_eq!(AnyMethod::from_name("block", &options).unwrap(), AnyMethod::new(block));
     // Fractions and counts differ, and so do generators.
     assert_ne!(L1Unstructured::new(1).unwrap().options(), L1Unstructured::new(1.0).unwrap().options());
     let random = |generator: &torch::Generator| AnyMethod::new(RandomUnstructured::new(1, generator).unwrap());

@@ -14,6 +14,8 @@ mod compact;
 mod errors;
 #[path = "golden/main.rs"]
 mod golden;
+#[path = "golden/training/main.rs"]
+mod golden_training;
 #[path = "interface.rs"]
 mod interface;
 #[path = "laws/main.rs"]
@@ -31,3 +33,5 @@ mod state_dict;
 mod third_party;
 #[path = "threads.rs"]
 mod threads;
+#[path = "training/main.rs"]
+mod training;

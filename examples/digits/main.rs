@@ -13,8 +13,9 @@
 //! - `training.rs`: an optimizer that keeps pruned weights pruned
 //! - `pruning.rs`: the four ways to prune
 //! - `experiment.rs`: prune, measure, fine-tune, measure
-//! - `report.rs`, `plot.rs`: the table and the picture
+//! - `report.rs`, `plot.rs`, `axis.rs`: the table and the picture
 
+mod axis;
 mod data;
 mod experiment;
 mod network;

@@ -1,12 +1,8 @@
 //! A plot of accuracy against sparsity.
 
-use crate::{experiment::Outcome, pruning::Method};
-use plotters::{
-    coord::ranged1d::{KeyPointHint, NoDefaultFormatting, ValueFormatter},
-    element::DashedPathElement,
-    prelude::*,
-};
-use std::{error::Error, ops::Range, path::Path};
+use crate::{axis::SparsityAxis, experiment::Outcome, pruning::Method};
+use plotters::{element::DashedPathElement, prelude::*};
+use std::{error::Error, path::Path};
 
 /// One colour per curve, from the palette of Okabe and Ito, which colour-blind readers can distinguish.
 const COLOURS: [RGBColor; 5] = [
@@ -83,40 +79,4 @@ pub fn draw(path: &Path, outcomes: &[Outcome], rounds: &[Outcome], dense_accurac
     legend.draw(&label("after fine-tuning", y))?;
     root.present()?;
     Ok(())
-}
-
-/// An axis of sparsities. Equal steps to the right divide the number of remaining weights by equal factors.
-struct SparsityAxis;
-
-impl SparsityAxis {
-    const FIRST: f64 = 0.35;
-    const LAST: f64 = 0.984;
-
-    fn position(sparsity: f64) -> f64 {
-        -(1.0 - sparsity).ln()
-    }
-}
-
-impl Ranged for SparsityAxis {
-    type FormatOption = NoDefaultFormatting;
-    type ValueType = f64;
-
-    fn map(&self, sparsity: &f64, (left, right): (i32, i32)) -> i32 {
-        let [first, last, here] = [Self::FIRST, Self::LAST, *sparsity].map(Self::position);
-        left + (f64::from(right - left) * (here - first) / (last - first)).round() as i32
-    }
-
-    fn key_points<Hint: KeyPointHint>(&self, _: Hint) -> Vec<f64> {
-        vec![0.5, 0.8, 0.9, 0.95, 0.98]
-    }
-
-    fn range(&self) -> Range<f64> {
-        Self::FIRST..Self::LAST
-    }
-}
-
-impl ValueFormatter<f64> for SparsityAxis {
-    fn format(sparsity: &f64) -> String {
-        format!("{:.0}", 100.0 * sparsity)
-    }
 }

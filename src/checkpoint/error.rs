@@ -11,6 +11,7 @@ use crate::error::PruneError;
 use crate::file::dtype::Dtype;
 use crate::file::error::StateDictError;
 use crate::file::escape::{Quoted, QuotedPath};
+use crate::training::Allocation;
 
 /// The reason why a checkpoint was not read, or its output not written.
 ///
@@ -244,6 +245,20 @@ pub enum CheckpointError {
     /// Methods for some tensors only were given together with global scope.
     #[error("amounts for single tensors do not apply to global scope")]
     LayersWithGlobalScope,
+    /// Methods for some tensors only were given together with an allocation.
+    #[error("amounts for single tensors do not apply to an allocation")]
+    LayersWithAllocation,
+    /// An allocation was given together with global scope.
+    #[error("an allocation does not apply to global scope, which is one itself")]
+    AllocationWithGlobalScope,
+    /// The method does not prune the entries that an allocation counts.
+    #[error("allocation {allocation} does not apply to {method}")]
+    NotAllocated {
+        /// The name of the method.
+        method: String,
+        /// The allocation.
+        allocation: Allocation,
+    },
     /// [`remove`](crate::checkpoint::remove), [`restore`](crate::checkpoint::restore) or
     /// [`extract_masks`](crate::checkpoint::extract_masks) was called for a checkpoint without masks.
     #[error("the checkpoint has no masks: no tensor is stored as `_orig` and `_mask`")]

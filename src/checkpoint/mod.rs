@@ -1,7 +1,7 @@
 //! Prune, inspect and compare safetensors checkpoints of any size, without model code.
 //!
 //! [`Checkpoint::open`] reads the headers only. [`Pruner`] writes a pruned copy, [`inspect`] counts zeros, [`diff`] compares
-//! two checkpoints, [`remove`] makes masks permanent, [`restore`] drops them and [`extract_masks`] writes a mask file. Input
+//! two checkpoints, [`verify`] checks patterns of zeros, [`remove`] makes masks permanent, [`restore`] drops them and [`extract_masks`] writes a mask file. Input
 //! files are never written to.
 //!
 //! ```
@@ -39,7 +39,8 @@
 //! Up to sixteen threads read tensors in pieces of about 1 MiB. Tensors up to 16 MiB are held in memory between selection and
 //! writing; larger ones, and their masks, are never loaded whole. Unstructured pruning therefore needs at most 256 MiB, plus
 //! the headers and, for random pruning with global scope, 100 bytes per 16,384 entries.
-//! [`LnStructured`](crate::LnStructured) along an axis other than the first holds one tensor and its mask.
+//! [`LnStructured`](crate::LnStructured) along an axis other than the first, and [`Fpgm`](crate::Fpgm), hold one tensor and
+//! its mask. [`Block`](crate::Block) holds about eight bytes for each block of one tensor.
 //!
 //! # Errors
 //!
@@ -57,6 +58,7 @@ mod progress;
 mod prune;
 mod read;
 mod report;
+mod verify;
 mod write;
 
 pub use compact::{CompactReport, CompactedTensorReport, Compactor, ConfigChange, Equality};
@@ -69,6 +71,7 @@ pub use progress::{Observer, Phase, Progress};
 pub use prune::{Pruner, Scope, Selection, tensor_seed};
 pub use read::{Checkpoint, Dtype, Shard, Tensor};
 pub use report::{AxisReason, ChannelAxis, Companions, Outcome, PruneReport, SkipReason, TensorReport, Unit};
+pub use verify::{TensorVerification, Verification, ZeroPattern, verify};
 pub use write::{Format, Output};
 
 /// The types of models, by `model_type` of their `config.json`, that [`Compactor`] knows.

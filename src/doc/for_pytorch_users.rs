@@ -307,6 +307,31 @@
 //! # Ok::<(), prune::PruneError>(())
 //! ```
 //!
+//! # `torch.ao.pruning`
+//!
+//! PyTorch's [sparsifiers](https://docs.pytorch.org/docs/stable/generated/torch.ao.pruning.WeightNormSparsifier.html) prune blocks
+//! and patterns. Their masks were recorded, and are the same here for `f32` and `f64`, except where equal scores straddle a
+//! boundary.
+//!
+//! | in PyTorch | here |
+//! |---|---|
+//! | `WeightNormSparsifier(1.0, (1, 4), 2)` | [`NM::new(2, 4, -1)`](crate::NM): n counts what is kept, `zeros_per_block` what is not |
+//! | `WeightNormSparsifier(1.0, (4, 1), 2)` | `NM::new(2, 4, 0)` |
+//! | `WeightNormSparsifier(level, (1, 4), 2)` | `NM::new(2, 4, -1)?.amount(level)`: the level is a share of groups |
+//! | `WeightNormSparsifier(level, (4, 4))` | [`Block::new(level, &[4, 4], 2)`](crate::Block) |
+//! | `WeightNormSparsifier(level, (1, 1), norm=1)` | [`L1Unstructured::new(level)`](crate::L1Unstructured) |
+//! | `norm=` a function | an array of scores; [`Lowest`](crate::Lowest) ranks signs too |
+//! | `FPGMPruner(level)` | [`Fpgm::new(level, 0)`](crate::Fpgm) |
+//!
+//! | in PyTorch | here |
+//! |---|---|
+//! | Below a level of 1, at least one block stays. | A fraction rounds half to even, up to all blocks. |
+//! | A pattern with a short group at an edge gives a mask of another shape. | What is missing counts as zeros. |
+//! | Convolutions and vectors are errors; `prepare` without a configuration ignores them silently. | Any shape, along any axis. |
+//! | A half-precision weight becomes `f32`, and the layer fails. | Every dtype stays what it is. |
+//! | Squares and means are rounded to half precision, so that they overflow, vanish or tie. | They are taken in `f32`. Entries of a group are ranked by magnitude. |
+//! | A lower level in a later step revives entries. | Pruning never revives. |
+//!
 //! # Parity
 //!
 //! Parity is with **PyTorch 2.15 or newer on the CPU of an x86-64 Linux machine with AVX2**; it was checked against

@@ -3,7 +3,9 @@
 //! - [`for_pytorch_users`]: every call of `torch.nn.utils.prune` in Rust, and every difference.
 //! - [`features`]: the cargo features.
 //! - [`which_pruning`]: which pruning makes what faster.
+//! - [`pruning_during_training`]: recipes, and the calls of other libraries.
 
 pub mod features;
 pub mod for_pytorch_users;
+pub mod pruning_during_training;
 pub mod which_pruning;

@@ -3,6 +3,7 @@ use std::io;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::path::PathBuf;
 
+use crate::error::PruneError;
 use crate::file::escape::{Quoted, QuotedPath};
 use crate::file::names;
 use crate::file::recognise::FileFormat;
@@ -198,6 +199,24 @@ pub enum StateDictError {
         expected: usize,
         /// The offset.
         found: i64,
+    },
+    /// The file has no state of a session, or one that cannot be read.
+    #[error("file has no state of a session: {reason}")]
+    NoSession {
+        /// What is missing or invalid.
+        reason: String,
+    },
+    /// The file has the state of a session that was built in another way.
+    #[error("file is of another session")]
+    Session {
+        /// What differs.
+        source: PruneError,
+    },
+    /// A parameter of a session is not in the file as a parameter of this type, or is pruned in the module and not in the file.
+    #[error("parameter {} of the session cannot be loaded from the file", Quoted(parameter))]
+    NotLoaded {
+        /// The parameter.
+        parameter: String,
     },
     /// The bits of a mask in a mask file, or of a row of a packed tensor, are followed by padding that is not 0.
     #[error("tensor {} is corrupt: a padding bit after the last entry is 1", Quoted(tensor))]

@@ -8,6 +8,7 @@ pub(crate) mod granularity_tests;
 use std::collections::HashMap;
 
 pub use borrowed::{BorrowedTensor, global_masks};
+pub(crate) use global::check_global;
 pub use global::{Target, global_unstructured};
 
 use ndarray::{ArrayView, Dimension};
@@ -282,7 +283,7 @@ fn unknown_parameter<M: Module + ?Sized>(module: &M, name: &str) -> PruneError {
 }
 
 /// The parameter, if no other one has a name under which its parts would be stored.
-fn find_prunable<'m, M: Module + ?Sized>(
+pub(crate) fn find_prunable<'m, M: Module + ?Sized>(
     module: &'m mut M,
     name: &str,
 ) -> Result<&'m mut Parameter<M::Elem>, PruneError> {

@@ -30,8 +30,14 @@ pub(crate) trait Candidates<A: Element> {
     fn remaining_in_chunks(&self) -> Result<Vec<usize>, Self::Error>;
     /// The norms of channels of the only tensor, for which they are [defined](Norm::check).
     fn norms(&self, channels: &Channels, remaining: &[usize], norm: Norm) -> Result<Vec<A>, Self::Error>;
-    /// The scores of groups of the only tensor, in order. Pruned entries are zeros.
-    fn group_scores(&self, groups: &NumberedGroups, by: GroupScore) -> Result<Vec<A::Accumulator>, Self::Error>;
+    /// The scores of groups of the only tensor, in order, and whether each has more than `keep` remaining entries. Pruned
+    /// entries are zeros.
+    fn group_scores(
+        &self,
+        groups: &NumberedGroups,
+        by: GroupScore,
+        keep: usize,
+    ) -> Result<Vec<(A::Accumulator, bool)>, Self::Error>;
     /// Calls `f` with the scores of neighbouring entries of the only tensor.
     fn with_range<R>(
         &self,
@@ -91,8 +97,8 @@ impl<'a, A: Element> MemoryCandidates<'a, A> {
         let dtype = (A::DTYPE, size_of::<A>());
         let tensors = Remaining { shapes: &shapes, dtype, entries, remaining: self.remaining };
         let remaining_channels = |channels: &Channels| Ok(self.remaining_channels(channels));
-        let remaining_in_groups = |groups: &NumberedGroups| Ok(self.remaining_in_groups(groups));
-        request.resolve(tensors, remaining_channels, remaining_in_groups, std::convert::identity)
+        let open_groups = |groups: &NumberedGroups, keep| Ok(self.open_groups(groups, keep));
+        request.resolve(tensors, remaining_channels, open_groups, std::convert::identity)
     }
 
     /// The channels of the only tensor with a remaining entry.
@@ -100,11 +106,11 @@ impl<'a, A: Element> MemoryCandidates<'a, A> {
         channels.remaining(self.tensor().remaining.as_ref().map(flat))
     }
 
-    /// The number of remaining entries of each group of the only tensor.
-    fn remaining_in_groups(&self, groups: &NumberedGroups) -> Vec<usize> {
+    /// The number of groups of the only tensor with more than `keep` remaining entries.
+    fn open_groups(&self, groups: &NumberedGroups, keep: usize) -> usize {
         let Segment { scores, remaining } = self.tensor().segment();
-        let part = |part: &Range<usize>| groups.remaining(part.clone(), remaining.map(|all| &all[part.clone()]));
-        parallel::map(&groups.chunks(), scores.len(), part).concat()
+        let open = |part: &Range<usize>| groups.open(part.clone(), remaining.map(|all| &all[part.clone()]), keep);
+        parallel::map(&groups.chunks(), scores.len(), open).into_iter().sum()
     }
 
     /// The scores of the remaining entries, in order.
@@ -135,10 +141,15 @@ impl<'a, A: Element> Candidates<A> for MemoryCandidates<'a, A> {
     fn norms(&self, channels: &Channels, remaining: &[usize], norm: Norm) -> Result<Vec<A>, Infallible> {
         Ok(norm::norms(self.tensor().scores.view(), channels, remaining, norm))
     }
-    fn group_scores(&self, groups: &NumberedGroups, by: GroupScore) -> Result<Vec<A::Accumulator>, Infallible> {
+    fn group_scores(
+        &self,
+        groups: &NumberedGroups,
+        by: GroupScore,
+        keep: usize,
+    ) -> Result<Vec<(A::Accumulator, bool)>, Infallible> {
         let Segment { scores, remaining } = self.tensor().segment();
         let part = |part: &Range<usize>| {
-            by.scores(groups, part.clone(), &scores[part.clone()], remaining.map(|all| &all[part.clone()]))
+            by.scores(groups, part.clone(), &scores[part.clone()], remaining.map(|all| &all[part.clone()]), keep)
         };
         Ok(parallel::map(&groups.chunks(), scores.len(), part).concat())
     }

@@ -8,6 +8,7 @@ pub(crate) mod candidates;
 mod custom_from_mask;
 pub(crate) mod decide;
 pub(crate) mod decision;
+mod fpgm;
 mod identity;
 mod l1_unstructured;
 mod ln_structured;
@@ -21,10 +22,11 @@ mod registry;
 pub(crate) mod request;
 pub(crate) mod resolved;
 mod units;
-mod violations;
+pub(crate) mod violations;
 
 pub use block::Block;
 pub use custom_from_mask::CustomFromMask;
+pub use fpgm::Fpgm;
 pub use identity::Identity;
 pub use l1_unstructured::L1Unstructured;
 pub use ln_structured::LnStructured;
@@ -48,4 +50,5 @@ const BUILT_IN: &[MethodInfo] = &[
     MethodInfo::of::<CustomFromMask>(),
     MethodInfo::of::<NM>(),
     MethodInfo::of::<Block>(),
+    MethodInfo::of::<Fpgm>(),
 ];

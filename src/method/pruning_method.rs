@@ -89,7 +89,7 @@ pub trait Describe: Debug + Send + Sync {
 /// let mut weight = Parameter::new(arr1(&[3.0_f32, 1.0, -2.0, 0.5]));
 /// let gradient = arr1(&[0.01, 0.5, -0.1, 2.0]).into_dyn();
 /// for _ in 0..2 {
-///     let saliency = weight.value() * &gradient; // the method ranks magnitudes
+///     let saliency = weight.value() * &gradient; // the method ranks magnitudes; `score` has this and other scores
 ///     weight.prune_with_scores(L1Unstructured::new(1)?, saliency.view())?;
 /// }
 /// assert_eq!(weight.value(), &arr1(&[0.0, 1.0, -0.0, 0.5]).into_dyn());

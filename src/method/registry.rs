@@ -195,7 +195,7 @@ impl MethodInfo {
 /// assert_eq!(single.mask(), double.mask());
 ///
 /// let names: Vec<&str> = MethodInfo::all().iter().map(|method| method.name()).collect();
-/// assert_eq!(names, ["identity", "l1", "random", "ln", "random-structured", "custom-from-mask", "nm", "block"]);
+/// assert_eq!(names, ["identity", "l1", "random", "ln", "random-structured", "custom-from-mask", "nm", "block", "fpgm"]);
 /// # Ok::<(), prune::PruneError>(())
 /// ```
 #[derive(Clone)]

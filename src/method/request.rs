@@ -12,7 +12,6 @@ use crate::score::Norm;
 use crate::score::group::GroupScore;
 use crate::select::TieBreak;
 use crate::tensor::channels::Channels;
-use crate::tensor::chunk::count_true;
 use crate::tensor::groups::Granularity;
 use crate::tensor::numbered::NumberedGroups;
 
@@ -71,6 +70,8 @@ pub enum ChannelScore {
     Norm(Norm, TieBreak),
     /// A random number.
     Random(RandomSource),
+    /// The sum of the distances to the other channels.
+    Distances,
 }
 
 /// The number of entries that one group loses.
@@ -127,7 +128,7 @@ impl Request {
             Self::Nothing
             | Self::Lowest { .. }
             | Self::Random { source: RandomSource::Seed(_), .. }
-            | Self::Channels { by: ChannelScore::Norm(..), .. }
+            | Self::Channels { by: ChannelScore::Norm(..) | ChannelScore::Distances, .. }
             | Self::Channels { by: ChannelScore::Random(RandomSource::Seed(_)), .. }
             | Self::InGroups { .. }
             | Self::Groups(_) => None,
@@ -146,6 +147,31 @@ impl Request {
             | Self::InGroups { .. }
             | Self::Mask(_) => false,
         }
+    }
+
+    /// The amount of a request for entries of tensors as a whole.
+    #[cfg(feature = "safetensors")]
+    pub fn amount_of_entries(&self) -> Option<Amount> {
+        match self {
+            Self::Lowest { amount, .. } | Self::Random { amount, .. } => Some(*amount),
+            Self::Nothing | Self::Channels { .. } | Self::InGroups { .. } | Self::Groups(_) | Self::Mask(_) => None,
+        }
+    }
+
+    /// The same request for another amount, if it is one for entries.
+    #[cfg(feature = "safetensors")]
+    pub fn with_amount(self, amount: Amount) -> Self {
+        match self {
+            Self::Lowest { amount: _, score, tie_break } => Self::Lowest { amount, score, tie_break },
+            Self::Random { amount: _, source, tie_break } => Self::Random { amount, source, tie_break },
+            Self::Nothing | Self::Channels { .. } | Self::InGroups { .. } | Self::Groups(_) | Self::Mask(_) => self,
+        }
+    }
+
+    /// Returns `true` for a request for the entries with the lowest magnitudes.
+    #[cfg(feature = "safetensors")]
+    pub fn ranks_magnitudes(&self) -> bool {
+        matches!(self, Self::Lowest { score: Score::Magnitude, .. })
     }
 
     /// The same request for channels along another axis. A request for anything else is as it was.
@@ -176,7 +202,7 @@ impl Request {
             }
             Self::Nothing
             | Self::Lowest { .. }
-            | Self::Channels { by: ChannelScore::Norm(..), .. }
+            | Self::Channels { by: ChannelScore::Norm(..) | ChannelScore::Distances, .. }
             | Self::InGroups { .. }
             | Self::Groups(_)
             | Self::Mask(_) => self,
@@ -185,13 +211,13 @@ impl Request {
 
     /// Turns amounts into counts, and refuses everything that can be refused.
     ///
-    /// `remaining_channels` finds the channels with a remaining entry, and `remaining_in_groups` counts the remaining entries of
-    /// each group; `refuse` makes the caller's error.
+    /// `remaining_channels` finds the channels with a remaining entry, and `open_groups` counts the groups with more than so many
+    /// remaining entries; `refuse` makes the caller's error.
     pub fn resolve<E>(
         self,
         tensors: Remaining<'_>,
         remaining_channels: impl FnOnce(&Channels) -> Result<Vec<usize>, E>,
-        remaining_in_groups: impl FnOnce(&NumberedGroups) -> Result<Vec<usize>, E>,
+        open_groups: impl FnOnce(&NumberedGroups, usize) -> Result<usize, E>,
         refuse: impl Fn(PruneError) -> E,
     ) -> Result<ResolvedRequest, E> {
         let entries = |amount: Amount| amount.count_remaining(tensors.entries, tensors.remaining).map_err(&refuse);
@@ -225,11 +251,10 @@ impl Request {
             Self::Groups(GroupRequest { granularity, amount, unit, by, keep, tie_break }) => {
                 let groups = granularity.groups(tensors.shape()).map_err(&refuse)?;
                 let numbered = NumberedGroups::new(&groups);
-                let remaining = remaining_in_groups(&numbered)?;
-                let open: Vec<bool> = remaining.into_iter().map(|remaining| remaining > keep).collect();
-                let count = amount.count_units(open.len(), count_true(&open), unit).map_err(&refuse)?;
+                let open = open_groups(&numbered, keep)?;
+                let count = amount.count_units(numbered.count(), open, unit).map_err(&refuse)?;
                 let rule = GroupRule::new(groups, Quota::Keep(keep), Score::Magnitude, tie_break);
-                ResolvedRequest::Groups(RankedGroups { numbered, open, count, by, rule })
+                ResolvedRequest::Groups(RankedGroups { numbered, keep, count, by, rule })
             }
             Self::Mask(mask) => {
                 PruneError::check_shape("mask", tensors.shape(), mask.shape()).map_err(&refuse)?;

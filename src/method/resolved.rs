@@ -11,6 +11,7 @@ use crate::method::candidates::Candidates;
 use crate::method::decision::{Decision, GroupRule, PrunedCandidates};
 use crate::method::request::{ChannelScore, Factors, Quota, Score};
 use crate::score::group::GroupScore;
+use crate::score::saliency::distances;
 use crate::select::random::RandomSubset;
 use crate::select::scaled::{Factored, ScaledScores};
 use crate::select::scores::Scores;
@@ -41,8 +42,8 @@ pub enum ResolvedRequest {
 #[derive(Debug, Clone)]
 pub struct RankedGroups {
     pub numbered: NumberedGroups,
-    /// `true` for a group that has more entries than it keeps if it is pruned.
-    pub open: Vec<bool>,
+    /// The number of entries that a pruned group keeps. A group with no more remaining ones is not ranked.
+    pub keep: usize,
     /// The number of groups to prune.
     pub count: usize,
     pub by: GroupScore,
@@ -97,7 +98,7 @@ impl ResolvedRequest {
             Self::Lowest { tie_break: TieBreak::PyTorch, .. } => Reads::Whole,
             Self::Lowest { tie_break: TieBreak::LowestIndex, .. } => Reads::Pieces,
             Self::Channels { channels, by: ChannelScore::Norm(..), .. } if channels.axis == 0 => Reads::Rows,
-            Self::Channels { by: ChannelScore::Norm(..), .. } => Reads::Whole,
+            Self::Channels { by: ChannelScore::Norm(..) | ChannelScore::Distances, .. } => Reads::Whole,
             Self::InGroups(rule) if rule.groups.stretch() <= MAX_STRETCH => Reads::Nothing,
             Self::InGroups(rule) if rule.long_ranges().is_some() => Reads::Pieces,
             Self::InGroups(_) => Reads::Whole,
@@ -133,6 +134,10 @@ impl ResolvedRequest {
                         lowest_norms(&candidates.norms(channels, remaining, norm)?, *count, tie_break)
                     }
                     ChannelScore::Random(source) => random_channels(source, remaining.len(), *count),
+                    ChannelScore::Distances => {
+                        let sums = candidates.with_tensor(|tensor, _| distances(tensor, channels, remaining))?;
+                        lowest_norms(&sums, *count, TieBreak::LowestIndex)
+                    }
                 };
                 Ok(Decision::Channels(*channels, channels.expand(remaining, &lowest)))
             }
@@ -271,14 +276,14 @@ fn in_groups<A: Element, C: Candidates<A>>(candidates: &C, rule: &GroupRule) -> 
 
 /// The groups with the lowest scores, which are pruned as the rule says.
 fn lowest_groups<A: Element, C: Candidates<A>>(candidates: &C, ranked: &RankedGroups) -> Result<Decision<A>, C::Error> {
-    let RankedGroups { numbered, open, count, by, rule } = ranked;
-    let scores = candidates.group_scores(numbered, *by)?;
-    let segment = [Segment { scores: &scores, remaining: Some(open) }];
+    let RankedGroups { numbered, keep, count, by, rule } = ranked;
+    let (scores, open): (Vec<_>, Vec<_>) = candidates.group_scores(numbered, *by, *keep)?.into_iter().unzip();
+    let segment = [Segment { scores: &scores, remaining: Some(&open) }];
     let threshold = select::lowest(&segment, *count);
     let chosen = match rule.tie_break {
         TieBreak::PyTorch if threshold.tie => {
             let keys: Vec<_> =
-                scores.iter().zip(open).filter(|(_, open)| **open).map(|(score, _)| score.key()).collect();
+                scores.iter().zip(&open).filter(|(_, open)| **open).map(|(score, _)| score.key()).collect();
             let mut first = torch::first_k(&keys, *count).into_iter();
             open.iter().map(|&open| open && first.next().unwrap_or(false)).collect()
         }

@@ -50,10 +50,8 @@ impl Units {
     ) -> Result<Self, PruneError> {
         check(shape, mask)?;
         let groups = NumberedGroups::new(groups);
-        let open = |part: std::ops::Range<usize>| {
-            let remaining = groups.remaining(part.clone(), mask.map(|mask| &mask.as_slice()[part]));
-            remaining.into_iter().filter(|&remaining| remaining > keep).count()
-        };
+        let open =
+            |part: std::ops::Range<usize>| groups.open(part.clone(), mask.map(|mask| &mask.as_slice()[part]), keep);
         Ok(Self { all: groups.count(), left: groups.chunks().into_iter().map(open).sum() })
     }
 }

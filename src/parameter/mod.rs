@@ -5,14 +5,15 @@ mod container;
 
 pub use container::{PruningContainer, Record};
 use ndarray::{Array, ArrayD, ArrayView, ArrayViewMut, ArrayViewMutD, CowArray, Dimension, IxDyn, Zip};
+use num_traits::Zero;
 
 use crate::element::Element;
 use crate::error::PruneError;
 use crate::mask::{Mask, fraction};
-use crate::method::PruningMethod;
 use crate::method::candidates::{MemoryCandidates, TensorCandidates};
 use crate::method::decide::decide;
 use crate::method::decision::Decision;
+use crate::method::{PruningMethod, Units};
 use crate::parameter::commit::{CommitTarget, commit, multiply};
 use crate::tensor::slice::Slice;
 use crate::tensor::{flat, flat_mut, parallel, zeroed};
@@ -181,6 +182,37 @@ impl<A: Element> Parameter<A> {
         Ok(())
     }
 
+    /// Writes 0 where an entry is pruned; does nothing if the parameter is unpruned.
+    ///
+    /// For gradients and for the states of an optimizer: momentum, moments, averages. They may be of another type than the tensor.
+    /// Unlike [`mask_gradient`](Self::mask_gradient), which multiplies, this also clears NaN and infinities.
+    ///
+    /// ```
+    /// use ndarray::arr1;
+    ///
+    /// let mut weight = prune::Parameter::new(arr1(&[1.0_f32, 2.0]));
+    /// weight.prune(prune::L1Unstructured::new(1)?)?;
+    /// let mut momentum = arr1(&[f64::NAN, 0.5]);
+    /// weight.zero_pruned(momentum.view_mut())?;
+    /// assert_eq!(momentum, arr1(&[0.0, 0.5]));
+    /// # Ok::<(), prune::PruneError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`PruneError::ShapeMismatch`] if the array has another shape than the tensor; it is unchanged then.
+    pub fn zero_pruned<T: Zero, D: Dimension>(&self, array: ArrayViewMut<'_, T, D>) -> Result<(), PruneError> {
+        PruneError::check_shape("array", self.value.shape(), array.shape())?;
+        if let Some(mask) = self.mask() {
+            Zip::from(array.into_dyn()).and(mask.view()).for_each(|entry, &kept| {
+                if !kept {
+                    *entry = T::zero();
+                }
+            });
+        }
+        Ok(())
+    }
+
     /// Prunes with `method`, ranking the remaining entries by [`value`](Self::value). On error, nothing changes.
     ///
     /// The first method sees the whole tensor, later ones the part that remains: see [`PruningMethod::compute_mask`].
@@ -286,6 +318,21 @@ impl<A: Element> Parameter<A> {
         }
     }
 
+    /// The units of a method, and those that are left.
+    pub(crate) fn units(&self, method: &dyn PruningMethod<A>) -> Result<Units, PruneError> {
+        method.units(self.value.shape(), self.mask())
+    }
+
+    /// Sets a mask that keeps other entries than before. The original of those that have grown starts at 0.
+    pub(crate) fn exchange(&mut self, mask: Mask, grown: &Mask) {
+        let Some(pruned) = &mut self.pruned else { return };
+        let entries = flat_mut(&mut pruned.orig).iter_mut().zip(grown.iter());
+        entries.filter(|(_, grown)| *grown).for_each(|(orig, _)| *orig = A::zero());
+        multiply(Some(flat(&pruned.orig)), mask.as_slice(), flat_mut(&mut self.value));
+        pruned.mask = mask;
+        self.methods.push_mask();
+    }
+
     fn prune_with(
         &mut self,
         method: impl PruningMethod<A> + 'static,
@@ -380,7 +427,7 @@ impl<A: Element> Parameter<A> {
 }
 
 /// The tensor in standard layout.
-fn standard<A: Element, D: Dimension>(tensor: Array<A, D>) -> ArrayD<A> {
+pub(crate) fn standard<A: Element, D: Dimension>(tensor: Array<A, D>) -> ArrayD<A> {
     let tensor = tensor.into_dyn();
     if tensor.is_standard_layout() { tensor } else { tensor.as_standard_layout().into_owned() }
 }

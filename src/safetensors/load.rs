@@ -81,11 +81,19 @@ pub fn load_file_into<M: Module + ?Sized>(
 /// Any error of [`from_bytes`]; [`StateDictError::ShapeMismatch`] if a tensor differs in shape from its parameter;
 /// [`StateDictError::NameClash`] if the module has two parameters of one name. On an error, the module is unchanged.
 pub fn load_into<M: Module + ?Sized>(module: &mut M, bytes: &[u8]) -> Result<LoadReport, StateDictError> {
-    let file = FileView::parse(bytes)?;
+    load_view(module, &FileView::parse(bytes)?, &[])
+}
+
+/// Loads a file of which these parameters must be loaded; others may be missing.
+pub(super) fn load_view<M: Module + ?Sized>(
+    module: &mut M,
+    file: &FileView<'_>,
+    required: &[String],
+) -> Result<LoadReport, StateDictError> {
     let mut parameters = module.named_parameters_mut();
     check_unique(parameters.iter().map(|(name, _)| name))?;
     let own = parameters.iter().map(|(name, _)| name.as_str()).collect();
-    let StoredParameters { parameters: stored, skipped } = StoredParameters::of::<M::Elem>(&file, &own)?;
+    let StoredParameters { parameters: stored, skipped } = StoredParameters::of::<M::Elem>(file, &own)?;
 
     let mut report = LoadReport { skipped, ..LoadReport::default() };
     let mut stored: indexmap::IndexMap<&str, Option<StoredParameter<'_>>> =
@@ -94,6 +102,9 @@ pub fn load_into<M: Module + ?Sized>(module: &mut M, bytes: &[u8]) -> Result<Loa
     for (name, parameter) in &parameters {
         let fits = |stored: &mut StoredParameter<'_>| stored.is_pruned() || !parameter.is_pruned();
         match stored.get_mut(name.as_str()).and_then(|stored| stored.take_if(fits)) {
+            None if required.contains(name) => {
+                return Err(StateDictError::NotLoaded { parameter: name.clone() });
+            }
             None => {
                 report.missing.extend(names_of(name, parameter));
                 loaded.push(None);

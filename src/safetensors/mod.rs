@@ -64,6 +64,7 @@ mod masks;
 mod packed;
 mod report;
 mod save;
+mod session;
 mod state_dict;
 mod stored;
 
@@ -74,4 +75,5 @@ pub use masks::{apply_masks, load_masks, masks_from_bytes, masks_to_bytes, save_
 pub use packed::{PackedTensor, load_packed, packed_from_bytes, packed_to_bytes, save_packed};
 pub use report::{LoadReport, SkipReason, Skipped};
 pub use save::{save_file, to_bytes};
+pub use session::{load_session, save_session};
 pub use state_dict::{Entry, StateDict, state_dict};

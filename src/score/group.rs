@@ -34,21 +34,27 @@ impl GroupScore {
         }
     }
 
-    /// The scores of the groups of a [part](NumberedGroups::parts) of a tensor.
+    /// The scores of the groups of a [part](NumberedGroups::parts) of a tensor, and whether each has more than `keep`
+    /// remaining entries.
     pub fn scores<A: Element>(
         self,
         groups: &NumberedGroups,
         part: Range<usize>,
         entries: &[A],
         remaining: Option<&[bool]>,
-    ) -> Vec<A::Accumulator> {
-        let zero = A::Accumulator::zero();
-        let Some(remaining) = remaining else {
-            return self.of_magnitudes(groups, part, entries, A::widen_abs);
+        keep: usize,
+    ) -> Vec<(A::Accumulator, bool)> {
+        let open = groups.remaining(part.clone(), remaining).into_iter().map(|remaining| remaining > keep);
+        let scores = match remaining {
+            None => self.of_magnitudes(groups, part, entries, A::widen_abs),
+            Some(remaining) => {
+                let zero = A::Accumulator::zero();
+                let magnitude = |(x, &remaining): (&A, &bool)| if remaining { x.widen_abs() } else { zero };
+                let magnitudes: Vec<A::Accumulator> = entries.iter().zip(remaining).map(magnitude).collect();
+                self.of_magnitudes(groups, part, &magnitudes, |magnitude| magnitude)
+            }
         };
-        let magnitude = |(x, &remaining): (&A, &bool)| if remaining { x.widen_abs() } else { zero };
-        let magnitudes: Vec<A::Accumulator> = entries.iter().zip(remaining).map(magnitude).collect();
-        self.of_magnitudes(groups, part, &magnitudes, |magnitude| magnitude)
+        scores.into_iter().zip(open).collect()
     }
 
     fn of_magnitudes<T: Copy, R: Float>(

@@ -176,6 +176,11 @@ impl NumberedGroups {
         results
     }
 
+    /// The number of groups of a [part](Self::parts) with more than `keep` remaining entries.
+    pub fn open(&self, part: Range<usize>, remaining: Option<&[bool]>, keep: usize) -> usize {
+        self.remaining(part, remaining).into_iter().filter(|&remaining| remaining > keep).count()
+    }
+
     /// The number of remaining entries of each group of a [part](Self::parts) of the tensor.
     pub fn remaining(&self, part: Range<usize>, remaining: Option<&[bool]>) -> Vec<usize> {
         match remaining {

@@ -14,5 +14,6 @@ mod masks;
 mod order;
 mod output;
 mod passing;
+mod patterns;
 mod progress;
 mod support;

@@ -17,7 +17,7 @@ fn all() -> Selection {
     Selection::new().only("*")
 }
 
-fn prune_all(pruner: Pruner, scope: Scope) -> Pruner {
+pub fn prune_all(pruner: Pruner, scope: Scope) -> Pruner {
     pruner.scope(scope).selection(all())
 }
 
@@ -64,7 +64,7 @@ fn compare<A: Stored>(store: &ParameterStore<A>, expected: &ParameterStore<A>, p
 }
 
 /// The same twice: the second time on tensors that are pruned already.
-fn twice<A: Stored>(prune: &Pruner, mut in_memory: impl FnMut(&mut ParameterStore<A>)) {
+pub fn twice<A: Stored>(prune: &Pruner, mut in_memory: impl FnMut(&mut ParameterStore<A>)) {
     let mut before = store::<A>();
     let mut after = before.clone();
     in_memory(&mut after);
@@ -74,7 +74,7 @@ fn twice<A: Stored>(prune: &Pruner, mut in_memory: impl FnMut(&mut ParameterStor
     compare(&before, &after, prune);
 }
 
-fn each<A: Stored>(store: &mut ParameterStore<A>, mut f: impl FnMut(&str, &mut Parameter<A>)) {
+pub fn each<A: Stored>(store: &mut ParameterStore<A>, mut f: impl FnMut(&str, &mut Parameter<A>)) {
     let names: Vec<_> = store.iter().map(|(name, _)| name.to_owned()).collect();
     names.iter().for_each(|name| f(name, &mut store[&**name]));
 }

@@ -100,6 +100,7 @@ pub fn spec() -> BoxedStrategy<Spec> {
         1 => (amount(), dim(), any::<u64>()).prop_map(|(amount, dim, seed)| Spec::TorchChannels { amount, dim, seed }),
         3 => (amount(), norm, dim()).prop_map(|(amount, norm, dim)| Spec::Ln { amount, norm, dim }),
         3 => groups(),
+        1 => (amount(), dim()).prop_map(|(amount, dim)| Spec::Fpgm { amount, dim }),
         2 => (flags(), layout(), prop::bool::weighted(0.1))
             .prop_map(|(keep, layout, misshapen)| Spec::Custom { keep, layout, misshapen }),
         2 => third_party,

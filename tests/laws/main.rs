@@ -3,6 +3,7 @@
 //! What the crate does is compared with an [`oracle`] that is slow and obvious: it sorts, it loops, and it shares no code
 //! with the crate.
 
+mod allocation;
 #[cfg(feature = "safetensors")]
 mod bytes;
 mod dtype;

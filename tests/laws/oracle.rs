@@ -39,6 +39,17 @@ fn pruned<A: Dtype>(spec: &Spec, tensor: Tensor<'_, A>) -> Option<Vec<usize>> {
             let keys = magnitudes(remaining.iter().map(|&i| &tensor.scores[i]));
             chosen(&remaining, &lowest(&keys, f64::total_cmp, units(amount, remaining.len())?))
         }
+        &Spec::Fpgm { amount, dim } => {
+            let channels = remaining_channels(tensor, dim)?;
+            let value = |&i: &usize| tensor.scores[i].to_f64().expect("it has a value");
+            let distance = |a: &Vec<usize>, b: &Vec<usize>| {
+                a.iter().zip(b).map(|(a, b)| (value(a) - value(b)) * (value(a) - value(b))).sum::<f64>().sqrt()
+            };
+            let sum = |a: &Vec<usize>| channels.iter().map(|b| distance(a, b)).sum::<f64>();
+            let sums: Vec<f64> =
+                channels.iter().map(sum).map(|sum| if sum.is_nan() { f64::NAN } else { sum }).collect();
+            chosen(&channels, &lowest(&sums, f64::total_cmp, units(amount, channels.len())?)).concat()
+        }
         &Spec::Lowest { amount } => {
             let keys: Vec<f64> = remaining.iter().map(|&i| signed(tensor.scores[i])).collect();
             chosen(&remaining, &lowest(&keys, f64::total_cmp, units(amount, remaining.len())?))

@@ -3,7 +3,7 @@
 use ndarray::{ArrayD, ArrayViewD};
 use prune::torch::Generator;
 use prune::{
-    Amount, Block, CustomFromMask, Describe, Element, Identity, L1Unstructured, LnStructured, Lowest, NM, Norm,
+    Amount, Block, CustomFromMask, Describe, Element, Fpgm, Identity, L1Unstructured, LnStructured, Lowest, NM, Norm,
     PruneError, PruningMethod, PruningType, RandomStructured, RandomUnstructured, TieBreak,
 };
 
@@ -38,6 +38,10 @@ pub enum Spec {
     Ln {
         amount: Amount,
         norm: Norm,
+        dim: isize,
+    },
+    Fpgm {
+        amount: Amount,
         dim: isize,
     },
     /// Scores with their signs.
@@ -82,6 +86,7 @@ impl Spec {
                 Box::new(RandomStructured::new(amount, dim, Generator::manual_seed(seed))?)
             }
             &Self::Ln { amount, norm, dim } => Box::new(LnStructured::new(amount, norm, dim)?),
+            &Self::Fpgm { amount, dim } => Box::new(Fpgm::new(amount, dim)?),
             &Self::Lowest { amount } => Box::new(Lowest::new(amount)?),
             &Self::Nm { pattern: (n, m, dim), amount } => {
                 let pattern = NM::new(n, m, dim)?;
@@ -108,6 +113,7 @@ impl Spec {
             Self::Random { .. } | Self::Torch { .. } => "RandomUnstructured",
             Self::RandomChannels { .. } | Self::TorchChannels { .. } => "RandomStructured",
             Self::Ln { .. } => "LnStructured",
+            Self::Fpgm { .. } => "Fpgm",
             Self::Lowest { .. } => "Lowest",
             Self::Nm { .. } => "NM",
             Self::Block { .. } => "Block",
@@ -122,9 +128,10 @@ impl Spec {
                 PruningType::Unstructured
             }
             Self::Nm { .. } | Self::Block { .. } => PruningType::Groups,
-            Self::RandomChannels { dim, .. } | Self::TorchChannels { dim, .. } | Self::Ln { dim, .. } => {
-                PruningType::Structured { dim }
-            }
+            Self::RandomChannels { dim, .. }
+            | Self::TorchChannels { dim, .. }
+            | Self::Ln { dim, .. }
+            | Self::Fpgm { dim, .. } => PruningType::Structured { dim },
             Self::Custom { .. } => PruningType::Global,
             Self::Every { kind, .. } => kind,
         }

@@ -11,7 +11,7 @@ use crate::compact_args::CompactArgs;
 use crate::error::CliError;
 use crate::input;
 use crate::pack::PackArgs;
-use crate::parse::FormatName;
+use crate::parse::{BlockName, FormatName, PatternName};
 use crate::plot::svg_path;
 use crate::recipe::{Names, Recipe};
 use crate::text::escape_invisible;
@@ -26,7 +26,7 @@ Exit codes:
   0    success
   1    a file cannot be read or written, or the command does not apply to its contents
   2    the command line is invalid
-  3    diff: the checkpoints differ
+  3    diff: the checkpoints differ; verify: a tensor breaks the pattern
   130  interrupted; temporary files were removed
 
 Tables are as wide as the terminal, or as COLUMNS says; in a file or a pipe they are not shortened.";
@@ -53,6 +53,7 @@ pub enum Command {
     Pack(PackArgs),
     Unpack(UnpackArgs),
     Diff(DiffArgs),
+    Verify(VerifyArgs),
     /// Print a completion script for a shell
     ///
     /// For example: nn-prune completions bash > ~/.local/share/bash-completion/completions/nn-prune
@@ -297,6 +298,35 @@ pub struct DiffArgs {
     pub a: PathBuf,
     /// The checkpoint to compare with
     pub b: PathBuf,
+    #[command(flatten)]
+    pub report: ReportOptions,
+}
+
+const VERIFY_EXAMPLES: &str = "\
+Examples:
+  nn-prune verify pruned.safetensors --pattern 2:4
+  nn-prune verify pruned.safetensors --block 16x1 --include '*mlp*'";
+
+/// Check that the zeros of tensors have a pattern
+///
+/// By default the tensors are checked that `prune` would select. The tables show which of them break the pattern, and where.
+/// Exits with code 0 if the pattern holds and with code 3 if it is broken.
+#[derive(Debug, Args)]
+#[command(after_help = VERIFY_EXAMPLES)]
+pub struct VerifyArgs {
+    #[command(flatten)]
+    pub input: Input,
+    /// At most n of every m entries along an axis are nonzero, such as 2:4
+    #[arg(long, value_name = "N:M", required_unless_present = "block", conflicts_with = "block")]
+    pub pattern: Option<PatternName>,
+    /// The entries of every block, such as 16x1, are all zero or all nonzero
+    #[arg(long, value_name = "AxB")]
+    pub block: Option<BlockName>,
+    /// The axis of the groups of --pattern, negative to count from the last [default: -1]
+    #[arg(long, allow_negative_numbers = true, conflicts_with = "block")]
+    pub dim: Option<isize>,
+    #[command(flatten)]
+    pub names: Names,
     #[command(flatten)]
     pub report: ReportOptions,
 }

@@ -24,6 +24,7 @@ mod recipe;
 mod skipped;
 mod table;
 mod text;
+mod verify;
 mod visible_json;
 
 use std::process::ExitCode;
@@ -60,6 +61,7 @@ fn run(command: Command) -> Result<ExitCode, CliError> {
         Command::Pack(args) => pack::pack(&args)?,
         Command::Unpack(args) => convert::unpack(&args.convert)?,
         Command::Diff(args) => return diff::run(&args),
+        Command::Verify(args) => return verify::run(&args),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "nn-prune", &mut script);

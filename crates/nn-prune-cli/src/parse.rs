@@ -5,6 +5,7 @@ use std::str::FromStr;
 use clap::ValueEnum;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use prune::checkpoint::{Format, Scope};
+use prune::training::Allocation;
 use prune::{MethodInfo, MethodOption, Norm, TieBreak};
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +42,70 @@ impl TryFrom<String> for NormName {
 impl From<NormName> for String {
     fn from(NormName(norm): NormName) -> Self {
         norm.to_string()
+    }
+}
+
+/// A value of `--pattern`: `2:4` keeps at most 2 of every 4 entries.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct PatternName {
+    pub n: usize,
+    pub m: usize,
+}
+
+impl FromStr for PatternName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let numbers = text.split_once(':').and_then(|(n, m)| Some((n.parse().ok()?, m.parse().ok()?)));
+        let (n, m) = numbers.ok_or("must be n:m, such as 2:4")?;
+        match prune::NM::new(n, m, -1) {
+            Ok(_) => Ok(Self { n, m }),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}
+
+impl TryFrom<String> for PatternName {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<PatternName> for String {
+    fn from(PatternName { n, m }: PatternName) -> Self {
+        format!("{n}:{m}")
+    }
+}
+
+/// A value of `--block`: `16x1` is a block of 16 entries along the first axis, and one along the second.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct BlockName(pub Vec<usize>);
+
+impl FromStr for BlockName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let size = |size: &str| size.parse().ok().filter(|&size| size > 0);
+        let shape: Option<Vec<usize>> = text.split('x').map(size).collect();
+        shape.map(Self).ok_or_else(|| "must be sizes of at least 1, such as 16x1".into())
+    }
+}
+
+impl TryFrom<String> for BlockName {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<BlockName> for String {
+    fn from(BlockName(shape): BlockName) -> Self {
+        shape.iter().map(usize::to_string).collect::<Vec<_>>().join("x")
     }
 }
 
@@ -90,8 +155,12 @@ impl MethodName {
                 // Zeros without a mask are a part of the sparsity, and scores tie, only where a ranking takes the lowest.
                 let ranks = options.contains(&MethodOption::TieBreak) && !options.contains(&MethodOption::Source);
                 let flags = options.iter().filter_map(|&option| flag(option)).filter(|&flag| ranks || flag != "--ties");
-                let flags = flags.chain(ranks.then_some("--sparsity"));
-                let mut flags: Vec<_> = flags.chain(method.ranks_globally().then_some("--scope")).collect();
+                // The amount of a pattern is a share of groups, not a sparsity.
+                let has_sparsity = ranks && !options.contains(&MethodOption::Pattern);
+                let flags = flags.chain(has_sparsity.then_some("--sparsity"));
+                let of_all = ["--scope", "--allocation", "--min-sparsity", "--max-sparsity"];
+                let of_all = of_all.into_iter().filter(|_| method.ranks_globally());
+                let mut flags: Vec<_> = flags.chain(of_all).collect();
                 flags.sort_unstable();
                 flags
             }
@@ -167,6 +236,33 @@ impl From<ScopeName> for Scope {
     }
 }
 
+#[derive(Debug, Clone, Copy, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AllocationName {
+    /// The same sparsity in each tensor
+    Uniform,
+    /// Erdős-Rényi: small layers keep more of their entries, by their numbers of input and output channels
+    ErdosRenyi,
+    /// Erdős-Rényi-Kernel: the same with the sizes of kernels
+    Erk,
+    /// One ranking of LAMP scores
+    Lamp,
+    /// One ranking of magnitudes, as --scope global, but within bounds
+    Global,
+}
+
+impl From<AllocationName> for Allocation {
+    fn from(name: AllocationName) -> Self {
+        match name {
+            AllocationName::Uniform => Self::Uniform,
+            AllocationName::ErdosRenyi => Self::ErdosRenyi,
+            AllocationName::Erk => Self::Erk,
+            AllocationName::Lamp => Self::Lamp,
+            AllocationName::Global => Self::Global,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum FormatName {
     /// The same checkpoint, with zeros for pruned entries
@@ -190,6 +286,25 @@ impl From<FormatName> for Format {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn patterns_and_blocks() {
+        assert_eq!("2:4".parse(), Ok(PatternName { n: 2, m: 4 }));
+        assert_eq!(String::from(PatternName { n: 2, m: 4 }), "2:4");
+        for (text, error) in [
+            ("2", "must be n:m, such as 2:4"),
+            ("2:x", "must be n:m, such as 2:4"),
+            ("5:4", "5:4 is not a pattern of n kept among every m entries; n must be at most m, and m at least 1"),
+        ] {
+            assert_eq!(text.parse::<PatternName>(), Err(error.to_owned()));
+        }
+        assert_eq!("16x1".parse(), Ok(BlockName(vec![16, 1])));
+        assert_eq!("4".parse(), Ok(BlockName(vec![4])));
+        assert_eq!(String::from(BlockName(vec![4, 4])), "4x4");
+        for text in ["", "0x4", "4x", "4,4", "-1"] {
+            assert!(text.parse::<BlockName>().is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn norms_have_pytorchs_names() {

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use clap::Args;
 use clap::error::ErrorKind;
 use prune::checkpoint::{CheckpointError, Pruner, Selection};
+use prune::training::{Allocation, Bounds};
 use prune::{Amount, AnyMethod, MethodOption, MethodOptions, PruneError};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -14,7 +15,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::amount::{LayerAmount, Written};
 use crate::args::PruneArgs;
 use crate::error::CliError;
-use crate::parse::{MethodName, NormName, ScopeName, TiesName};
+use crate::parse::{AllocationName, BlockName, MethodName, NormName, PatternName, ScopeName, TiesName};
 
 /// The options that decide which entries are pruned. `--save-recipe` writes them to a file, and `--recipe` reads it.
 #[derive(Debug, Clone, Default, Args, Serialize, Deserialize)]
@@ -24,12 +25,12 @@ pub struct Recipe {
     #[arg(long, value_parser = MethodName::parser(), required_unless_present = "recipe")]
     #[serde(skip_serializing_if = "Option::is_none")]
     method: Option<MethodName>,
-    /// How much to prune: a fraction (0.5, 50%), or a count of entries or channels (100). PATTERN=AMOUNT is for the
-    /// tensors whose names match; may be repeated, the first match counts
+    /// How much to prune: a fraction (0.5, 50%), or a count of entries, channels or blocks (100). PATTERN=AMOUNT is for the
+    /// tensors whose names match; may be repeated, the first match counts. nm needs none
     #[arg(long, value_name = "[PATTERN=]AMOUNT", allow_hyphen_values = true)]
     #[serde(deserialize_with = "amounts", skip_serializing_if = "Vec::is_empty")]
     amount: Vec<LayerAmount>,
-    /// The sparsity to reach, instead of --amount: what is pruned or zero already is a part of it; for l1 and ln
+    /// The sparsity to reach, instead of --amount: what is pruned or zero already is a part of it; for l1, ln and block
     #[arg(long, value_name = "[PATTERN=]SPARSITY", value_parser = LayerAmount::sparsity, conflicts_with = "amount")]
     #[serde(deserialize_with = "sparsities", skip_serializing_if = "Vec::is_empty")]
     sparsity: Vec<LayerAmount>,
@@ -37,16 +38,38 @@ pub struct Recipe {
     #[arg(long, value_enum)]
     #[serde(skip_serializing_if = "Option::is_none")]
     scope: Option<ScopeName>,
-    /// The axis of the channels, negative to count from the last; for ln and random-structured [default: that of the
-    /// layer's output channels]
+    /// How the amount of all tensors together is divided among them; for l1 and random (lamp and global: for l1)
+    #[arg(long, value_enum)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    allocation: Option<AllocationName>,
+    /// The lowest sparsity of a tensor, a fraction; for --allocation
+    #[arg(long, value_name = "SPARSITY", requires = "allocation")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    min_sparsity: Option<f64>,
+    /// The highest sparsity of a tensor, a fraction, so that none loses all; for --allocation
+    #[arg(long, value_name = "SPARSITY", requires = "allocation")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_sparsity: Option<f64>,
+    /// The axis of the channels, negative to count from the last; for ln, fpgm and random-structured [default: that of the
+    /// layer's output channels]. For nm, the axis of the groups [default: -1, which is that of the input channels of a
+    /// linear layer]
     #[arg(long, allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     dim: Option<isize>,
-    /// The norm that ranks channels: a number, inf, -inf, fro or nuc; for ln [default: 2]
+    /// The norm that ranks channels: a number, inf, -inf, fro or nuc; for ln. For block, the mean that ranks blocks: of
+    /// magnitudes (1) or squares (2), or the largest magnitude (inf) [default: 2]
     #[arg(long, allow_hyphen_values = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     norm: Option<NormName>,
-    /// The choice among equal scores; for l1 and ln [default: lowest-index]
+    /// The pattern: at most n of every m entries along an axis are kept, such as 2:4; for nm
+    #[arg(long, value_name = "N:M")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pattern: Option<PatternName>,
+    /// The size of a block along each axis, such as 16x1 or 4x4; axes left out are whole; for block
+    #[arg(long, value_name = "AxB")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    block: Option<BlockName>,
+    /// The choice among equal scores; for l1, ln, nm and block [default: lowest-index]
     #[arg(long, value_enum)]
     #[serde(skip_serializing_if = "Option::is_none")]
     ties: Option<TiesName>,
@@ -130,8 +153,23 @@ fn one_or_many<'de, D: Deserializer<'de>>(
 
 impl Recipe {
     /// The options of the command line that a recipe replaces, and the group of the names.
-    pub const OPTIONS: [&str; 10] =
-        ["method", "amount", "sparsity", "scope", "dim", "norm", "ties", "seed", "mask", "Names"];
+    pub const OPTIONS: [&str; 15] = [
+        "method",
+        "amount",
+        "sparsity",
+        "scope",
+        "allocation",
+        "min_sparsity",
+        "max_sparsity",
+        "dim",
+        "norm",
+        "pattern",
+        "block",
+        "ties",
+        "seed",
+        "mask",
+        "Names",
+    ];
 
     /// Reads a recipe: JSON if the name of the file ends in `.json`, TOML otherwise.
     pub fn read(path: &Path) -> Result<Self, CliError> {
@@ -164,7 +202,11 @@ impl Recipe {
     /// The count that is pruned of each tensor, if the amount is one count for all.
     pub fn count_of_each(&self) -> Option<usize> {
         match self.amount.as_slice() {
-            [LayerAmount { pattern: None, amount: Amount::Count(count), .. }] if !self.is_global() => Some(*count),
+            [LayerAmount { pattern: None, amount: Amount::Count(count), .. }]
+                if !self.is_global() && self.allocation.is_none() =>
+            {
+                Some(*count)
+            }
             _ => None,
         }
     }
@@ -181,7 +223,29 @@ impl Recipe {
         self.check_options(method)?;
         let scope = self.scope.map_or_else(Default::default, Into::into);
         let pruner = self.methods(method)?.scope(scope).output_axis(self.dim.is_none());
+        let pruner = match self.allocation()? {
+            Some((allocation, bounds)) => pruner.allocation(allocation, bounds),
+            None => pruner,
+        };
         Ok(pruner.selection(self.names.selection()))
+    }
+
+    /// Returns the allocation and its bounds.
+    fn allocation(&self) -> Result<Option<(Allocation, Bounds)>, CliError> {
+        let default = Bounds::default();
+        let bounds =
+            Bounds { min: self.min_sparsity.unwrap_or(default.min), max: self.max_sparsity.unwrap_or(default.max) };
+        match self.allocation {
+            Some(_) if self.is_global() => {
+                Err(usage(ErrorKind::ArgumentConflict, "--allocation does not apply to --scope global"))
+            }
+            Some(name) => Ok(Some((name.into(), bounds))),
+            // A recipe in a file is not checked by the parser of the command line.
+            None if bounds != default => {
+                Err(usage(ErrorKind::MissingRequiredArgument, "--min-sparsity and --max-sparsity need --allocation"))
+            }
+            None => Ok(None),
+        }
     }
 
     /// Returns a pruner with the method of each tensor.
@@ -196,6 +260,8 @@ impl Recipe {
         let make = |amount: Option<Amount>| {
             AnyMethod::from_name(method.name(), &self.method_options(amount)).map_err(|source| match source {
                 PruneError::MissingOption { option: MethodOption::Amount, .. } => missing(name, "--amount AMOUNT"),
+                PruneError::MissingOption { option: MethodOption::Pattern, .. } => missing(name, "--pattern N:M"),
+                PruneError::MissingOption { option: MethodOption::Block, .. } => missing(name, "--block AxB"),
                 source => CheckpointError::Method { source }.into(),
             })
         };
@@ -227,6 +293,8 @@ impl Recipe {
         let options = amount.into_iter().fold(options, MethodOptions::amount);
         let options = self.norm.into_iter().fold(options, |options, NormName(norm)| options.norm(norm));
         let options = self.dim.into_iter().fold(options, MethodOptions::dim);
+        let options = self.pattern.iter().fold(options, |options, &PatternName { n, m }| options.pattern(n, m));
+        let options = self.block.iter().fold(options, |options, BlockName(shape)| options.block(shape));
         let options = self.ties.into_iter().fold(options, |options, ties| options.tie_break(ties.into()));
         self.seed.into_iter().fold(options, MethodOptions::source)
     }
@@ -237,8 +305,13 @@ impl Recipe {
             ("--amount", !self.amount.is_empty()),
             ("--sparsity", !self.sparsity.is_empty()),
             ("--scope", self.scope.is_some()),
+            ("--allocation", self.allocation.is_some()),
+            ("--min-sparsity", self.min_sparsity.is_some()),
+            ("--max-sparsity", self.max_sparsity.is_some()),
             ("--dim", self.dim.is_some()),
             ("--norm", self.norm.is_some()),
+            ("--pattern", self.pattern.is_some()),
+            ("--block", self.block.is_some()),
             ("--ties", self.ties.is_some()),
             ("--seed", self.seed.is_some()),
             ("--mask", self.mask.is_some()),

@@ -213,7 +213,12 @@ impl<'c, 'o, W: Element> Candidates<W> for FileCandidates<'c, 'o, '_, W> {
         Ok(remaining.iter().map(|&channel| norms[channel]).collect())
     }
     /// Reads parts that are whole groups.
-    fn group_scores(&self, groups: &NumberedGroups, by: GroupScore) -> Result<Vec<W::Accumulator>, CheckpointError> {
+    fn group_scores(
+        &self,
+        groups: &NumberedGroups,
+        by: GroupScore,
+        keep: usize,
+    ) -> Result<Vec<(W::Accumulator, bool)>, CheckpointError> {
         let FileScores { checkpoint, pool, progress, .. } = self.scores;
         let parameter = self.remaining[0].parameter;
         let parts: Vec<_> = groups.parts(block_entries(size_of::<W>())).collect();
@@ -224,7 +229,7 @@ impl<'c, 'o, W: Element> Candidates<W> for FileCandidates<'c, 'o, '_, W> {
                 let remaining = checkpoint.remaining(parameter, part.clone(), mask, remaining)?;
                 let tensor = &checkpoint.tensors[parameter.weights];
                 let entries = checkpoint.entries::<W>(tensor, part.clone(), weights)?;
-                Ok(by.scores(groups, part, entries, remaining))
+                Ok(by.scores(groups, part, entries, remaining, keep))
             })
         })?;
         Ok(scores.concat())

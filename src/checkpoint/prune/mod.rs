@@ -1,6 +1,7 @@
 //! Pruning checkpoints: from the options to a plan for each parameter, and its execution.
 
-pub(crate) mod axes;
+pub(crate) mod allocate;
+mod axes;
 pub(crate) mod candidates;
 pub(crate) mod execute;
 #[cfg(test)]

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
+use crate::amount::Amount;
 use crate::checkpoint::error::CheckpointError;
 use crate::checkpoint::progress::{Observer, Phase, ProgressCounter};
 use crate::checkpoint::prune::candidates::{FileCandidates, widened};
 use crate::checkpoint::prune::layer_methods::MatchedMethods;
 use crate::checkpoint::prune::pruner::{PruneBy, Scope};
-use crate::checkpoint::prune::remaining::{RemainingEntries, remaining_channels, remaining_in_groups};
+use crate::checkpoint::prune::remaining::{RemainingEntries, open_groups, remaining_channels};
 use crate::checkpoint::read::blocks::Pool;
 use crate::checkpoint::read::mask_file::MaskFile;
 use crate::checkpoint::read::parameter::ParameterEntry;
@@ -30,6 +31,7 @@ use crate::select::TieBreak;
 use crate::tensor::channels::Channels;
 use crate::tensor::chunk::CHUNK;
 use crate::tensor::numbered::NumberedGroups;
+use crate::training::{Allocation, Bounds};
 
 /// The plan for one parameter: skipped, or pruned with a new mask.
 #[derive(Debug)]
@@ -116,7 +118,7 @@ fn prunes_groups(method: &AnyMethod) -> bool {
 }
 
 /// The method as a built-in one. The choice of the element type makes no difference.
-fn built_in(method: &AnyMethod) -> Option<&dyn BuiltIn> {
+pub(crate) fn built_in(method: &AnyMethod) -> Option<&dyn BuiltIn> {
     PruningMethod::<f32>::built_in(method)
 }
 
@@ -153,6 +155,7 @@ impl<'c> Planner<'c, '_> {
         &self,
         origin: &MaskOrigin<'_>,
         scope: Scope,
+        allocation: Option<(Allocation, Bounds)>,
         plans: &mut [ParameterPlan<'c>],
     ) -> Result<Totals, CheckpointError> {
         let mut plans: Vec<_> = plans.iter_mut().filter(|plan| plan.skip.is_none()).collect();
@@ -170,11 +173,19 @@ impl<'c> Planner<'c, '_> {
                 plans.iter_mut().for_each(|plan| plan.mask = MaskPlan::File(Arc::clone(masks)));
                 Ok(Totals::default())
             }
+            (MaskOrigin::Methods(_), Scope::Global) if allocation.is_some() => {
+                Err(CheckpointError::AllocationWithGlobalScope)
+            }
             (MaskOrigin::Methods(methods), Scope::Tensor) => {
-                for (plan, remaining) in plans.iter_mut().zip(remaining) {
+                let counts = match allocation {
+                    Some(allocation) => Some(self.allocate(methods, allocation, &plans, &remaining)?),
+                    None => None,
+                };
+                for (number, (plan, remaining)) in plans.iter_mut().zip(remaining).enumerate() {
                     // What no method is for was skipped.
                     let Some(method) = methods.of(&plan.parameter.name) else { continue };
-                    self.plan_tensor(method, plan, remaining, &progress)?;
+                    let count = counts.as_ref().map(|counts| counts[number]);
+                    self.plan_tensor(method, count, plan, remaining, &progress)?;
                 }
                 progress.finish()?;
                 let counted = || plans.iter().filter(|plan| plan.requested.is_some());
@@ -202,10 +213,11 @@ impl<'c> Planner<'c, '_> {
         ProgressCounter::new(self.observer, Phase::Counting, origin.passes() * bytes)
     }
 
-    /// Plans the pruning of one parameter alone.
+    /// Plans the pruning of one parameter alone, of so many entries if they are counted already.
     fn plan_tensor(
         &self,
         method: &AnyMethod,
+        count: Option<usize>,
         plan: &mut ParameterPlan<'c>,
         remaining: RemainingEntries<'c>,
         progress: &ProgressCounter<'_>,
@@ -217,6 +229,10 @@ impl<'c> Planner<'c, '_> {
         };
         let refused = |source| CheckpointError::Tensor { tensor: parameter.name.clone(), source };
         let request = request(built_in, &[&parameter.name], refused)?;
+        let request = match count {
+            Some(count) => request.with_amount(Amount::Count(count)),
+            None => request,
+        };
         plan.counts_groups = request.counts_groups();
         let request = match plan.axis {
             Some(ChannelAxis { axis, .. }) => request.along(axis),
@@ -230,7 +246,7 @@ impl<'c> Planner<'c, '_> {
                 remaining: remaining.count,
             },
             |channels| remaining_channels(self.checkpoint, parameter, channels, self.pool, progress),
-            |groups| remaining_in_groups(self.checkpoint, parameter, groups, self.pool, progress),
+            |groups, keep| open_groups(self.checkpoint, parameter, groups, keep, self.pool, progress),
             refused,
         )?;
         plan.requested = request.count();
@@ -265,7 +281,7 @@ impl<'c> Planner<'c, '_> {
             return Err(CheckpointError::OnlyInMemory { method: name(), what: "global scope of TieBreak::PyTorch" });
         }
         let no_channels = |_: &Channels| Err(CheckpointError::NotUnstructured { method: name() });
-        let no_groups = |_: &NumberedGroups| Err(CheckpointError::NotUnstructured { method: name() });
+        let no_groups = |_: &NumberedGroups, _| Err(CheckpointError::NotUnstructured { method: name() });
         let request = request.resolve(tensors, no_channels, no_groups, refused)?;
 
         let total = match request.reads() {
@@ -309,7 +325,7 @@ impl<'c> Planner<'c, '_> {
 }
 
 /// The request of a method, if it can be carried out on files.
-fn request(
+pub(crate) fn request(
     method: &dyn BuiltIn,
     names: &[&str],
     refused: impl FnOnce(PruneError) -> CheckpointError,
@@ -331,7 +347,7 @@ fn name_and_size(dtype: Dtype) -> (&'static str, usize) {
 
 /// Returns `Ok` if the product of the nonzero sizes of a parameter does not overflow. The length of the file does not limit
 /// the sizes of a tensor without entries, and no method should have to check for that.
-fn check_shape(parameter: &ParameterEntry) -> Result<(), CheckpointError> {
+pub(crate) fn check_shape(parameter: &ParameterEntry) -> Result<(), CheckpointError> {
     let mut sizes = parameter.shape.iter().copied().filter(|&size| size > 0);
     match sizes.try_fold(1, usize::checked_mul) {
         Some(_) => Ok(()),

@@ -15,6 +15,7 @@ use crate::checkpoint::report::PruneReport;
 use crate::checkpoint::write::output::{Format, Output};
 use crate::checkpoint::write::resume::RunIdentity;
 use crate::method::{AnyMethod, Describe, PruningMethod};
+use crate::training::{Allocation, Bounds};
 
 /// The entries that one ranking covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -54,6 +55,7 @@ pub enum Scope {
 pub struct Pruner {
     pub(crate) by: PruneBy,
     pub(crate) scope: Scope,
+    pub(crate) allocation: Option<(Allocation, Bounds)>,
     pub(crate) format: Format,
     pub(crate) selection: Selection,
     pub(crate) output_axis: bool,
@@ -120,6 +122,7 @@ impl Pruner {
         Self {
             by,
             scope: Scope::default(),
+            allocation: None,
             format: Format::default(),
             selection: Selection::default(),
             output_axis: false,
@@ -129,6 +132,15 @@ impl Pruner {
     /// Sets the scope of the ranking.
     pub fn scope(self, scope: Scope) -> Self {
         Self { scope, ..self }
+    }
+
+    /// Divides the amount among all selected tensors: it is the amount of all their entries together, of which each tensor loses
+    /// a part within the bounds. The method must prune entries of each tensor: [`L1Unstructured`](crate::L1Unstructured) or
+    /// [`RandomUnstructured`](crate::RandomUnstructured). Entries that a mask prunes are a part of the counts.
+    ///
+    /// [`Allocation::Global`] and [`Allocation::Lamp`] rank values, and hold one tensor in memory while they do.
+    pub fn allocation(self, allocation: Allocation, bounds: Bounds) -> Self {
+        Self { allocation: Some((allocation, bounds)), ..self }
     }
 
     /// Sets the format of the output.
@@ -167,6 +179,9 @@ impl Pruner {
     /// - [`CheckpointError::Tensor`] or [`CheckpointError::Method`] if the method cannot prune a tensor, or with global scope
     ///   all of them together; [`CheckpointError::NotUnstructured`] if it does not support global scope;
     ///   [`CheckpointError::OnlyInMemory`] if it does not support files.
+    /// - [`CheckpointError::NotAllocated`], [`CheckpointError::LayersWithAllocation`] or
+    ///   [`CheckpointError::AllocationWithGlobalScope`] if an [`allocation`](Self::allocation) does not apply to the method, its
+    ///   layers or the scope; [`CheckpointError::Method`] if its bounds do not allow the amount.
     /// - [`CheckpointError::ImpossibleShape`] if the nonzero sizes of a selected tensor are too large.
     /// - [`CheckpointError::MaskFile`], [`CheckpointError::MaskWithoutTensor`] or [`CheckpointError::ShapeMismatch`] if the
     ///   mask file is invalid or does not fit the checkpoint.
@@ -199,7 +214,7 @@ impl Pruner {
 
     /// The options that decide the bytes of the output. The mask file is not one of them: it is an input.
     pub(crate) fn identity(&self) -> RunIdentity {
-        let Self { by, scope, format, selection: Selection { only, include, exclude }, output_axis } = self;
+        let Self { by, scope, allocation, format, selection: Selection { only, include, exclude }, output_axis } = self;
         let describe = |method: &AnyMethod| json!({ "name": method.name(), "options": method.options() });
         let method = match by {
             PruneBy::Methods(LayerMethods { layers, others }) => {
@@ -212,6 +227,7 @@ impl Pruner {
             Scope::Tensor => "tensor",
             Scope::Global => "global",
         };
+        let allocation = allocation.map(|(allocation, Bounds { min, max })| format!("{allocation} {min:?}..{max:?}"));
         let format = match format {
             Format::Weights => "weights",
             Format::PyTorch => "pytorch",
@@ -220,6 +236,7 @@ impl Pruner {
         vec![
             ("method", method),
             ("scope", scope.into()),
+            ("allocation", allocation.into()),
             ("format", format.into()),
             ("selection", json!({ "only": only, "include": include, "exclude": exclude })),
             ("axis", (*output_axis).into()),

@@ -88,22 +88,23 @@ pub(crate) fn remaining_channels(
     Ok((0..channels.len).filter(|&channel| any[channel]).collect())
 }
 
-/// The number of remaining entries of each group.
-pub(crate) fn remaining_in_groups(
+/// The number of groups with more than `keep` remaining entries.
+pub(crate) fn open_groups(
     checkpoint: &Checkpoint,
     parameter: &ParameterEntry,
     groups: &NumberedGroups,
+    keep: usize,
     pool: &Pool,
     progress: &ProgressCounter<'_>,
-) -> Result<Vec<usize>, CheckpointError> {
+) -> Result<usize, CheckpointError> {
     let bytes = parameter.mask.map_or(0, |mask| checkpoint.tensors[mask].dtype.bits() / 8);
     let parts: Vec<_> = groups.parts(block_entries(bytes)).collect();
     let counts = parallel::try_map(parts.len(), parameter.entries, |number| {
         let part = parts[number].clone();
         progress.add((part.len() * bytes) as u64)?;
         pool.with(|Scratch { mask, remaining, .. }| {
-            Ok(groups.remaining(part.clone(), checkpoint.remaining(parameter, part, mask, remaining)?))
+            Ok(groups.open(part.clone(), checkpoint.remaining(parameter, part, mask, remaining)?, keep))
         })
     })?;
-    Ok(counts.concat())
+    Ok(counts.into_iter().sum())
 }

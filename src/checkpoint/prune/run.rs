@@ -55,7 +55,8 @@ pub(crate) fn run(
     }
     let pool = Pool::default();
     let planner = Planner { checkpoint, pool: &pool, observer };
-    let Totals { requested, counts_groups, threshold } = planner.plan(&origin, pruner.scope, &mut plans)?;
+    let Totals { requested, counts_groups, threshold } =
+        planner.plan(&origin, pruner.scope, pruner.allocation, &mut plans)?;
     let unit = if counts_groups { Unit::Groups } else { unit };
 
     let run = PlannedRun { checkpoint, layout: &layout, plans, mask_file, pool: &pool, observer, counts_zeros: true };

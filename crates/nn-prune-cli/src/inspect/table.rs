@@ -34,7 +34,7 @@ pub fn write(out: &mut dyn Write, width: usize, tensors: &[Inspected], args: &In
     let mut unlisted: Vec<Skipped<SkipReason>> = unlisted
         .into_iter()
         .filter_map(|Inspected { tensor, skipped }| {
-            Some(Skipped { name: &tensor.name, entries: tensor.entries, reason: skipped.as_ref()? })
+            Some(Skipped { name: &tensor.name, entries: tensor.entries, reason: (*skipped)? })
         })
         .collect();
     unlisted.sort_by(|a, b| natural_order(a.name, b.name));

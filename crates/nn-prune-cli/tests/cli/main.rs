@@ -17,6 +17,7 @@ mod masks;
 mod memory;
 mod output;
 mod pack;
+mod patterns;
 mod picture;
 mod reproducible;
 mod selection;

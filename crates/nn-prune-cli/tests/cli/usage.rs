@@ -6,13 +6,13 @@ use crate::{Folder, folder_with_model};
 fn options_that_do_not_belong_to_the_method() {
     let folder = folder_with_model();
     for (method, option, takes) in [
-        ("l1", "--seed 1", "--amount, --scope, --sparsity, --ties"),
-        ("l1", "--dim 0", "--amount, --scope, --sparsity, --ties"),
-        ("l1", "--norm 2", "--amount, --scope, --sparsity, --ties"),
-        ("l1", "--mask m", "--amount, --scope, --sparsity, --ties"),
-        ("random", "--dim 0", "--amount, --scope, --seed"),
-        ("random", "--norm 2", "--amount, --scope, --seed"),
-        ("random", "--ties torch", "--amount, --scope, --seed"),
+        ("l1", "--seed 1", "--allocation, --amount, --max-sparsity, --min-sparsity, --scope, --sparsity, --ties"),
+        ("l1", "--dim 0", "--allocation, --amount, --max-sparsity, --min-sparsity, --scope, --sparsity, --ties"),
+        ("l1", "--norm 2", "--allocation, --amount, --max-sparsity, --min-sparsity, --scope, --sparsity, --ties"),
+        ("l1", "--mask m", "--allocation, --amount, --max-sparsity, --min-sparsity, --scope, --sparsity, --ties"),
+        ("random", "--dim 0", "--allocation, --amount, --max-sparsity, --min-sparsity, --scope, --seed"),
+        ("random", "--norm 2", "--allocation, --amount, --max-sparsity, --min-sparsity, --scope, --seed"),
+        ("random", "--ties torch", "--allocation, --amount, --max-sparsity, --min-sparsity, --scope, --seed"),
         ("ln", "--scope global", "--amount, --dim, --norm, --sparsity, --ties"),
         ("ln", "--seed 1", "--amount, --dim, --norm, --sparsity, --ties"),
         ("random-structured", "--scope tensor", "--amount, --dim, --seed"),
