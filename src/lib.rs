@@ -43,6 +43,7 @@
 //! - [`score`] has scores for any of them. [`training::Allocation`] divides a sparsity among parameters.
 //! - [`global_unstructured`] ranks the entries of several parameters together.
 //! - [`compact`] removes pruned units for real, so that the model is smaller and faster.
+//! - [`calibration`] prunes with data, the inputs of each layer: Wanda, SparseGPT, ADMM and least squares.
 //! - `prune::checkpoint` prunes files, `prune::safetensors` stores state dicts, [`torch`] reproduces PyTorch's random masks.
 //! - [`doc::for_pytorch_users`] translates every call. [`doc::features`] lists the cargo features.
 //!
@@ -64,6 +65,7 @@
 //! [`torch.nn.utils.prune`]: https://docs.pytorch.org/docs/stable/nn.html#utilities
 
 mod amount;
+pub mod calibration;
 #[cfg(feature = "safetensors")]
 pub mod checkpoint;
 pub mod compact;
@@ -97,7 +99,7 @@ pub use error::PruneError;
 pub use functional::{
     BorrowedTensor, Target, apply, apply_with_scores, custom_from_mask, global_masks, global_unstructured, identity,
     is_pruned, l1_unstructured, ln_structured, parameters_mut, prune_each, random_structured, random_unstructured,
-    remove, remove_all,
+    reconstruct, remove, remove_all,
 };
 pub use mask::{IntoMask, Mask};
 pub use method::*;

@@ -5,6 +5,7 @@
 
 mod amount;
 mod args;
+mod calibrated;
 mod compact;
 mod compact_args;
 mod companions;
@@ -21,6 +22,7 @@ mod progress;
 mod prune;
 mod recipe;
 mod skipped;
+mod statistics;
 mod table;
 mod text;
 mod verify;
@@ -57,6 +59,7 @@ fn run(command: Command) -> Result<ExitCode, CliError> {
         Command::Remove(args) => convert::remove(&args.convert)?,
         Command::Restore(args) => convert::restore(&args.convert)?,
         Command::Masks(args) => convert::masks(&args)?,
+        Command::Statistics(args) => statistics::run(&args)?,
         Command::Diff(args) => return diff::run(&args),
         Command::Verify(args) => return verify::run(&args),
         Command::Completions { shell } => {
