@@ -229,6 +229,28 @@ pub enum PruneError {
     /// The last entry of a history is a mask, which cannot be computed again.
     #[error("the last entry of the history is a mask that came from elsewhere, not a method")]
     NotAMethod,
+    /// Inputs or gradients to push with an entry that is NaN or infinite.
+    #[error("channel {channel} is NaN or infinite at token {token}")]
+    NotFinite {
+        /// The index along the last axis.
+        channel: usize,
+        /// The index along all other axes together.
+        token: usize,
+    },
+    /// The damped Hessian of a layer cannot be factored.
+    #[error("{}", NotPositiveDefinite { tensor, channels, rank, dampening, works })]
+    NotPositiveDefinite {
+        /// The name of the weight, if it is known.
+        tensor: Option<String>,
+        /// The number of inputs of the layer.
+        channels: usize,
+        /// The rank of the Hessian before damping.
+        rank: usize,
+        /// The dampening that was too small, as a share of the mean of the diagonal.
+        dampening: f64,
+        /// The lowest power of ten that is large enough, if one up to 100 is.
+        works: Option<f64>,
+    },
     /// A mask was requested from a container without methods.
     #[error("pruning container has no methods")]
     EmptyContainer,
@@ -295,6 +317,14 @@ impl PruneError {
         Self::Method { method: method.into(), reason: reason.into() }
     }
 
+    /// The same error with the name of the tensor, where the message has room for it.
+    pub(crate) fn of_tensor(mut self, name: &str) -> Self {
+        if let Self::NotPositiveDefinite { tensor, .. } = &mut self {
+            *tensor = Some(name.to_owned());
+        }
+        self
+    }
+
     /// Returns `ShapeMismatch` if the two shapes differ.
     pub(crate) fn check_shape(argument: &str, expected: &[usize], found: &[usize]) -> Result<(), Self> {
         if expected == found {
@@ -327,6 +357,30 @@ impl fmt::Display for Named<'_> {
         match self.0 {
             Some(name) => write!(f, "`{name}` "),
             None => Ok(()),
+        }
+    }
+}
+
+/// The message of an error that suggests a remedy.
+struct NotPositiveDefinite<'a> {
+    tensor: &'a Option<String>,
+    channels: &'a usize,
+    rank: &'a usize,
+    dampening: &'a f64,
+    works: &'a Option<f64>,
+}
+
+impl fmt::Display for NotPositiveDefinite<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { tensor, channels, rank, dampening, works } = self;
+        let tensor = Named(tensor);
+        write!(
+            f,
+            "the Hessian of {tensor}has rank {rank} for {channels} inputs and cannot be factored with dampening {dampening:?}"
+        )?;
+        match works {
+            Some(works) => write!(f, "; dampening {works:?} is enough"),
+            None => f.write_str("; no dampening is enough"),
         }
     }
 }

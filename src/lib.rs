@@ -45,6 +45,7 @@
 //! - [`compact`] removes pruned units for real, so that the model is smaller and faster.
 //! - [`sparse`] packs weights without their zeros, and multiplies with them faster than dense products do.
 //! - [`training`] prunes while a model is trained: schedules, sessions, lottery tickets, dynamic sparse training.
+//! - [`calibration`] prunes with data, the inputs of each layer: Wanda, SparseGPT, ADMM and least squares.
 //! - `prune::checkpoint` prunes files, `prune::safetensors` stores state dicts, [`torch`] reproduces PyTorch's random masks.
 //! - [`doc::for_pytorch_users`] translates every call. [`doc::features`] lists the cargo features.
 //!
@@ -66,6 +67,7 @@
 //! [`torch.nn.utils.prune`]: https://docs.pytorch.org/docs/stable/nn.html#utilities
 
 mod amount;
+pub mod calibration;
 #[cfg(feature = "safetensors")]
 pub mod checkpoint;
 pub mod compact;
@@ -100,7 +102,7 @@ pub use error::PruneError;
 pub use functional::{
     BorrowedTensor, Target, apply, apply_with_scores, custom_from_mask, global_masks, global_unstructured, identity,
     is_pruned, l1_unstructured, ln_structured, parameters_mut, prune_each, random_structured, random_unstructured,
-    remove, remove_all,
+    reconstruct, remove, remove_all,
 };
 pub use mask::{IntoMask, Mask};
 pub use method::*;

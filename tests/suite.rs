@@ -5,6 +5,8 @@
 
 #[path = "article.rs"]
 mod article;
+#[path = "calibration/main.rs"]
+mod calibration;
 #[cfg(feature = "safetensors")]
 #[path = "checkpoint/main.rs"]
 mod checkpoint;

@@ -239,6 +239,20 @@ pub enum CheckpointError {
         /// The tensor, such as `conv.weight_v`.
         tensor: String,
     },
+    /// Selected tensors have no statistics, or statistics of no tokens.
+    #[error("no statistics of {}; there are some of {}", Names(tensors), Names(known))]
+    MissingStatistics {
+        /// The selected tensors without statistics.
+        tensors: Vec<String>,
+        /// The weights that have statistics.
+        known: Vec<String>,
+    },
+    /// A method changes weights, but the output has only masks.
+    #[error("{method} changes weights, which a file of masks cannot hold")]
+    UpdateWithMasks {
+        /// The name of the method.
+        method: String,
+    },
     /// The methods for different tensors prune different units: entries, channels or groups.
     #[error("cannot prune entries of some tensors and channels or groups of others in one run")]
     MixedUnits,
@@ -483,5 +497,24 @@ impl fmt::Display for Reasons<'_> {
             write!(f, "{count}: {reason}")?;
         }
         f.write_str(if self.0.is_empty() { "" } else { ")" })
+    }
+}
+
+/// The first of some names.
+struct Names<'a>(&'a [String]);
+
+impl fmt::Display for Names<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 10;
+        if self.0.is_empty() {
+            return f.write_str("no tensor");
+        }
+        for (i, name) in self.0.iter().take(SHOWN).enumerate() {
+            write!(f, "{}{}", if i == 0 { "" } else { ", " }, Quoted(name))?;
+        }
+        match self.0.len().saturating_sub(SHOWN) {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
     }
 }

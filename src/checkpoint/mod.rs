@@ -68,9 +68,11 @@ pub use error::CheckpointError;
 pub use inspect::{Inspection, Magnitudes, PackedSizes, TensorInspection, inspect};
 pub use pack::{DenseReason, PackReport, PackedTensorReport, Packer, unpack};
 pub use progress::{Observer, Phase, Progress};
-pub use prune::{Pruner, Scope, Selection, tensor_seed};
+pub use prune::{Owl, Pruner, Scope, Selection, owl, tensor_seed};
 pub use read::{Checkpoint, Dtype, Shard, Tensor};
-pub use report::{AxisReason, ChannelAxis, Companions, Outcome, PruneReport, SkipReason, TensorReport, Unit};
+pub use report::{
+    AxisReason, CalibrationReport, ChannelAxis, Companions, Outcome, PruneReport, SkipReason, TensorReport, Unit,
+};
 pub use verify::{TensorVerification, Verification, ZeroPattern, verify};
 pub use write::{Format, Output};
 

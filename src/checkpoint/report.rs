@@ -101,8 +101,25 @@ pub struct TensorReport {
     pub entries: usize,
     /// The axis of the channels, if the method is structured and the tensor was pruned.
     pub axis: Option<ChannelAxis>,
+    /// What is known about the layer's output, if the method has data or the run [measures](crate::checkpoint::Pruner::check) it.
+    pub calibration: Option<CalibrationReport>,
     /// The counts of a pruned tensor, or the reason why it was skipped.
     pub outcome: Outcome,
+}
+
+/// How much a layer's output has changed, by its statistics.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[non_exhaustive]
+pub struct CalibrationReport {
+    /// The relative error on the statistics by which the tensor was pruned: `‖X Wᵀ - X Vᵀ‖ / ‖X Wᵀ‖`. `None` if they have no Gram
+    /// matrix, or no method and no check needed one.
+    pub error: Option<f64>,
+    /// The relative error on the other statistics of [`Pruner::check`](crate::checkpoint::Pruner::check).
+    pub error_check: Option<f64>,
+    /// The number of inputs that are always zero in the statistics by which the tensor was pruned.
+    pub dead: Option<usize>,
+    /// What was added to the diagonal of the Hessian, if the method has one.
+    pub dampening: Option<f64>,
 }
 
 /// The axis of the channels of a tensor in a structured pruning.

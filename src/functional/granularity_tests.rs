@@ -51,7 +51,9 @@ impl BuiltIn for Probe {
                 Request::InGroups { granularity, quota, score, tie_break: TieBreak::LowestIndex }
             }
             (None, Quota::Amount(amount)) => Request::Lowest { amount, score, tie_break: TieBreak::LowestIndex },
-            (None, Quota::Keep(_)) => unreachable!("no case keeps a number of entries of the whole tensor"),
+            (None, Quota::Keep(_) | Quota::KeepOf { .. }) => {
+                unreachable!("no case keeps a number of entries of the whole tensor")
+            }
         })
     }
 }
@@ -104,6 +106,8 @@ pub fn oracle<A: Element>(case: &Case, tensors: &[Tensor<A>]) -> Vec<ArrayD<bool
             Quota::Amount(Amount::Count(count)) => count.min(remaining.len()),
             Quota::Amount(amount) => amount.count_remaining(size, remaining.len()).unwrap(),
             Quota::Keep(keep) => remaining.len().saturating_sub(keep),
+            // What is pruned already is a part of what the group loses.
+            Quota::KeepOf { keep, of } => ((of - keep) * size / of).saturating_sub(size - remaining.len()),
         };
         remaining[..count].iter().for_each(|(number, index)| masks[*number][index] = false);
     }
@@ -168,6 +172,7 @@ pub fn quota() -> impl Strategy<Value = Quota> {
         (0.0..=1.0).prop_map(|fraction| Quota::Amount(Amount::Fraction(fraction))),
         (0.0..=1.0).prop_map(|sparsity| Quota::Amount(Amount::Sparsity(sparsity))),
         (0_usize..5).prop_map(Quota::Keep),
+        (0_usize..5, 0_usize..4).prop_map(|(keep, more)| Quota::KeepOf { keep, of: (keep + more).max(1) }),
     ]
 }
 

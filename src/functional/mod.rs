@@ -18,7 +18,7 @@ use crate::error::PruneError;
 use crate::mask::IntoMask;
 use crate::method::{
     CustomFromMask, Identity, L1Unstructured, LnStructured, PruningMethod, RandomSource, RandomStructured,
-    RandomUnstructured,
+    RandomUnstructured, Reconstruct, Reconstruction,
 };
 use crate::module::Module;
 use crate::parameter::Parameter;
@@ -246,6 +246,20 @@ pub fn apply_with_scores<M: Module + ?Sized, D: Dimension>(
     scores: ArrayView<'_, M::Elem, D>,
 ) -> Result<(), PruneError> {
     find_prunable(module, name)?.prune_with_scores(method, scores)
+}
+
+/// Prunes a parameter with a method that changes the weights that it keeps, and returns what it has done; see
+/// [`Parameter::reconstruct`]. On error, nothing changes.
+///
+/// # Errors
+///
+/// Those of [`apply`] and of [`Parameter::reconstruct`].
+pub fn reconstruct<M: Module + ?Sized>(
+    module: &mut M,
+    name: &str,
+    method: impl Reconstruct<M::Elem> + 'static,
+) -> Result<Reconstruction<M::Elem>, PruneError> {
+    find_prunable(module, name)?.reconstruct(method).map_err(|error| error.of_tensor(name))
 }
 
 /// Returns several parameters of one module, in the order of the names, for

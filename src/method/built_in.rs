@@ -18,6 +18,23 @@ pub trait BuiltIn: Describe + RefUnwindSafe {
     ///
     /// `names` are the names of the tensors on files, and empty in memory.
     fn request(&self, names: &[&str]) -> Result<Request, PruneError>;
+
+    /// The method with the data of one tensor; `None` if it is the same for all.
+    fn of_tensor(&self, name: &str, shape: &[usize]) -> Result<Option<Self>, PruneError>
+    where
+        Self: Sized,
+    {
+        let _ = (name, shape);
+        Ok(None)
+    }
+
+    /// The method without data, for a history; `None` if it has none.
+    fn for_history(&self) -> Option<Self>
+    where
+        Self: Sized,
+    {
+        None
+    }
 }
 
 impl dyn BuiltIn + '_ {
@@ -44,5 +61,11 @@ impl<A: Element, M: BuiltIn + Clone + 'static> PruningMethod<A> for M {
     }
     fn built_in(&self) -> Option<&dyn BuiltIn> {
         Some(self)
+    }
+    fn for_tensor(&self, name: &str, shape: &[usize]) -> Result<Option<Box<dyn PruningMethod<A>>>, PruneError> {
+        Ok(self.of_tensor(name, shape)?.map(|method| Box::new(method) as _))
+    }
+    fn without_data(&self) -> Option<Box<dyn PruningMethod<A>>> {
+        self.for_history().map(|method| Box::new(method) as _)
     }
 }

@@ -10,6 +10,7 @@ use crate::mask::Mask;
 use crate::method::Units;
 use crate::method::built_in::BuiltIn;
 use crate::method::decide::check_mask;
+use crate::method::reconstruct::Reconstruct;
 use crate::pruning_type::PruningType;
 
 /// The name and the pruning type of a method, for any element type.
@@ -161,6 +162,25 @@ pub trait PruningMethod<A: Element>: Describe + CloneMethod<A> {
     fn built_in(&self) -> Option<&dyn BuiltIn> {
         None
     }
+
+    /// The method as one that changes the weights too.
+    #[doc(hidden)]
+    fn reconstructing(&self) -> Option<&dyn Reconstruct<A>> {
+        None
+    }
+
+    /// The method with the data of one tensor of a checkpoint, or `None` if it is the same for all.
+    #[doc(hidden)]
+    fn for_tensor(&self, name: &str, shape: &[usize]) -> Result<Option<Box<dyn PruningMethod<A>>>, PruneError> {
+        let _ = (name, shape);
+        Ok(None)
+    }
+
+    /// The method without large data, for a history; `None` if it has none.
+    #[doc(hidden)]
+    fn without_data(&self) -> Option<Box<dyn PruningMethod<A>>> {
+        None
+    }
 }
 
 /// Clones a method behind a pointer; implemented for every method that is `Clone`.
@@ -207,5 +227,14 @@ impl<A: Element> PruningMethod<A> for Box<dyn PruningMethod<A>> {
     }
     fn built_in(&self) -> Option<&dyn BuiltIn> {
         (**self).built_in()
+    }
+    fn reconstructing(&self) -> Option<&dyn Reconstruct<A>> {
+        (**self).reconstructing()
+    }
+    fn for_tensor(&self, name: &str, shape: &[usize]) -> Result<Option<Box<dyn PruningMethod<A>>>, PruneError> {
+        (**self).for_tensor(name, shape)
+    }
+    fn without_data(&self) -> Option<Box<dyn PruningMethod<A>>> {
+        (**self).without_data()
     }
 }

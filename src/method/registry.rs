@@ -13,7 +13,7 @@ use crate::element::Element;
 use crate::error::PruneError;
 use crate::mask::Mask;
 use crate::method::built_in::BuiltIn;
-use crate::method::{BUILT_IN, Describe, PruningMethod, RandomSource, Units};
+use crate::method::{BUILT_IN, Describe, PruningMethod, RandomSource, Reconstruct, Units};
 use crate::method_option::MethodOption;
 use crate::pruning_type::PruningType;
 use crate::score::Norm;
@@ -281,6 +281,15 @@ impl<A: Element> PruningMethod<A> for AnyMethod {
     }
     fn built_in(&self) -> Option<&dyn BuiltIn> {
         self.typed::<A>().built_in()
+    }
+    fn reconstructing(&self) -> Option<&dyn Reconstruct<A>> {
+        self.typed::<A>().reconstructing()
+    }
+    fn for_tensor(&self, name: &str, shape: &[usize]) -> Result<Option<Box<dyn PruningMethod<A>>>, PruneError> {
+        self.typed::<A>().for_tensor(name, shape)
+    }
+    fn without_data(&self) -> Option<Box<dyn PruningMethod<A>>> {
+        self.typed::<A>().without_data()
     }
 }
 

@@ -82,6 +82,8 @@ pub enum Quota {
     Amount(Amount),
     /// All but so many of the entries.
     Keep(usize),
+    /// All but `keep` of a full group of `of` entries, and the same share of a smaller one, rounded down.
+    KeepOf { keep: usize, of: usize },
 }
 
 impl Quota {
@@ -91,6 +93,10 @@ impl Quota {
             // A count above the size of a group was rejected for the largest group; smaller ones lose what they have.
             Self::Amount(amount) => amount.count_remaining(all, remaining).unwrap_or(remaining),
             Self::Keep(keep) => remaining.saturating_sub(keep),
+            Self::KeepOf { keep, of } => {
+                let kept = all - (of.saturating_sub(keep) * all).checked_div(of).unwrap_or(0).min(all);
+                remaining.saturating_sub(kept)
+            }
         }
     }
 }
@@ -270,7 +276,11 @@ impl Score {
         let Self::Scaled(factors) = self else { return Ok(()) };
         for (shape, factors) in shapes.iter().zip(factors.iter()) {
             let width = shape.last().copied().unwrap_or(1);
-            PruneError::check_shape("factors", &[width], &[factors.len()])?;
+            // There may be one for each entry of a row of the first axis, too.
+            let row: usize = shape.iter().skip(1).product();
+            if factors.len() != row {
+                PruneError::check_shape("factors", &[width], &[factors.len()])?;
+            }
         }
         PruneError::check_shape("factors", &[shapes.len()], &[factors.len()])
     }

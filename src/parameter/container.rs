@@ -78,7 +78,9 @@ impl<A: Element> PruningContainer<A> {
 
     /// Adds the method that is run next.
     pub fn push(&mut self, method: impl PruningMethod<A> + 'static) {
-        self.records.push(Record::Method(Box::new(method)));
+        // A history does not keep the data of a layer alive.
+        let method = method.without_data().unwrap_or_else(|| Box::new(method));
+        self.records.push(Record::Method(method));
     }
 
     /// Adds a mask that came from elsewhere.

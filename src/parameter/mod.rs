@@ -3,6 +3,8 @@
 pub(crate) mod commit;
 mod container;
 
+use std::sync::Arc;
+
 pub use container::{PruningContainer, Record};
 use ndarray::{Array, ArrayD, ArrayView, ArrayViewMut, ArrayViewMutD, CowArray, Dimension, IxDyn, Zip};
 use num_traits::Zero;
@@ -11,9 +13,9 @@ use crate::element::Element;
 use crate::error::PruneError;
 use crate::mask::{Mask, fraction};
 use crate::method::candidates::{MemoryCandidates, TensorCandidates};
-use crate::method::decide::decide;
+use crate::method::decide::{check_mask, decide};
 use crate::method::decision::Decision;
-use crate::method::{PruningMethod, Units};
+use crate::method::{PruningMethod, Reconstruct, Reconstruction, Units};
 use crate::parameter::commit::{CommitTarget, commit, multiply};
 use crate::tensor::slice::Slice;
 use crate::tensor::{flat, flat_mut, parallel, zeroed};
@@ -246,6 +248,46 @@ impl<A: Element> Parameter<A> {
     ) -> Result<(), PruneError> {
         let scores = self.checked_scores("importance_scores", scores)?;
         self.prune_with(method, Some(scores))
+    }
+
+    /// Prunes with a method that changes the weights that it keeps, and returns what it has done. On error, nothing changes.
+    ///
+    /// The method is given [`orig`](Self::orig) and the mask so far, so that it makes up for what earlier methods pruned too. In the end,
+    /// `orig` has the new weights where the mask keeps, and 0 where it prunes: what was made up for must not be made up for again by
+    /// the next method. The dense weights are gone, as after [`update`](Self::update).
+    ///
+    /// ```
+    /// use ndarray::arr2;
+    /// use prune::calibration::{LeastSquares, Moments, Wanda};
+    ///
+    /// let mut moments = Moments::with_gram(3);
+    /// moments.push(arr2(&[[1.0_f32, 0.9, 0.1], [0.3, 0.2, 0.8], [0.1, 0.4, 0.7]]).view())?;
+    /// let moments = std::sync::Arc::new(moments);
+    ///
+    /// let mut weight = prune::Parameter::new(arr2(&[[0.5_f32, 0.4, 0.3]]));
+    /// let mut masked = weight.clone();
+    /// masked.prune(Wanda::new(1, moments.clone())?)?;
+    /// weight.reconstruct(LeastSquares::after(Wanda::new(1, moments.clone())?, moments))?;
+    /// assert_eq!(weight.mask(), masked.mask());
+    /// assert!(weight.value() != masked.value());
+    /// # Ok::<(), prune::PruneError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Any error of the method; [`PruneError::MethodShape`] or [`PruneError::MethodRevived`] if its mask breaks the rules of
+    /// [`PruningMethod::compute_mask`], and [`PruneError::ShapeMismatch`] if its weights have another shape.
+    pub fn reconstruct(&mut self, method: impl Reconstruct<A> + 'static) -> Result<Reconstruction<A>, PruneError> {
+        let before = self.mask().cloned().unwrap_or_else(|| Mask::from_elem(self.value.raw_dim(), true));
+        let done = method.reconstruct(self.orig().view(), before.view())?;
+        check_mask(method.name(), before.view(), done.mask.view())?;
+        PruneError::check_shape("weights", self.value.shape(), done.weights.shape())?;
+        self.value.assign(&done.weights);
+        if let Some(Pruned { orig, .. }) = &mut self.pruned {
+            orig.assign(&done.weights);
+        }
+        self.commit_method(&Decision::Mask(Arc::new(done.mask.clone())), method, None);
+        Ok(done)
     }
 
     /// Makes the pruning permanent: keeps `value`, drops `orig`, mask and history. Nothing is copied.

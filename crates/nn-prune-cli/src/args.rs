@@ -14,6 +14,7 @@ use crate::pack::PackArgs;
 use crate::parse::{BlockName, FormatName, PatternName};
 use crate::plot::svg_path;
 use crate::recipe::{Names, Recipe};
+use crate::statistics::StatisticsArgs;
 use crate::text::escape_invisible;
 
 const EXAMPLES: &str = "\
@@ -44,7 +45,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    Prune(PruneArgs),
+    Prune(Box<PruneArgs>),
     Compact(CompactArgs),
     Inspect(InspectArgs),
     Remove(RemoveArgs),
@@ -54,6 +55,7 @@ pub enum Command {
     Unpack(UnpackArgs),
     Diff(DiffArgs),
     Verify(VerifyArgs),
+    Statistics(StatisticsArgs),
     /// Print a completion script for a shell
     ///
     /// For example: nn-prune completions bash > ~/.local/share/bash-completion/completions/nn-prune
@@ -147,6 +149,9 @@ Examples:
   nn-prune prune model.safetensors -o half.safetensors --method l1 --amount '*attn*=30%' --amount 60%
   # Rank all weight matrices together and prune 80 % in total; only show the result
   nn-prune prune model.safetensors --method l1 --scope global --amount 0.8 --dry-run
+  # Prune half of each output row by weights and inputs, improve the masks, and update the weights that are kept
+  nn-prune prune model.safetensors -o half.safetensors --method wanda --statistics inputs.safetensors --amount 0.5 \\
+    --refine swaps --update least-squares
   # Prune ten output channels of every attention layer of a sharded checkpoint
   nn-prune prune model.safetensors.index.json -o pruned/ --method ln --amount 10 --include '*attn*.weight'";
 
@@ -174,6 +179,9 @@ pub struct PruneArgs {
     /// Write the options that decide what is pruned to a file, for --recipe: JSON if its name ends in .json, otherwise TOML
     #[arg(long, value_name = "FILE", conflicts_with = "recipe")]
     pub save_recipe: Option<PathBuf>,
+    /// Measure the error of each layer's output on these statistics of other data, and on those of --statistics
+    #[arg(long, value_name = "FILE")]
+    pub check: Option<PathBuf>,
     /// The content of the output
     #[arg(long, value_enum, default_value = "weights")]
     pub format: FormatName,

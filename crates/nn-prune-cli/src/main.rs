@@ -5,6 +5,7 @@
 
 mod amount;
 mod args;
+mod calibrated;
 mod compact;
 mod compact_args;
 mod companions;
@@ -22,6 +23,7 @@ mod progress;
 mod prune;
 mod recipe;
 mod skipped;
+mod statistics;
 mod table;
 mod text;
 mod verify;
@@ -60,6 +62,7 @@ fn run(command: Command) -> Result<ExitCode, CliError> {
         Command::Masks(args) => convert::masks(&args)?,
         Command::Pack(args) => pack::pack(&args)?,
         Command::Unpack(args) => convert::unpack(&args.convert)?,
+        Command::Statistics(args) => statistics::run(&args)?,
         Command::Diff(args) => return diff::run(&args),
         Command::Verify(args) => return verify::run(&args),
         Command::Completions { shell } => {

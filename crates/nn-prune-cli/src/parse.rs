@@ -9,6 +9,8 @@ use prune::training::Allocation;
 use prune::{MethodInfo, MethodOption, Norm, TieBreak};
 use serde::{Deserialize, Serialize};
 
+use crate::calibrated::CalibratedName;
+
 /// A value of `--norm`, with PyTorch's names.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -111,11 +113,12 @@ impl From<BlockName> for String {
 
 // The comments of the variants below are the help of their values.
 
-/// A value of `--method`: a built-in method of the library, or the masks of a file.
+/// A value of `--method`: a built-in method of the library, one that needs statistics, or the masks of a file.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "&str")]
 pub enum MethodName {
     BuiltIn(&'static MethodInfo),
+    Calibrated(CalibratedName),
     Mask,
 }
 
@@ -132,17 +135,22 @@ impl MethodName {
         let built_in = Self::built_in()
             .map(|method| PossibleValue::new(method.name()).aliases(&method.names()[1..]).help(method.summary()));
         let mask = PossibleValue::new(Self::MASK).help("Prune the entries that the masks of a file do not keep");
-        PossibleValuesParser::new(built_in.chain([mask])).map(|name| Self::of(&name).unwrap_or(Self::Mask))
+        let calibrated = CalibratedName::ALL.map(|name| PossibleValue::new(name.as_str()).help(name.summary()));
+        PossibleValuesParser::new(built_in.chain(calibrated).chain([mask]))
+            .map(|name| Self::of(&name).unwrap_or(Self::Mask))
     }
 
     fn of(name: &str) -> Option<Self> {
         let built_in = Self::built_in().find(|method| method.names().contains(&name));
-        built_in.map(Self::BuiltIn).or((name == Self::MASK).then_some(Self::Mask))
+        let calibrated = CalibratedName::ALL.into_iter().find(|method| method.as_str() == name);
+        let built_in = built_in.map(Self::BuiltIn).or(calibrated.map(Self::Calibrated));
+        built_in.or((name == Self::MASK).then_some(Self::Mask))
     }
 
     pub fn as_str(self) -> &'static str {
         match self {
             Self::BuiltIn(method) => method.name(),
+            Self::Calibrated(method) => method.as_str(),
             Self::Mask => Self::MASK,
         }
     }
@@ -164,7 +172,19 @@ impl MethodName {
                 flags.sort_unstable();
                 flags
             }
+            Self::Calibrated(method) => method.flags().to_vec(),
             Self::Mask => vec!["--mask"],
+        }
+    }
+
+    /// Returns `true` if the method prunes entries of single tensors, so that masks can be improved and weights updated.
+    pub fn prunes_entries(self) -> bool {
+        match self {
+            Self::BuiltIn(method) => {
+                !method.options().contains(&MethodOption::Norm) && method.name() != "random-structured"
+            }
+            Self::Calibrated(_) => true,
+            Self::Mask => false,
         }
     }
 }

@@ -6,10 +6,11 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use prune::checkpoint::{Checkpoint, Outcome, Output, PruneReport, TensorReport, Unit};
+use prune::checkpoint::{CalibrationReport, Checkpoint, Outcome, Output, PruneReport, Pruner, TensorReport, Unit};
 use serde::Serialize;
 
 use crate::args::PruneArgs;
+use crate::calibrated;
 use crate::companions::CompanionNames;
 use crate::error::{CliError, warn};
 use crate::format;
@@ -22,13 +23,22 @@ use crate::text::escape_invisible;
 
 pub fn run(args: &PruneArgs) -> Result<(), CliError> {
     let recipe = args.recipe()?;
-    let prune = recipe.pruner()?.format(args.format.into());
+    let prune = recipe.pruner()?;
+    let check = args.check.as_deref().map(calibrated::open).transpose()?;
     let checkpoint = args.input.open()?;
     // A dry run refuses what the run would refuse of the path.
     let output = args.output.as_deref().map(|path| args.output_options.output(path, &checkpoint, args.format.into()));
     let output = output.transpose()?;
 
     let reporter = ProgressReporter::new("pruning", args.report.quiet);
+    let prune = recipe.allocated(&checkpoint, &reporter)?.unwrap_or(prune).format(args.format.into());
+    let prune = check.into_iter().fold(prune, Pruner::check);
+    if let Some((name, bytes)) = prune.working_memory(&checkpoint)?
+        && bytes > MUCH_MEMORY
+        && !args.report.quiet
+    {
+        warn(&format!("about {} of memory are needed, the most for `{name}`", format::bytes(bytes)));
+    }
     let report = match &output {
         Some(output) if !args.dry_run => prune.run(&checkpoint, output, &reporter)?,
         Some(_) | None => prune.dry_run(&checkpoint, &reporter)?,
@@ -58,6 +68,9 @@ pub fn run(args: &PruneArgs) -> Result<(), CliError> {
         },
     )
 }
+
+/// What a run may need without a word.
+const MUCH_MEMORY: u64 = 1 << 30;
 
 /// More tensors than these are many: a count for each of them may be meant as a share.
 const FEW_TENSORS: usize = 3;
@@ -216,6 +229,15 @@ struct JsonTensor<'a> {
     /// The axis of the channels, and why it is this one.
     axis: Option<usize>,
     axis_reason: Option<String>,
+    /// The relative error of the layer's output on the statistics, and on those of --check.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error_check: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dead: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dampening: Option<f64>,
     skipped: Option<String>,
     /// The reason why it was skipped, for programs.
     reason: Option<JsonReason<'a>>,
@@ -229,7 +251,12 @@ impl<'a> Json<'a> {
                 Outcome::Skipped(reason) => (None, None, None, Some(reason)),
                 other => unreachable!("an outcome that this version does not know: {other:?}"),
             };
+            let CalibrationReport { error, error_check, dead, dampening, .. } = tensor.calibration.unwrap_or_default();
             JsonTensor {
+                error,
+                error_check,
+                dead,
+                dampening,
                 name: &tensor.name,
                 dtype: tensor.dtype.to_string(),
                 shape: &tensor.shape,

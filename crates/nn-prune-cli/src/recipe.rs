@@ -3,10 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use clap::Args;
 use clap::error::ErrorKind;
-use prune::checkpoint::{CheckpointError, Pruner, Selection};
+use prune::calibration::{Pattern, Statistics};
+use prune::checkpoint::{self, Checkpoint, CheckpointError, Observer, Owl, Pruner, Selection};
 use prune::training::{Allocation, Bounds};
 use prune::{Amount, AnyMethod, MethodOption, MethodOptions, PruneError};
 use serde::de::Error as _;
@@ -14,8 +16,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::amount::{LayerAmount, Written};
 use crate::args::PruneArgs;
+use crate::calibrated::{self, AllocationRule, Calibrated, DampeningOfName, OwlOptions, Refine, Update};
 use crate::error::CliError;
-use crate::parse::{AllocationName, BlockName, MethodName, NormName, PatternName, ScopeName, TiesName};
+use crate::parse::{BlockName, MethodName, NormName, PatternName, ScopeName, TiesName};
 
 /// The options that decide which entries are pruned. `--save-recipe` writes them to a file, and `--recipe` reads it.
 #[derive(Debug, Clone, Default, Args, Serialize, Deserialize)]
@@ -38,10 +41,12 @@ pub struct Recipe {
     #[arg(long, value_enum)]
     #[serde(skip_serializing_if = "Option::is_none")]
     scope: Option<ScopeName>,
-    /// How the amount of all tensors together is divided among them; for l1 and random (lamp and global: for l1)
-    #[arg(long, value_enum)]
+    /// How the amount of all tensors together is divided among them: uniform, erdos-renyi, erk, lamp or global, for l1 and
+    /// random (lamp and global: for l1); or by --statistics owl[:M,LAMBDA], less where more weights times inputs are above M
+    /// times their mean, at most LAMBDA away from the amount [default: owl:5,0.08]
+    #[arg(long, value_name = "RULE")]
     #[serde(skip_serializing_if = "Option::is_none")]
-    allocation: Option<AllocationName>,
+    allocation: Option<AllocationRule>,
     /// The lowest sparsity of a tensor, a fraction; for --allocation
     #[arg(long, value_name = "SPARSITY", requires = "allocation")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -61,11 +66,13 @@ pub struct Recipe {
     #[arg(long, allow_hyphen_values = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     norm: Option<NormName>,
-    /// The pattern: at most n of every m entries along an axis are kept, such as 2:4; for nm
+    /// The pattern: at most n of every m entries along an axis are kept, such as 2:4; for nm, and for wanda, sparsegpt, ria and
+    /// admm instead of --amount
     #[arg(long, value_name = "N:M")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pattern: Option<PatternName>,
-    /// The size of a block along each axis, such as 16x1 or 4x4; axes left out are whole; for block
+    /// The size of a block along each axis, such as 16x1 or 4x4; axes left out are whole; for block. For sparsegpt, the
+    /// columns of a block [default: 128]
     #[arg(long, value_name = "AxB")]
     #[serde(skip_serializing_if = "Option::is_none")]
     block: Option<BlockName>,
@@ -81,6 +88,27 @@ pub struct Recipe {
     #[arg(long, value_name = "FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     mask: Option<PathBuf>,
+    /// The statistics of layer inputs, by which wanda, sparsegpt, ria, admm, --refine and --update prune
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    statistics: Option<PathBuf>,
+    /// What is added to the diagonal of the Hessian, as a share of its mean; for sparsegpt and --update [default: 0.01], for admm
+    /// [default: 0.1]
+    #[arg(long, value_name = "SHARE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dampening: Option<f64>,
+    /// The inputs over which that mean is taken; for sparsegpt and --update [default: all]
+    #[arg(long, value_enum)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dampening_of: Option<DampeningOfName>,
+    /// Improve the masks: swap kept and pruned entries of a row, at most N times, while the error falls [default N: 100]
+    #[arg(long, value_name = "swaps[:N]")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refine: Option<Refine>,
+    /// Update the weights that are kept
+    #[arg(long, value_enum)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    update: Option<Update>,
     #[command(flatten)]
     #[serde(flatten)]
     pub names: Names,
@@ -153,7 +181,7 @@ fn one_or_many<'de, D: Deserializer<'de>>(
 
 impl Recipe {
     /// The options of the command line that a recipe replaces, and the group of the names.
-    pub const OPTIONS: [&str; 15] = [
+    pub const OPTIONS: [&str; 20] = [
         "method",
         "amount",
         "sparsity",
@@ -168,6 +196,11 @@ impl Recipe {
         "ties",
         "seed",
         "mask",
+        "statistics",
+        "dampening",
+        "dampening_of",
+        "refine",
+        "update",
         "Names",
     ];
 
@@ -222,7 +255,9 @@ impl Recipe {
         };
         self.check_options(method)?;
         let scope = self.scope.map_or_else(Default::default, Into::into);
-        let pruner = self.methods(method)?.scope(scope).output_axis(self.dim.is_none());
+        let statistics = self.statistics.as_deref().map(calibrated::open).transpose()?;
+        let pruner = self.methods(method, statistics.clone())?.scope(scope).output_axis(self.dim.is_none());
+        let pruner = statistics.into_iter().fold(pruner, Pruner::statistics);
         let pruner = match self.allocation()? {
             Some((allocation, bounds)) => pruner.allocation(allocation, bounds),
             None => pruner,
@@ -239,7 +274,12 @@ impl Recipe {
             Some(_) if self.is_global() => {
                 Err(usage(ErrorKind::ArgumentConflict, "--allocation does not apply to --scope global"))
             }
-            Some(name) => Ok(Some((name.into(), bounds))),
+            Some(AllocationRule::Named(name)) => Ok(Some((name.into(), bounds))),
+            Some(AllocationRule::Owl(_)) if bounds != default => {
+                let message = "--min-sparsity and --max-sparsity do not apply to --allocation owl";
+                Err(usage(ErrorKind::ArgumentConflict, message))
+            }
+            Some(AllocationRule::Owl(_)) => Ok(None),
             // A recipe in a file is not checked by the parser of the command line.
             None if bounds != default => {
                 Err(usage(ErrorKind::MissingRequiredArgument, "--min-sparsity and --max-sparsity need --allocation"))
@@ -249,20 +289,17 @@ impl Recipe {
     }
 
     /// Returns a pruner with the method of each tensor.
-    fn methods(&self, name: MethodName) -> Result<Pruner, CliError> {
-        let method = match name {
-            MethodName::BuiltIn(method) => method,
-            MethodName::Mask => {
-                let mask = self.mask.clone().ok_or_else(|| missing(name, "--mask FILE"))?;
-                return Ok(Pruner::masks(mask));
-            }
-        };
+    fn methods(&self, name: MethodName, statistics: Option<Arc<Statistics>>) -> Result<Pruner, CliError> {
+        if let MethodName::Mask = name {
+            let mask = self.mask.clone().ok_or_else(|| missing(name, "--mask FILE"))?;
+            return Ok(Pruner::masks(mask));
+        }
+        let calibrated = statistics.map(|statistics| self.calibrated(statistics));
         let make = |amount: Option<Amount>| {
-            AnyMethod::from_name(method.name(), &self.method_options(amount)).map_err(|source| match source {
-                PruneError::MissingOption { option: MethodOption::Amount, .. } => missing(name, "--amount AMOUNT"),
-                PruneError::MissingOption { option: MethodOption::Pattern, .. } => missing(name, "--pattern N:M"),
-                PruneError::MissingOption { option: MethodOption::Block, .. } => missing(name, "--block AxB"),
-                source => CheckpointError::Method { source }.into(),
+            let method = self.method(name, amount, calibrated.as_ref())?;
+            Ok::<_, CliError>(match &calibrated {
+                Some(calibrated) => calibrated.refined(method),
+                None => method,
             })
         };
         let amounts = [&self.amount, &self.sparsity].into_iter().flatten();
@@ -286,6 +323,73 @@ impl Recipe {
                 Ok(layers.into_iter().fold(Pruner::new(others), add))
             }
         }
+    }
+
+    /// Returns the pruner with a sparsity for each tensor, if the options ask for an allocation.
+    pub fn allocated(&self, checkpoint: &Checkpoint, observer: &dyn Observer) -> Result<Option<Pruner>, CliError> {
+        let (Some(AllocationRule::Owl(OwlOptions { multiple, spread })), Some(name), Some(path)) =
+            (self.allocation, self.method, &self.statistics)
+        else {
+            return Ok(None);
+        };
+        let sparsity = match (self.amount.as_slice(), self.sparsity.as_slice()) {
+            ([LayerAmount { pattern: None, amount: Amount::Fraction(share) | Amount::Sparsity(share), .. }], [])
+            | ([], [LayerAmount { pattern: None, amount: Amount::Fraction(share) | Amount::Sparsity(share), .. }]) => {
+                *share
+            }
+            _ => {
+                let message = "--allocation divides one share: write one --amount or --sparsity, without a pattern";
+                return Err(usage(ErrorKind::ArgumentConflict, message));
+            }
+        };
+        let statistics = calibrated::open(path)?;
+        let selection = self.names.selection();
+        let owl = Owl { sparsity, multiple, spread };
+        let sparsities = checkpoint::owl(checkpoint, &selection, &statistics, owl, observer)?;
+        let calibrated = self.calibrated(Arc::clone(&statistics));
+        let layer = |(tensor, share): (String, f64)| {
+            let method = self.method(name, Some(Amount::sparsity(share)), Some(&calibrated))?;
+            Ok((calibrated::literal(&tensor), calibrated.refined(method)))
+        };
+        let layers = sparsities.into_iter().map(layer).collect::<Result<Vec<_>, CliError>>()?;
+        Ok(Some(Pruner::by_layer(layers).statistics(statistics).selection(selection)))
+    }
+
+    fn calibrated(&self, statistics: Arc<Statistics>) -> Calibrated<'_> {
+        let Self { pattern, dampening, dampening_of, refine, update, .. } = *self;
+        Calibrated { statistics, pattern, block: self.block.as_ref(), dampening, dampening_of, refine, update }
+    }
+
+    /// Returns the method for one amount.
+    fn method(
+        &self,
+        name: MethodName,
+        amount: Option<Amount>,
+        calibrated: Option<&Calibrated<'_>>,
+    ) -> Result<AnyMethod, CliError> {
+        let made = match name {
+            MethodName::BuiltIn(method) => AnyMethod::from_name(method.name(), &self.method_options(amount)),
+            MethodName::Calibrated(method) => {
+                let pattern = match (self.pattern, amount) {
+                    (Some(PatternName { n: keep, m: of }), None) => Pattern::KeepOf { keep, of },
+                    (None, Some(amount)) => Pattern::Amount(amount),
+                    (Some(_), Some(_)) => {
+                        let message = "--pattern says how much is pruned, so --amount and --sparsity do not apply";
+                        return Err(usage(ErrorKind::ArgumentConflict, message));
+                    }
+                    (None, None) => return Err(missing(name, "--amount AMOUNT or --pattern N:M")),
+                };
+                let calibrated = calibrated.ok_or_else(|| missing(name, "--statistics FILE"))?;
+                calibrated.method(method, pattern)
+            }
+            MethodName::Mask => unreachable!("masks are of no amount"),
+        };
+        made.map_err(|source| match source {
+            PruneError::MissingOption { option: MethodOption::Amount, .. } => missing(name, "--amount AMOUNT"),
+            PruneError::MissingOption { option: MethodOption::Pattern, .. } => missing(name, "--pattern N:M"),
+            PruneError::MissingOption { option: MethodOption::Block, .. } => missing(name, "--block SIZExSIZE"),
+            source => CheckpointError::Method { source }.into(),
+        })
     }
 
     fn method_options(&self, amount: Option<Amount>) -> MethodOptions {
@@ -315,12 +419,38 @@ impl Recipe {
             ("--ties", self.ties.is_some()),
             ("--seed", self.seed.is_some()),
             ("--mask", self.mask.is_some()),
+            ("--statistics", self.statistics.is_some()),
+            ("--dampening", self.dampening.is_some()),
+            ("--dampening-of", self.dampening_of.is_some()),
+            ("--refine", self.refine.is_some()),
+            ("--update", self.update.is_some()),
         ];
-        let allowed = method.flags();
+        let mut allowed = method.flags();
+        if method.prunes_entries() {
+            allowed.extend(["--refine", "--statistics", "--update"]);
+        }
+        if self.update.is_some() {
+            allowed.extend(["--dampening", "--dampening-of"]);
+        }
+        let with_data = [
+            ("--allocation owl", matches!(self.allocation, Some(AllocationRule::Owl(_)))),
+            ("--refine", self.refine.is_some()),
+            ("--update", self.update.is_some()),
+        ];
+        let with_data = with_data.into_iter().find(|(_, given)| *given);
+        if let Some((option, _)) = with_data.filter(|_| method.prunes_entries()) {
+            if self.statistics.is_none() {
+                return Err(usage(ErrorKind::MissingRequiredArgument, &format!("{option} needs --statistics FILE")));
+            }
+            if self.is_global() {
+                let message = format!("{option} is for tensors one by one, so --scope global does not apply");
+                return Err(usage(ErrorKind::ArgumentConflict, &message));
+            }
+        }
         match options.into_iter().find(|(option, given)| *given && !allowed.contains(option)) {
             None => Ok(()),
             Some((option, _)) => {
-                let (method, allowed) = (method.as_str(), allowed.join(", "));
+                let (method, allowed) = (method.as_str(), method.flags().join(", "));
                 let takes = if allowed.is_empty() { "no options" } else { &allowed };
                 let message = format!("{option} does not apply to --method {method}, which takes {takes}");
                 Err(usage(ErrorKind::ArgumentConflict, &message))

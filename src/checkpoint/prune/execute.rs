@@ -16,17 +16,18 @@ use crate::checkpoint::read::blocks::{Buffer, Pool, Scratch, block_entries, bloc
 use crate::checkpoint::read::mask_file::MaskFile;
 use crate::checkpoint::read::parameter::ParameterEntry;
 use crate::checkpoint::read::{Checkpoint, Dtype};
+use crate::checkpoint::report::CalibrationReport;
 use crate::checkpoint::write::layout::OutputSlots;
 use crate::checkpoint::write::writer::Sink;
 use crate::element::Element;
 use crate::file::bits::{pack, packed_len};
 use crate::file::dtype::with_dtype;
-use crate::method::decide::decide;
+use crate::method::Reconstruction;
 use crate::method::decision::{ChunkId, Decision};
 use crate::method::resolved::{Reads, ResolvedRequest};
 use crate::select::scores::infallible;
 use crate::tensor::chunk::{CHUNK, Position, count_true};
-use crate::tensor::parallel;
+use crate::tensor::{flat, parallel};
 
 /// Tensors up to this size stay in memory between selection and writing.
 const MAX_LOADED_BYTES: u64 = 16 << 20;
@@ -47,15 +48,19 @@ pub(crate) struct Execute<'e, 'o> {
 /// The numbers of entries that are pruned.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Pruned {
+    /// What a method with data has done.
+    pub calibration: Option<CalibrationReport>,
     pub after: usize,
     /// Those among them that were zero before, by the mask or, if zeros are counted, by value.
     pub before: usize,
 }
 
 /// The origin of a new mask, in the element type of the parameter. It only clears entries of the mask in the input.
-enum NewMask<'e, A: Element> {
+pub(super) enum NewMask<'e, A: Element> {
     /// A decision about parameters, of which this one is the segment. Its first chunk has the number `first_chunk`.
     Decision { decision: Decision<A>, segment: usize, first_chunk: usize },
+    /// The mask and the weights of a method that changes weights.
+    Reconstructed(Box<Reconstruction<A>>),
     /// The mask in a mask file.
     File(&'e MaskFile),
     /// The zeros among the weights.
@@ -66,6 +71,7 @@ impl ParameterPlan<'_> {
     /// The way in which weights are read to decide about this parameter.
     fn reads(&self) -> Reads {
         match &self.mask {
+            _ if self.measure.is_some() => Reads::Whole,
             MaskPlan::Request { request, .. } => request.reads(),
             MaskPlan::Custom(_) => Reads::Whole,
             MaskPlan::Unchanged | MaskPlan::Global { .. } | MaskPlan::File(_) | MaskPlan::Zeros => Reads::Nothing,
@@ -91,7 +97,7 @@ impl<A: Element> NewMask<'_, A> {
     fn stretch(&self) -> usize {
         match self {
             Self::Decision { decision, .. } => decision.stretch(),
-            Self::File(_) | Self::Zeros => CHUNK,
+            Self::Reconstructed(_) | Self::File(_) | Self::Zeros => CHUNK,
         }
     }
 
@@ -99,13 +105,21 @@ impl<A: Element> NewMask<'_, A> {
     fn needs_weights(&self) -> bool {
         match self {
             Self::Decision { decision, .. } => decision.reads_scores(),
-            Self::File(_) => false,
+            Self::Reconstructed(_) | Self::File(_) => false,
             Self::Zeros => true,
         }
     }
 
+    /// The weights of a block that replace those of the input, if there are any.
+    pub(super) fn replaced(&self, range: &Range<usize>) -> Option<&[A]> {
+        match self {
+            Self::Reconstructed(done) => Some(&flat(&done.weights)[range.clone()]),
+            Self::Decision { .. } | Self::File(_) | Self::Zeros => None,
+        }
+    }
+
     /// Clears the pruned entries of a block of the mask, which begins at a multiple of [`stretch`](Self::stretch).
-    fn clear(
+    pub(super) fn clear(
         &self,
         parameter: &ParameterEntry,
         range: Range<usize>,
@@ -121,6 +135,11 @@ impl<A: Element> NewMask<'_, A> {
                     let start = Position { segment: *segment, offset };
                     decision.clear(ChunkId { index: first_chunk + offset / CHUNK, start }, scores, kept);
                 }
+                Ok(())
+            }
+            Self::Reconstructed(done) => {
+                let new = &done.mask.as_slice()[range];
+                kept.iter_mut().zip(new).for_each(|(kept, new)| *kept &= new);
                 Ok(())
             }
             Self::File(masks) => {
@@ -167,7 +186,10 @@ impl Execute<'_, '_> {
         }
     }
 
-    fn load<'b, A: Element>(&'b self, buffer: &'b mut Buffer) -> Result<LoadedTensor<'b, A>, CheckpointError> {
+    pub(super) fn load<'b, A: Element>(
+        &'b self,
+        buffer: &'b mut Buffer,
+    ) -> Result<LoadedTensor<'b, A>, CheckpointError> {
         LoadedTensor::load(self.checkpoint, self.plan.parameter, self.pool, self.progress, buffer)
     }
 
@@ -184,15 +206,10 @@ impl Execute<'_, '_> {
                     request.decide(&FileCandidates::<A>::new(checkpoint, remaining, pool, progress))?
                 }
             }),
-            MaskPlan::Custom(method) => {
-                let decide = |loaded: &LoadedTensor<'_, A>| {
-                    loaded.with_candidates(true, |candidates| decide(method.typed(), candidates))
-                };
-                alone(match loaded {
-                    Some(loaded) => decide(loaded)?,
-                    None => decide(&self.load(&mut Buffer::default())?)?,
-                })
-            }
+            MaskPlan::Custom(method) => match loaded {
+                Some(loaded) => self.custom(method, loaded)?,
+                None => self.custom(method, &self.load(&mut Buffer::default())?)?,
+            },
             MaskPlan::Global { decision, segment, first_chunk } => {
                 NewMask::Decision { decision: narrowed(decision), segment: *segment, first_chunk: *first_chunk }
             }
@@ -204,6 +221,7 @@ impl Execute<'_, '_> {
     /// Prunes block by block, and counts the pruned entries.
     fn blocks<A: Element>(&self, loaded: Option<&LoadedTensor<'_, A>>) -> Result<Pruned, CheckpointError> {
         let new_mask = self.new_mask(loaded)?;
+        let calibration = self.calibration(&new_mask, loaded)?;
         let entries = self.plan.parameter.entries;
         let block = block_entries(size_of::<A>()).next_multiple_of(new_mask.stretch());
         let ranges: Vec<_> = blocks(entries, block).collect();
@@ -214,7 +232,7 @@ impl Execute<'_, '_> {
             before.fetch_add(block.before, Ordering::Relaxed);
             Ok(())
         })?;
-        Ok(Pruned { after: after.into_inner(), before: before.into_inner() })
+        Ok(Pruned { calibration, after: after.into_inner(), before: before.into_inner() })
     }
 
     /// Loads a block, prunes it, writes it if there is a sink, and counts the pruned entries.
@@ -247,10 +265,13 @@ impl Execute<'_, '_> {
             (false, Some(remaining)) => range.len() - count_true(remaining),
             (false, None) => 0,
         };
+        if let Some(new) = new_mask.replaced(&range) {
+            weights.copy_from_slice(new);
+        }
         if let Some(sink) = self.sink {
             self.write(sink, range.start, weights, kept, out)?;
         }
-        Ok(Pruned { after, before })
+        Ok(Pruned { calibration: None, after, before })
     }
 
     /// The weights of a block. Their content is arbitrary if neither the new mask nor the output needs them.

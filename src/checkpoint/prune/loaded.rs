@@ -12,6 +12,8 @@ use crate::checkpoint::read::parameter::ParameterEntry;
 use crate::element::Element;
 use crate::error::PruneError;
 use crate::method::candidates::{MemoryCandidates, TensorCandidates};
+use crate::method::decide::check_mask;
+use crate::method::{Reconstruct, Reconstruction};
 use crate::tensor::parallel;
 
 /// A tensor in memory, with the mask in the input.
@@ -51,6 +53,21 @@ impl<'b, A: Element> LoadedTensor<'b, A> {
             })?;
         }
         Ok(Self { parameter, weights, remaining })
+    }
+
+    /// Runs a method that changes weights on the tensor under the mask.
+    pub fn reconstructed(&self, method: &dyn Reconstruct<A>) -> Result<Reconstruction<A>, CheckpointError> {
+        let Self { parameter, weights, remaining } = self;
+        let all = vec![true; if remaining.is_some() { 0 } else { parameter.entries }];
+        let mask = view(parameter, &parameter.shape, remaining.as_deref().unwrap_or(&all))?;
+        let refused = |source: PruneError| {
+            let tensor = parameter.name.clone();
+            CheckpointError::Tensor { source: source.of_tensor(&tensor), tensor }
+        };
+        let done = method.reconstruct(view(parameter, &parameter.shape, weights)?, mask.view()).map_err(refused)?;
+        check_mask(method.name(), mask, done.mask.view()).map_err(refused)?;
+        PruneError::check_shape("weights", &parameter.shape, done.weights.shape()).map_err(refused)?;
+        Ok(done)
     }
 
     /// Calls `f` with the remaining entries. With `as_values`, pruned entries of the tensor are zeros, as they are in a

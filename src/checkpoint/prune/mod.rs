@@ -2,6 +2,7 @@
 
 pub(crate) mod allocate;
 mod axes;
+pub(crate) mod calibrated;
 pub(crate) mod candidates;
 pub(crate) mod execute;
 #[cfg(test)]
@@ -10,6 +11,7 @@ pub(crate) mod kind;
 mod layer_methods;
 pub(crate) mod loaded;
 pub(crate) mod nearest;
+mod owl;
 mod pattern;
 pub(crate) mod plan;
 mod pruner;
@@ -17,6 +19,7 @@ pub(crate) mod remaining;
 pub(crate) mod run;
 pub(crate) mod selection;
 
+pub use owl::{Owl, owl};
 pub use plan::tensor_seed;
 pub use pruner::{Pruner, Scope};
 pub use selection::Selection;

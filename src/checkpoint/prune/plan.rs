@@ -8,6 +8,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use crate::amount::Amount;
 use crate::checkpoint::error::CheckpointError;
 use crate::checkpoint::progress::{Observer, Phase, ProgressCounter};
+use crate::checkpoint::prune::calibrated::Measure;
 use crate::checkpoint::prune::candidates::{FileCandidates, widened};
 use crate::checkpoint::prune::layer_methods::MatchedMethods;
 use crate::checkpoint::prune::pruner::{PruneBy, Scope};
@@ -16,7 +17,7 @@ use crate::checkpoint::read::blocks::Pool;
 use crate::checkpoint::read::mask_file::MaskFile;
 use crate::checkpoint::read::parameter::ParameterEntry;
 use crate::checkpoint::read::{Checkpoint, Dtype};
-use crate::checkpoint::report::{ChannelAxis, SkipReason};
+use crate::checkpoint::report::{CalibrationReport, ChannelAxis, SkipReason};
 use crate::element::Element;
 use crate::error::PruneError;
 use crate::file::dtype::with_dtype;
@@ -50,6 +51,10 @@ pub(crate) struct ParameterPlan<'c> {
     pub before: usize,
     /// The number of entries that are pruned after the run, once it is known.
     pub after: Option<usize>,
+    /// What is measured when the plan is executed.
+    pub measure: Option<Measure>,
+    /// What a method with data has done, once the plan is executed.
+    pub calibration: Option<CalibrationReport>,
 }
 
 /// The plan for a new mask, which clears entries of the mask in the input.
@@ -73,8 +78,18 @@ pub(crate) enum MaskPlan<'c> {
 impl<'c> ParameterPlan<'c> {
     /// A plan that skips the parameter for the reason, or that keeps its mask.
     pub fn new(parameter: &'c ParameterEntry, skip: Option<SkipReason>) -> Self {
-        let mask = MaskPlan::Unchanged;
-        Self { parameter, skip, mask, axis: None, requested: None, counts_groups: false, before: 0, after: None }
+        Self {
+            parameter,
+            skip,
+            mask: MaskPlan::Unchanged,
+            axis: None,
+            requested: None,
+            counts_groups: false,
+            before: 0,
+            after: None,
+            measure: None,
+            calibration: None,
+        }
     }
 }
 
@@ -223,11 +238,16 @@ impl<'c> Planner<'c, '_> {
         progress: &ProgressCounter<'_>,
     ) -> Result<(), CheckpointError> {
         let parameter = plan.parameter;
+        let refused = |source| CheckpointError::Tensor { tensor: parameter.name.clone(), source };
         let Some(built_in) = built_in(method) else {
+            // The data of the tensor is taken where the plan is executed, but missing now if it is.
+            method
+                .for_tensor(&parameter.name, &parameter.shape)
+                .map(drop::<Option<Box<dyn PruningMethod<f32>>>>)
+                .map_err(refused)?;
             plan.mask = MaskPlan::Custom(method.clone());
             return Ok(());
         };
-        let refused = |source| CheckpointError::Tensor { tensor: parameter.name.clone(), source };
         let request = request(built_in, &[&parameter.name], refused)?;
         let request = match count {
             Some(count) => request.with_amount(Amount::Count(count)),

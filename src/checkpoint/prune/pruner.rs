@@ -1,12 +1,15 @@
 //! [`Pruner`]: the method, the scope, the format and the selection of a pruning.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use half::{bf16, f16};
 use serde_json::json;
 
+use crate::calibration::Statistics;
 use crate::checkpoint::error::CheckpointError;
 use crate::checkpoint::progress::Observer;
+use crate::checkpoint::prune::calibrated;
 use crate::checkpoint::prune::layer_methods::LayerMethods;
 use crate::checkpoint::prune::run;
 use crate::checkpoint::prune::selection::Selection;
@@ -59,6 +62,8 @@ pub struct Pruner {
     pub(crate) format: Format,
     pub(crate) selection: Selection,
     pub(crate) output_axis: bool,
+    pub(crate) statistics: Option<Arc<Statistics>>,
+    pub(crate) check: Option<Arc<Statistics>>,
 }
 
 /// The origin of the new masks.
@@ -126,6 +131,8 @@ impl Pruner {
             format: Format::default(),
             selection: Selection::default(),
             output_axis: false,
+            statistics: None,
+            check: None,
         }
     }
 
@@ -163,6 +170,53 @@ impl Pruner {
         Self { output_axis, ..self }
     }
 
+    /// Names the statistics that the methods take, so that a run is refused if a selected tensor has none, before anything is read.
+    ///
+    /// The methods have the statistics themselves:
+    ///
+    /// ```
+    /// # use ndarray::arr2;
+    /// # let directory = tempfile::tempdir()?;
+    /// # let (input, output) = (directory.path().join("in.safetensors"), directory.path().join("out.safetensors"));
+    /// # let layer = prune::ParameterStore::from_iter([("fc.weight", ndarray::Array2::<f32>::ones((4, 2)))]);
+    /// # prune::safetensors::save_file(&layer, &input)?;
+    /// use std::sync::Arc;
+    ///
+    /// use prune::calibration::{LeastSquares, Moments, Statistics, Wanda};
+    /// use prune::checkpoint::{Checkpoint, Output, Pruner};
+    ///
+    /// let mut moments = Moments::with_gram(2);
+    /// moments.push(arr2(&[[1.0_f32, 2.0], [2.0, 1.0]]).view())?;
+    /// let mut statistics = Statistics::new(); // or Statistics::open(path)?
+    /// statistics.input("fc", &["fc.weight"], moments);
+    /// let statistics = Arc::new(statistics);
+    ///
+    /// let method = LeastSquares::after(Wanda::new(0.5, statistics.clone())?, statistics.clone());
+    /// let pruner = Pruner::new(method).statistics(statistics);
+    /// let report = pruner.run(&Checkpoint::open([&input])?, &Output::new(&output), &())?;
+    /// assert_eq!(report.pruned_after(), 4);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn statistics(self, statistics: Arc<Statistics>) -> Self {
+        Self { statistics: Some(statistics), ..self }
+    }
+
+    /// Measures the relative error of each layer's output on other data, and on the [statistics](Self::statistics) if there are any:
+    /// [`TensorReport::calibration`](crate::checkpoint::TensorReport::calibration). Each tensor is then held in memory.
+    pub fn check(self, statistics: Arc<Statistics>) -> Self {
+        Self { check: Some(statistics), ..self }
+    }
+
+    /// Returns the tensor for which a run needs the most memory because of its data, and about how many bytes, or `None` if the
+    /// methods read tensors in pieces.
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`run`](Self::run) about the selection.
+    pub fn working_memory(&self, checkpoint: &Checkpoint) -> Result<Option<(String, u64)>, CheckpointError> {
+        calibrated::working_memory(self, checkpoint)
+    }
+
     /// Prunes the checkpoint and writes the output.
     ///
     /// The same input and options give the same bytes, on every machine and for any number of threads.
@@ -182,6 +236,8 @@ impl Pruner {
     /// - [`CheckpointError::NotAllocated`], [`CheckpointError::LayersWithAllocation`] or
     ///   [`CheckpointError::AllocationWithGlobalScope`] if an [`allocation`](Self::allocation) does not apply to the method, its
     ///   layers or the scope; [`CheckpointError::Method`] if its bounds do not allow the amount.
+    /// - [`CheckpointError::MissingStatistics`] if a selected tensor has no statistics or they are of no tokens;
+    ///   [`CheckpointError::UpdateWithMasks`] if a method changes weights but only masks would be written.
     /// - [`CheckpointError::ImpossibleShape`] if the nonzero sizes of a selected tensor are too large.
     /// - [`CheckpointError::MaskFile`], [`CheckpointError::MaskWithoutTensor`] or [`CheckpointError::ShapeMismatch`] if the
     ///   mask file is invalid or does not fit the checkpoint.
@@ -214,7 +270,17 @@ impl Pruner {
 
     /// The options that decide the bytes of the output. The mask file is not one of them: it is an input.
     pub(crate) fn identity(&self) -> RunIdentity {
-        let Self { by, scope, allocation, format, selection: Selection { only, include, exclude }, output_axis } = self;
+        // A method names its statistics among its options, and what is measured is not written.
+        let Self {
+            by,
+            scope,
+            allocation,
+            format,
+            selection: Selection { only, include, exclude },
+            output_axis,
+            statistics: _,
+            check: _,
+        } = self;
         let describe = |method: &AnyMethod| json!({ "name": method.name(), "options": method.options() });
         let method = match by {
             PruneBy::Methods(LayerMethods { layers, others }) => {

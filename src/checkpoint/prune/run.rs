@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::checkpoint::error::CheckpointError;
 use crate::checkpoint::progress::{Observer, Phase, ProgressCounter};
 use crate::checkpoint::prune::axes;
+use crate::checkpoint::prune::calibrated::{self, Measure};
 use crate::checkpoint::prune::execute::{Execute, Pruned};
 use crate::checkpoint::prune::layer_methods::MatchedMethods;
 use crate::checkpoint::prune::nearest::nearest;
@@ -45,6 +46,7 @@ pub(crate) fn run(
     if let MaskOrigin::Methods(methods) = &origin {
         skip_without_method(methods, checkpoint, &mut reasons)?;
     }
+    calibrated::check(pruner, &origin, checkpoint, &reasons)?;
     let selected: Vec<bool> = reasons.iter().map(Option::is_none).collect();
     let layout = Layout::new(checkpoint, &selected, pruner.format)?;
 
@@ -53,6 +55,7 @@ pub(crate) fn run(
     if let MaskOrigin::Methods(methods) = &origin {
         axes::set(checkpoint, methods, pruner.output_axis, &mut plans)?;
     }
+    plans.iter_mut().for_each(|plan| plan.measure = Measure::of(pruner, &plan.parameter.name));
     let pool = Pool::default();
     let planner = Planner { checkpoint, pool: &pool, observer };
     let Totals { requested, counts_groups, threshold } =
@@ -66,7 +69,18 @@ pub(crate) fn run(
 }
 
 fn report(checkpoint: &Checkpoint, plan: ParameterPlan<'_>) -> TensorReport {
-    let ParameterPlan { parameter, skip, axis, requested, counts_groups: _, before, after, mask: _ } = plan;
+    let ParameterPlan {
+        parameter,
+        skip,
+        axis,
+        requested,
+        counts_groups: _,
+        before,
+        after,
+        calibration,
+        mask: _,
+        measure: _,
+    } = plan;
     TensorReport {
         name: parameter.name.clone(),
         dtype: parameter.dtype,
@@ -74,6 +88,7 @@ fn report(checkpoint: &Checkpoint, plan: ParameterPlan<'_>) -> TensorReport {
         shard: checkpoint.tensors[parameter.weights].shard,
         entries: parameter.entries,
         axis,
+        calibration: calibration.filter(|_| skip.is_none()),
         outcome: match skip {
             Some(reason) => Outcome::Skipped(reason),
             // Every plan that is not skipped was executed, or its number was known.
@@ -184,8 +199,8 @@ impl<'r> PlannedRun<'r> {
             if sink.is_some() || plan.after.is_none() || counts_all {
                 let execute =
                     Execute { checkpoint, pool, progress: &progress, plan: &*plan, slots, sink, counts_zeros };
-                let Pruned { after, before } = execute.run()?;
-                (plan.after, plan.before) = (Some(after), before);
+                let Pruned { after, before, calibration } = execute.run()?;
+                (plan.after, plan.before, plan.calibration) = (Some(after), before, calibration);
             }
             Ok(())
         };

@@ -70,10 +70,15 @@ fn write_tensors(out: &mut dyn Write, width: usize, tensors: &[&TensorReport]) -
         Column::number("requested").dropped(1),
         Column::number("pruned"),
         Column::number("mask sparsity"),
+        Column::number("error"),
+        Column::number("error_check"),
+        Column::number("dead").dropped(4),
+        Column::number("dampening").dropped(3),
         Column::name("skipped because"),
     ];
     table::write(out, width, &columns, tensors, |tensor| {
         let pruned = Pruned::of(tensor);
+        let calibration = tensor.calibration.unwrap_or_default();
         [
             escape_invisible(&tensor.name).into_owned(),
             tensor.dtype.to_string(),
@@ -81,9 +86,24 @@ fn write_tensors(out: &mut dyn Write, width: usize, tensors: &[&TensorReport]) -
             pruned.and_then(|pruned| pruned.requested).map(format::count).unwrap_or_default(),
             pruned.map(|pruned| format::count(pruned.after)).unwrap_or_default(),
             pruned.map(|pruned| format::percent(pruned.after, tensor.entries)).unwrap_or_default(),
+            error(calibration.error),
+            error(calibration.error_check),
+            calibration.dead.map(format::count).unwrap_or_default(),
+            calibration.dampening.map(|added| format!("{added:.3e}")).unwrap_or_default(),
             skip_reason(tensor).map(|reason| escape_invisible(&reason.to_string()).into_owned()).unwrap_or_default(),
         ]
     })
+}
+
+/// A relative error, if it is known.
+fn error(error: Option<f64>) -> String {
+    error.map(|error| format!("{error:.4}")).unwrap_or_default()
+}
+
+/// The mean of the known numbers.
+fn mean(numbers: impl Iterator<Item = Option<f64>>) -> Option<f64> {
+    let numbers: Vec<f64> = numbers.flatten().collect();
+    (!numbers.is_empty()).then(|| numbers.iter().sum::<f64>() / numbers.len() as f64)
 }
 
 /// Writes one row for equal layers, with sums and the range of their sparsity.
@@ -98,6 +118,8 @@ fn write_groups(out: &mut dyn Write, width: usize, tensors: &[&TensorReport]) ->
         Column::number("min sparsity"),
         Column::number("mean"),
         Column::number("max"),
+        Column::number("mean error"),
+        Column::number("mean error_check"),
     ];
     let groups = group(tensors, |tensor| &tensor.name, |tensor| (tensor.dtype.to_string(), &tensor.shape));
     table::write(out, width, &columns, &groups, |Group { name, members }| {
@@ -115,6 +137,8 @@ fn write_groups(out: &mut dyn Write, width: usize, tensors: &[&TensorReport]) ->
             format::percent(after().min().unwrap_or(0), tensor.entries),
             format::percent(after().sum(), tensor.entries * members.len()),
             format::percent(after().max().unwrap_or(0), tensor.entries),
+            error(mean(members.iter().map(|tensor| tensor.calibration.unwrap_or_default().error))),
+            error(mean(members.iter().map(|tensor| tensor.calibration.unwrap_or_default().error_check))),
         ]
     })
 }

@@ -1,6 +1,7 @@
 //! Tests of the command line. They run the binary on small files that they write.
 
 mod bad_input;
+mod calibrated;
 mod compact;
 mod convert;
 mod diff;

@@ -1,0 +1,186 @@
+//! ADMM with a mask that becomes sparser step by step.
+
+use ndarray::{Array2, ArrayD, ArrayViewD, Axis, Zip};
+
+use crate::amount::Amount;
+use crate::calibration::cholesky::{invert_symmetric, product};
+use crate::calibration::hessian::{Dampening, DampeningOf, Gram};
+use crate::calibration::layer::{Layer, kept};
+use crate::calibration::{Inputs, Pattern};
+use crate::element::Element;
+use crate::error::PruneError;
+use crate::method::request::{Request, Score};
+use crate::method::{Describe, PruningMethod, Reconstruct, Reconstruction};
+use crate::pruning_type::PruningType;
+use crate::select::TieBreak;
+
+const NAME: &str = "Admm";
+/// The number of steps, and how many of them change the mask.
+const STEPS: usize = 20;
+const GRADUAL: usize = 15;
+
+/// Finds mask and weights together, by 20 steps of the alternating direction method of multipliers.
+///
+/// Columns are scaled to inputs of norm 1, and the Gram matrix is damped by 0.1 of its mean diagonal. In the first 15 steps, the mask
+/// becomes sparser: its share rises as `1 - (1 - t/15)³`. The amount is one of all entries of the layer; with a
+/// [pattern](Pattern::KeepOf), it is reached in each group.
+///
+/// ```
+/// use ndarray::arr2;
+/// use prune::Parameter;
+/// use prune::calibration::{Admm, Moments};
+///
+/// let mut moments = Moments::with_gram(4);
+/// moments.push(arr2(&[[1.0_f32, 0.9, 0.1, 0.0], [0.2, 0.3, 1.0, 0.9], [0.5, 0.4, 0.3, 0.2]]).view())?;
+/// let mut weight = Parameter::new(arr2(&[[1.0_f32, 0.5, 0.4, 0.3], [0.1, 0.8, 0.7, 0.2]]));
+/// weight.reconstruct(Admm::new("2:4".parse::<prune::calibration::Pattern>()?, moments)?)?;
+/// assert_eq!(weight.pruned(), 4);
+/// # Ok::<(), prune::PruneError>(())
+/// ```
+///
+/// # References
+///
+/// *Fast and Effective Weight Update for Pruned Large Language Models* (Boža, 2024), [arXiv 2401.02938](https://arxiv.org/abs/2401.02938).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Admm {
+    pattern: Pattern,
+    inputs: Inputs,
+    dampening: f64,
+}
+
+impl Admm {
+    /// Returns the method with the inputs of one layer, or for checkpoints those of all layers.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Wanda::new`](crate::calibration::Wanda::new).
+    pub fn new(pattern: impl Into<Pattern>, inputs: impl Into<Inputs>) -> Result<Self, PruneError> {
+        Ok(Self { pattern: pattern.into().validated()?, inputs: inputs.into(), dampening: 0.1 })
+    }
+
+    /// Sets what is added to the diagonal, as a share of its mean; 0.1 by default.
+    pub fn dampening(self, share: f64) -> Self {
+        Self { dampening: share, ..self }
+    }
+
+    /// The mask of a step, for the magnitudes of `scores`.
+    fn mask(&self, layer: &Layer, scores: &Array2<f64>, ramp: f64) -> Result<Array2<bool>, PruneError> {
+        let lowest = |count: f64| Request::Lowest {
+            amount: Amount::Count(count.round_ties_even() as usize),
+            score: Score::Magnitude,
+            tie_break: TieBreak::LowestIndex,
+        };
+        let remaining = &layer.remaining;
+        match self.pattern {
+            Pattern::Amount(amount) => {
+                let (all, left) = (remaining.len(), remaining.iter().filter(|remains| **remains).count());
+                let most = amount.count_remaining(all, left)? as f64;
+                // A fraction of a step is rounded once, not after that of the end.
+                let count = match amount {
+                    Amount::Fraction(fraction) => ramp * fraction * left as f64,
+                    Amount::Count(_) | Amount::Sparsity(_) => ramp * most,
+                };
+                kept(scores, remaining, lowest(count.min(most)))
+            }
+            Pattern::KeepOf { .. } => {
+                let (granularity, quota) = self.pattern.groups(2)?;
+                let tie_break = TieBreak::LowestIndex;
+                let request = Request::InGroups { granularity, quota, score: Score::Magnitude, tie_break };
+                let safe = kept(scores, remaining, request)?;
+                let open = Zip::from(remaining).and(&safe).map_collect(|&remains, &safe| remains && !safe);
+                let count = open.iter().filter(|open| **open).count() as f64;
+                let spared = kept(scores, &open, lowest(ramp * count))?;
+                Ok(Zip::from(&safe).and(&spared).map_collect(|&safe, &spared| safe || spared))
+            }
+        }
+    }
+
+    /// The weights and the mask after all steps.
+    fn solve(&self, layer: &Layer, gram: Gram) -> Result<(Array2<f64>, Array2<bool>, f64), PruneError> {
+        let norms = gram.matrix.diag().mapv(|square| square.sqrt() + 1e-8);
+        let mut a = gram.matrix / &norms / norms.view().insert_axis(Axis(1));
+        let added = self.dampening * a.diag().mean().unwrap_or_default();
+        a.diag_mut().iter_mut().for_each(|entry| *entry += added);
+        let scaled = &layer.weights * &norms;
+        let target = product(scaled.view(), a.view());
+        a.diag_mut().iter_mut().for_each(|entry| *entry += 1.0);
+        // With 1 added, this fails only if the matrix is no sum of squares.
+        invert_symmetric(&mut a).map_err(|_| PruneError::method(NAME, "the Gram matrix is not that of any inputs"))?;
+        let under = |mask: &Array2<bool>, sum: &Array2<f64>| {
+            Zip::from(sum).and(mask).map_collect(|&x, &kept| if kept { x } else { 0.0 })
+        };
+        let mut weights = scaled;
+        let mut multipliers: Array2<f64> = Array2::zeros(weights.raw_dim());
+        let mut mask = layer.remaining.clone();
+        for step in 0..STEPS {
+            let sum = &weights + &multipliers;
+            if step < GRADUAL {
+                let ramp = 1.0 - (1.0 - (step + 1) as f64 / GRADUAL as f64).powi(3);
+                mask = self.mask(layer, &sum, ramp)?;
+            }
+            let sparse = under(&mask, &sum);
+            multipliers = sum - &sparse;
+            weights = product((&target + &sparse - &multipliers).view(), a.view());
+        }
+        let weights = under(&mask, &(weights + multipliers)) / &norms;
+        Ok((weights, mask, added))
+    }
+
+    fn run<A: Element>(
+        &self,
+        weights: ArrayViewD<'_, A>,
+        mask: ArrayViewD<'_, bool>,
+    ) -> Result<(Layer, Array2<f64>, Array2<bool>, f64), PruneError> {
+        self.pattern.groups(weights.ndim())?;
+        Dampening { share: self.dampening, of: DampeningOf::All }.validated(NAME)?;
+        let layer = Layer::new(NAME, weights, mask)?;
+        let (weights, kept, added) = self.solve(&layer, self.inputs.gram(NAME, layer.columns())?)?;
+        Ok((layer, weights, kept, added))
+    }
+}
+
+impl Describe for Admm {
+    fn name(&self) -> &str {
+        NAME
+    }
+    fn pruning_type(&self) -> PruningType {
+        PruningType::Groups
+    }
+    fn options(&self) -> String {
+        format!("pattern={} dampening={:?} {}", self.pattern, self.dampening, self.inputs)
+    }
+}
+
+impl<A: Element> PruningMethod<A> for Admm {
+    fn compute_mask(
+        &self,
+        scores: ArrayViewD<'_, A>,
+        default_mask: ArrayViewD<'_, bool>,
+    ) -> Result<ArrayD<bool>, PruneError> {
+        let (layer, _, kept, _) = self.run(scores, default_mask)?;
+        Ok(layer.mask(kept).into())
+    }
+    fn reconstructing(&self) -> Option<&dyn Reconstruct<A>> {
+        Some(self)
+    }
+    fn for_tensor(&self, name: &str, shape: &[usize]) -> Result<Option<Box<dyn PruningMethod<A>>>, PruneError> {
+        let inputs = self.inputs.for_tensor(NAME, name, shape, true)?;
+        Ok(inputs.map(|inputs| Box::new(Self { inputs, ..self.clone() }) as _))
+    }
+    fn without_data(&self) -> Option<Box<dyn PruningMethod<A>>> {
+        Some(Box::new(Self { inputs: self.inputs.dropped(), ..self.clone() }))
+    }
+}
+
+impl<A: Element> Reconstruct<A> for Admm {
+    fn reconstruct(
+        &self,
+        weights: ArrayViewD<'_, A>,
+        mask: ArrayViewD<'_, bool>,
+    ) -> Result<Reconstruction<A>, PruneError> {
+        let (layer, weights, kept, added) = self.run(weights, mask)?;
+        let gram = self.inputs.gram(NAME, layer.columns())?;
+        let dead = gram.matrix.diag().iter().filter(|&&entry| entry == 0.0).count();
+        Ok(layer.reconstruction(kept, weights, gram.matrix.view(), (dead, added)))
+    }
+}

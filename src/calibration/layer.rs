@@ -1,0 +1,133 @@
+//! A weight as a matrix in `f64`, and what the methods do with it.
+
+use ndarray::{Array2, ArrayD, ArrayView2, ArrayViewD, Ix2, IxDyn, Zip};
+
+use crate::calibration::cholesky::product;
+use crate::calibration::inputs::columns;
+use crate::element::Element;
+use crate::error::PruneError;
+use crate::mask::Mask;
+use crate::method::candidates::{MemoryCandidates, TensorCandidates};
+use crate::method::decide::decide;
+use crate::method::request::Request;
+use crate::method::{PruningMethod, Reconstruction};
+use crate::select::scores::infallible;
+
+/// A weight, one row for each output, and the entries that remain.
+pub(crate) struct Layer {
+    pub weights: Array2<f64>,
+    pub remaining: Array2<bool>,
+    shape: IxDyn,
+}
+
+impl Layer {
+    /// The layer of finite weights of at least two dimensions.
+    pub fn new<A: Element>(
+        method: &str,
+        weights: ArrayViewD<'_, A>,
+        mask: ArrayViewD<'_, bool>,
+    ) -> Result<Self, PruneError> {
+        PruneError::check_shape("default_mask", weights.shape(), mask.shape())?;
+        if weights.ndim() < 2 {
+            return Err(PruneError::TooFewDimensions { shape: weights.shape().to_vec() });
+        }
+        if weights.iter().any(|x| !x.is_finite()) {
+            return Err(PruneError::method(method, "a weight is NaN or infinite"));
+        }
+        let size = (weights.shape()[0], columns(weights.shape()));
+        // A cast between floats cannot fail.
+        let weights_f64 = weights.iter().map(|x| x.to_f64().unwrap_or(f64::NAN)).collect();
+        Ok(Self {
+            weights: matrix(size, weights_f64),
+            remaining: matrix(size, mask.iter().copied().collect()),
+            shape: weights.raw_dim(),
+        })
+    }
+
+    /// The number of inputs.
+    pub fn columns(&self) -> usize {
+        self.weights.ncols()
+    }
+
+    /// A mask of the weight as a matrix.
+    pub fn kept_by(&self, mask: ArrayD<bool>) -> Array2<bool> {
+        matrix(self.weights.dim(), mask.into_iter().collect())
+    }
+
+    /// The mask in the shape of the weight.
+    pub fn mask(&self, kept: Array2<bool>) -> Mask {
+        self.shaped(kept).into()
+    }
+
+    /// New weights, zero where they are pruned, and what is told about them.
+    pub fn reconstruction<A: Element>(
+        &self,
+        kept: Array2<bool>,
+        weights: Array2<f64>,
+        gram: ArrayView2<'_, f64>,
+        (dead, dampening): (usize, f64),
+    ) -> Reconstruction<A> {
+        let rounded = Zip::from(&weights).and(&kept).map_collect(|&x, &kept| match kept {
+            true => A::from(x).unwrap_or_else(A::nan),
+            false => A::zero(),
+        });
+        let stored = rounded.mapv(|x| x.to_f64().unwrap_or(f64::NAN));
+        let error = relative_error(self.weights.view(), stored.view(), gram);
+        let weights = self.shaped(rounded);
+        Reconstruction { mask: self.mask(kept), weights, error, dead, dampening }
+    }
+
+    fn shaped<T>(&self, matrix: Array2<T>) -> ArrayD<T> {
+        let (entries, _) = matrix.into_raw_vec_and_offset();
+        ArrayD::from_shape_vec(self.shape.clone(), entries)
+            .unwrap_or_else(|_| unreachable!("the matrix has all entries"))
+    }
+}
+
+fn matrix<T>(size: (usize, usize), entries: Vec<T>) -> Array2<T> {
+    Array2::from_shape_vec(size, entries).unwrap_or_else(|_| unreachable!("the size is that of the weight"))
+}
+
+/// The entries that a request keeps of those that remain, by the magnitudes of the scores.
+pub(crate) fn kept(
+    scores: &Array2<f64>,
+    remaining: &Array2<bool>,
+    request: Request,
+) -> Result<Array2<bool>, PruneError> {
+    let (scores, remaining) = (scores.view().into_dyn(), remaining.view().into_dyn());
+    let candidates =
+        MemoryCandidates::new(vec![TensorCandidates { scores: scores.clone(), remaining: Some(remaining.clone()) }]);
+    let decision = infallible(candidates.resolve(request)?.decide(&candidates));
+    let kept = decision.mask(remaining, scores).into_dimensionality::<Ix2>();
+    Ok(kept.unwrap_or_else(|_| unreachable!("a mask has the shape of the scores")))
+}
+
+/// The mask that a method leaves of a default mask, where it selects among the entries that the default mask keeps.
+pub(crate) fn mask_by<A: Element>(
+    method: &dyn PruningMethod<A>,
+    scores: ArrayViewD<'_, A>,
+    default_mask: ArrayViewD<'_, bool>,
+) -> Result<ArrayD<bool>, PruneError> {
+    PruneError::check_shape("default_mask", scores.shape(), default_mask.shape())?;
+    let (scores, remaining) = (scores.as_standard_layout(), default_mask.as_standard_layout());
+    let candidates = if remaining.iter().all(|&remains| remains) {
+        MemoryCandidates::untouched(scores.view())
+    } else {
+        MemoryCandidates::new(vec![TensorCandidates { scores: scores.view(), remaining: Some(remaining.view()) }])
+    };
+    let decision = decide(method, &candidates)?;
+    Ok(decision.mask(default_mask, scores.view()))
+}
+
+/// `‖X Wᵀ - X Vᵀ‖ / ‖X Wᵀ‖`; 0 if both are 0.
+pub(crate) fn relative_error(
+    original: ArrayView2<'_, f64>,
+    pruned: ArrayView2<'_, f64>,
+    gram: ArrayView2<'_, f64>,
+) -> f64 {
+    let energy =
+        |matrix: ArrayView2<'_, f64>| Zip::from(&product(matrix, gram)).and(matrix).fold(0.0, |sum, a, b| sum + a * b);
+    let difference = &original - &pruned;
+    let (lost, all) = (energy(difference.view()).max(0.0), energy(original));
+    if lost == 0.0 { 0.0 } else { (lost / all).sqrt() }
+}
