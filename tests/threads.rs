@@ -23,6 +23,8 @@ fn every_public_type_is_send_and_sync() {
         send_and_sync::<PruningContainer<A>>();
         send_and_sync::<Target<'_, A>>();
         send_and_sync::<Box<dyn PruningMethod<A>>>();
+        send_and_sync::<(prune::sparse::Packed<A>, prune::sparse::Prepared<A>)>();
+        send_and_sync::<(prune::sparse::PackedLinear<A>, prune::sparse::PackedConv2d<A>)>();
     }
     of_elements::<f32>();
     of_elements::<f64>();

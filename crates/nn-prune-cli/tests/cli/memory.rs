@@ -69,7 +69,7 @@ fn a_large_checkpoint_takes_little_memory_and_can_be_interrupted() {
     check_output(&folder);
     // Tensor scope reads the files in another order.
     folder.run("prune in -o masks -q --format masks --method l1 --amount 0.5").ok();
-    folder.run("pack out -o packed -q").ok();
+    folder.run("pack out -o packed --signs -q").ok();
     folder.run("unpack packed -o dense -q").ok();
     folder.run("diff out dense -q").ok();
     // The largest of all children of this process.
