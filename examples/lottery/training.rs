@@ -26,7 +26,7 @@ pub fn train(
         let inputs = data.training.inputs.slice_axis(Axis(0), Slice::from(at..at + BATCH));
         let gradients = network.gradients(inputs, &data.training.labels[at..at + BATCH]);
         adam.step(network, gradients)?;
-        if step % EVALUATE == 0 {
+        if step.is_multiple_of(EVALUATE) {
             accuracies.push(network.accuracy(&data.test));
         }
         after_step();

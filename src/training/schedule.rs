@@ -200,9 +200,9 @@ impl Schedule {
     pub fn is_due(&self, step: u64) -> bool {
         match &self.shape {
             Shape::List(steps) => steps.binary_search_by_key(&step, |&(step, _)| step).is_ok(),
-            &Shape::Rounds { rounds, every, .. } => step > 0 && step % every == 0 && step / every <= rounds,
+            &Shape::Rounds { rounds, every, .. } => step > 0 && step.is_multiple_of(every) && step / every <= rounds,
             &Shape::Curve { begin, end, every, .. } => {
-                (begin..=end).contains(&step) && ((step - begin) % every == 0 || step == end)
+                (begin..=end).contains(&step) && ((step - begin).is_multiple_of(every) || step == end)
             }
         }
     }
