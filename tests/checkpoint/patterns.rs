@@ -25,17 +25,18 @@ fn grouped<A: Stored>() {
             each(store, |_, parameter: &mut Parameter<A>| parameter.prune(method.clone()).unwrap());
         });
     }
-    for dim in [0, -1] {
-        let pattern = NM::new(2, 4, dim).unwrap();
-        check::<A, _>(pattern);
-        check::<A, _>(pattern.amount(0.3).unwrap());
-        check::<A, _>(NM::new(1, 3, dim).unwrap().amount(0.5).unwrap().tie_break(TieBreak::PyTorch));
-    }
-    for shape in [&[16, 1][..], &[4, 4], &[1, 8], &[1], &[2, 3]] {
-        check::<A, _>(Block::new(0.4, shape, 2).unwrap());
-    }
+    check::<A, _>(NM::new(2, 4, -1).unwrap());
+    check::<A, _>(NM::new(2, 4, 0).unwrap().amount(0.3).unwrap());
+    check::<A, _>(Block::new(0.4, &[16, 1], 2).unwrap());
     check::<A, _>(Block::new(0.4, &[3, 3], 1).unwrap().tie_break(TieBreak::PyTorch));
-    check::<A, _>(Block::new(0.4, &[3, 3], f64::INFINITY).unwrap());
+    // What does not depend on the dtype is tried with one.
+    if size_of::<A>() == 4 {
+        check::<A, _>(NM::new(2, 4, 0).unwrap());
+        check::<A, _>(NM::new(1, 3, -1).unwrap().amount(0.5).unwrap().tie_break(TieBreak::PyTorch));
+        for shape in [&[1, 8][..], &[1]] {
+            check::<A, _>(Block::new(0.4, shape, f64::INFINITY).unwrap());
+        }
+    }
 }
 
 #[test]
