@@ -146,6 +146,11 @@ impl DenseShape {
             return Err(StateDictError::ImpossibleShape { tensor: shape_part.name.to_owned(), found });
         };
         let (rows, columns) = matrix(&shape);
+        if compressed.shape[0] > rows * columns {
+            let found = format!("{} of shape {:?}", compressed.dtype, compressed.shape);
+            let expected = format!("a vector of at most {} entries", rows * columns);
+            return Err(StateDictError::PackedLayout { tensor: compressed.name.to_owned(), expected, found });
+        }
         let bits = [rows, row_bytes(columns)];
         expect(info(parts.bitmask), Stored::U8, &bits)?;
         expect(info(parts.row_offsets), Stored::I64, &[rows])?;

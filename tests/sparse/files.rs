@@ -214,6 +214,7 @@ fn invalid_parts() {
     assert!(matches!(changed(|parts| parts.1 = vec![-1, 1]), E::PackedOffset { row: 0, expected: 0, found: -1, .. }));
     assert!(matches!(changed(|parts| parts.2 = vec![1.0]), E::PackedValues { bits: 2, values: 1, .. }));
     assert!(matches!(changed(|parts| parts.2 = vec![1.0; 3]), E::PackedValues { bits: 2, values: 3, .. }));
+    assert!(matches!(changed(|parts| parts.2 = vec![1.0; 19]), E::PackedLayout { .. }));
     assert!(matches!(changed(|parts| parts.3.1 = vec![1, 2, 0, 1]), E::MaskPadding { .. }));
 }
 

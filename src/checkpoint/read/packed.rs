@@ -27,11 +27,13 @@ pub(crate) struct PackedEntry {
 }
 
 impl Checkpoint {
-    /// Returns the packed tensors, in the order of their values. Reads their shapes, no bits and no values.
+    /// Returns the packed tensors, in the order of their values. Reads their shapes, no bits and no values. Tensors of dtypes that
+    /// cannot be pruned, such as F8, are not read as packed ones.
     pub(crate) fn packed(&self) -> Result<Vec<PackedEntry>, CheckpointError> {
         let metadata: Vec<_> = self.shards.iter().map(|shard| shard.metadata.as_ref()).collect();
         let found = packed_file::find(self.tensors.iter().map(|tensor| tensor.name.as_str()), &metadata);
-        found.into_iter().map(|(name, parts)| self.packed_entry(name, parts)).collect()
+        let found = found.into_iter().filter(|(_, parts)| self.tensors[parts.compressed].dtype.can_be_pruned());
+        found.map(|(name, parts)| self.packed_entry(name, parts)).collect()
     }
 
     fn packed_entry(&self, name: String, parts: PackedParts) -> Result<PackedEntry, CheckpointError> {
