@@ -4,7 +4,7 @@ use half::{bf16, f16};
 use proptest::prelude::*;
 
 use crate::element::Element;
-use crate::key::{Key, Ranked};
+use crate::key::Key;
 use crate::tensor::kernels::{self, Cut};
 
 /// Bits of numbers: of any kind, and of few kinds, so that there are equals, zeros, infinities and NaNs of several payloads.
