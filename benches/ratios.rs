@@ -1,12 +1,15 @@
 //! Every operation against cloning the same tensor on one thread, in one run, as a ratio.
 //!
 //! Machines are noisy and differ, so the figure to quote is the ratio: operation and clone take turns, and the fastest of
-//! several turns counts. `benches/README.md` holds the table that this prints, next to what each figure should reach.
+//! several turns counts. `benches/README.md` holds the tables that this prints, next to what each figure should reach.
 //!
 //! ```sh
 //! cargo bench --bench ratios                        # 8192 x 8192, takes some minutes
-//! cargo bench --bench ratios -- 2048 l1             # another size; only rows whose name holds `l1`
+//! cargo bench --bench ratios -- 100 1024 l1         # other sizes; only rows whose name holds `l1`
 //! RAYON_NUM_THREADS=1 cargo bench --bench ratios    # one thread
+//!
+//! # With memory kept from one call to the next, as an allocator such as mimalloc does it (glibc on Linux):
+//! MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=68719476736 cargo bench --bench ratios
 //! ```
 
 #[path = "support/inputs.rs"]
@@ -18,15 +21,18 @@ use std::time::{Duration, Instant};
 use half::{bf16, f16};
 use ndarray::Array2;
 use prune::{
-    CustomFromMask, Element, Identity, L1Unstructured, LnStructured, Parameter, PruneError, PruningMethod,
+    Block, CustomFromMask, Element, Identity, L1Unstructured, LnStructured, NM, Parameter, PruneError, PruningMethod,
     RandomStructured, RandomUnstructured,
 };
 
-const TURNS: usize = 5;
+/// The size for which there are limits.
+const LARGE: usize = 8192;
 
 struct Table {
     size: usize,
     filter: String,
+    /// How often operation and clone take turns.
+    turns: usize,
 }
 
 impl Table {
@@ -43,7 +49,7 @@ impl Table {
             return;
         }
         let mut fastest = [Duration::MAX; 2];
-        for _ in 0..TURNS {
+        for _ in 0..self.turns {
             let start = Instant::now();
             let clone = black_box(tensor.clone());
             fastest[0] = fastest[0].min(start.elapsed());
@@ -57,8 +63,12 @@ impl Table {
         }
         let [clone, operation] = fastest.map(|time| time.as_secs_f64());
         let (ratio, milliseconds) = (operation / clone, operation * 1e3);
-        let verdict = if ratio <= limit { "" } else { "  above" };
-        println!("| {name:<44} | {milliseconds:>9.2} | {ratio:>7.3} | {limit:>6.3} |{verdict}");
+        let nanoseconds = operation * 1e9 / tensor.len() as f64;
+        let (limit, verdict) = match self.size {
+            LARGE => (format!("{limit:.3}"), if ratio <= limit { "" } else { "  above" }),
+            _ => (String::new(), ""),
+        };
+        println!("| {name:<44} | {milliseconds:>9.4} | {nanoseconds:>8.3} | {ratio:>7.3} | {limit:>6} |{verdict}");
     }
 
     fn method<A: Element>(
@@ -89,7 +99,7 @@ impl Table {
         self.row(&name, 1.0 * factor, &tensor, || half_pruned.clone(), |parameter| pruned(parameter, l1));
 
         let parts = || -> Vec<Parameter<A>> {
-            let rows = self.size / 64;
+            let rows = self.size.div_ceil(64);
             tensor.exact_chunks((rows, self.size)).into_iter().map(|part| Parameter::new(part.to_owned())).collect()
         };
         let name = format!("{dtype} global_unstructured 0.5, 64 parameters");
@@ -114,6 +124,7 @@ impl Table {
         self.method(&format!("{dtype} identity"), 0.8 * factor, &tensor, Identity);
         let mask = CustomFromMask::new(tensor.mapv(|x| x > A::zero()).into_dyn());
         self.method(&format!("{dtype} custom_from_mask"), 0.8 * factor, &tensor, mask);
+        self.groups(dtype, factor, &tensor)?;
         // The step itself costs the same with or without pruning, so it is left out.
         let update = |mut parameter: Parameter<A>| {
             parameter.update(|_| ());
@@ -122,6 +133,37 @@ impl Table {
         self.row(&format!("{dtype} update"), 0.6 * factor, &tensor, || half_pruned.clone(), update);
         let remove = |mut parameter: Parameter<A>| parameter.remove().map(|()| parameter);
         self.row(&format!("{dtype} remove"), 0.001 * factor, &tensor, || half_pruned.clone(), remove);
+        Ok(())
+    }
+}
+
+impl Table {
+    /// Limits are multiples of what `identity` takes, which is 0.64 of a clone for `f32`.
+    fn groups<A: Element>(&self, dtype: &str, factor: f64, tensor: &Array2<A>) -> Result<(), PruneError> {
+        for (n, m, dim, limit) in [
+            (2, 4, 1, 1.3),
+            (4, 8, 1, 1.3),
+            (8, 16, 1, 2.0),
+            (16, 32, 1, 2.0),
+            (3, 5, 1, 2.0),
+            (2, 4, 0, 1.3),
+            (4, 8, 0, 1.3),
+        ] {
+            let name = format!("{dtype} {n}:{m}, dim {dim}");
+            self.method(&name, limit * 0.64 * factor, tensor, NM::new(n, m, dim)?);
+        }
+        // Groups of half a row or less, which get a threshold each.
+        let half = self.size / 2;
+        self.method(
+            &format!("{dtype} half of each half row"),
+            1.5 * 0.64 * factor,
+            tensor,
+            NM::new(half / 2, half, 1)?,
+        );
+        for [rows, columns] in [[4, 4], [16, 1], [1, 16]] {
+            let name = format!("{dtype} blocks of {rows} x {columns}");
+            self.method(&name, 1.4 * 0.64 * factor, tensor, Block::new(0.5, &[rows, columns], 2)?);
+        }
         Ok(())
     }
 }
@@ -135,14 +177,21 @@ fn pruned<A: Element>(mut parameter: Parameter<A>, method: impl PruningMethod<A>
 fn main() -> Result<(), PruneError> {
     // `cargo bench` adds a flag of its own.
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
-    let size = arguments.iter().find_map(|argument| argument.parse().ok()).unwrap_or(8192);
+    let mut sizes: Vec<usize> = arguments.iter().filter_map(|argument| argument.parse().ok()).collect();
+    if sizes.is_empty() {
+        sizes.push(LARGE);
+    }
     let filter = arguments.into_iter().find(|argument| argument.parse::<usize>().is_err()).unwrap_or_default();
-    let table = Table { size, filter };
-    println!("{size} x {size}, fastest of {TURNS}\n");
-    println!("| {:<44} | {:>9} | {:>7} | {:>6} |", "operation", "ms", "/ clone", "limit");
-    println!("|{:-<46}|{:->11}|{:->9}|{:->8}|", "", ":", ":", ":");
-    table.all::<f32>(1.0)?;
-    table.all::<bf16>(1.5)?;
-    table.all::<f16>(1.5)?;
+    for size in sizes {
+        let turns = ((1 << 24) / (size * size).max(1)).clamp(5, 100);
+        let table = Table { size, filter: filter.clone(), turns };
+        println!("{size} x {size}, fastest of {turns}\n");
+        println!("| {:<44} | {:>9} | {:>8} | {:>7} | {:>6} |", "operation", "ms", "ns/entry", "/ clone", "limit");
+        println!("|{:-<46}|{:->11}|{:->10}|{:->9}|{:->8}|", "", ":", ":", ":", ":");
+        table.all::<f32>(1.0)?;
+        table.all::<bf16>(1.5)?;
+        table.all::<f16>(1.5)?;
+        println!();
+    }
     Ok(())
 }

@@ -12,8 +12,8 @@ use std::time::Instant;
 use half::bf16;
 use ndarray::Array2;
 use prune::{
-    CustomFromMask, Element, Identity, L1Unstructured, LnStructured, Parameter, PruningMethod, RandomStructured,
-    RandomUnstructured,
+    Block, CustomFromMask, Element, Identity, L1Unstructured, LnStructured, NM, Parameter, PruningMethod,
+    RandomStructured, RandomUnstructured,
 };
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -81,6 +81,8 @@ impl<A: Element + bytemuck::Pod> Loaded<A> {
             "random channels" => Box::new(RandomStructured::new(0.5, 0, 888)?),
             "l2 rows" => Box::new(LnStructured::new(0.5, 2, 0)?),
             "l2 columns" => Box::new(LnStructured::new(0.5, 2, 1)?),
+            "2:4" => Box::new(NM::new(2, 4, -1)?),
+            "blocks" => Box::new(Block::new(0.5, &[4, 4], 1)?),
             "own mask" => Box::new(CustomFromMask::new(self.tensor.mapv(|x| x > A::zero()))),
             _ => return Err(format!("no operation named `{operation}`").into()),
         })

@@ -66,7 +66,7 @@ fn case() -> impl Strategy<Value = Case> {
 }
 
 fn check<A: Element>(case: &Case, of_bits: impl Fn(u64) -> A) {
-    let len = case.shape.iter().product();
+    let len: usize = case.shape.iter().product();
     let mut state = case.seed;
     let mut next = || {
         state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);

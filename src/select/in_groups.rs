@@ -23,15 +23,20 @@ pub(crate) fn clear_lowest<S: Ranked>(
 ) {
     let count = |all: usize, remaining: usize| count(all, remaining).min(remaining);
     let counts = |size: usize| -> Vec<usize> { (0..=size).map(|remaining| count(size, remaining)).collect() };
-    if let Some((line, size)) = groups.neighbours().filter(|&(_, size)| size > 0) {
-        let counts = if size <= MAX_RANKED { counts(size) } else { Vec::new() };
+    let clear_one_by_one = |size: usize, scores: &[S], mask: &mut [bool]| {
+        for (scores, mask) in scores.chunks(size).zip(mask.chunks_mut(size)) {
+            clear_group(scores, mask, &count);
+        }
+    };
+    if let Some((line, size)) = groups.neighbours().filter(|&(_, size)| size > MAX_RANKED) {
+        for_each_line(offset, line, size, scores, mask, |scores, mask| clear_one_by_one(size, scores, mask));
+    } else if let Some((line, size)) = groups.neighbours().filter(|&(_, size)| size > 0) {
+        let counts = counts(size);
         for_each_line(offset, line, size, scores, mask, |scores, mask| {
-            let whole = if size <= MAX_RANKED { scores.len() / size * size } else { 0 };
-            let (short, mask_short) = (&scores[..whole], &mut mask[..whole]);
-            kernels::clear_neighbours(size, short, mask_short, &counts);
-            for (scores, mask) in scores[whole..].chunks(size).zip(mask[whole..].chunks_mut(size)) {
-                clear_group(scores, mask, &count);
-            }
+            // The last group of a line may be shorter.
+            let whole = scores.len() / size * size;
+            kernels::clear_neighbours(size, &scores[..whole], &mut mask[..whole], &counts);
+            clear_one_by_one(size, &scores[whole..], &mut mask[whole..]);
         });
     } else if let Some((width, len, size)) = groups.side_by_side().filter(|&(_, _, size)| size <= MAX_RANKED) {
         // A band is one row of groups, of which the last one along the axis may be shorter.

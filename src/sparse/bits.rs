@@ -10,57 +10,57 @@ pub(crate) fn row_bytes(columns: usize) -> usize {
     columns.div_ceil(8)
 }
 
-/// Packs neighbouring entries of one row, which begin at a multiple of 8. Returns the number of kept entries, which are the
-/// beginning of `values`.
+/// Packs neighbouring entries of one row, which begin at a multiple of 8. `kept` is given the position of an entry among them,
+/// and the entry. Returns the number of kept entries, which are the beginning of `values`.
 #[inline]
-pub(crate) fn pack<A: Copy + Default>(
+pub(crate) fn pack<A: Copy>(
     entries: &[A],
-    kept: impl Fn(usize) -> bool,
+    kept: impl Fn(usize, A) -> bool,
     bits: &mut [u8],
     values: &mut [A],
 ) -> usize {
     let mut count = 0;
     for (number, (part, bits)) in entries.chunks(WORD).zip(bits.chunks_mut(WORD / 8)).enumerate() {
-        // Every entry is stored and only the kept ones are stepped over: a branch would be mispredicted half of the time.
-        let mut stage = [A::default(); WORD];
-        let (mut word, mut kept_here) = (0_u64, 0);
-        for (i, &entry) in part.iter().enumerate() {
-            let kept = kept(number * WORD + i);
-            stage[kept_here % WORD] = entry;
-            word |= u64::from(kept) << i;
-            kept_here += usize::from(kept);
+        let kept = |i: usize, entry: A| kept(number * WORD + i, entry);
+        // Of a known length, the loop is unrolled.
+        let mut word = match part.first_chunk::<WORD>() {
+            Some(part) => word_of(part, kept),
+            None => word_of(part, kept),
+        };
+        match bits.first_chunk_mut() {
+            Some(bits) => *bits = word.to_le_bytes(),
+            None => bits.copy_from_slice(&word.to_le_bytes()[..bits.len()]),
         }
-        bits.copy_from_slice(&word.to_le_bytes()[..bits.len()]);
-        values[count..count + kept_here].copy_from_slice(&stage[..kept_here]);
-        count += kept_here;
+        while word != 0 {
+            values[count] = part[word.trailing_zeros() as usize];
+            word &= word - 1;
+            count += 1;
+        }
     }
     count
 }
 
-/// Unpacks neighbouring entries of one row, the first of which is the first bit. Returns the number of values that were taken;
-/// if there are too few, the last ones are repeated.
+/// Returns the bits of up to 64 entries.
+#[inline(always)]
+fn word_of<A: Copy>(part: &[A], kept: impl Fn(usize, A) -> bool) -> u64 {
+    part.iter().enumerate().fold(0, |word, (i, &entry)| word | u64::from(kept(i, entry)) << i)
+}
+
+/// Unpacks neighbouring entries of one row, the first of which is the first bit. Returns the number of bits that are 1. If there
+/// are fewer values, the last of these entries are zero.
 #[inline]
 pub(crate) fn unpack<A: Copy + Default>(bits: &[u8], values: &[A], entries: &mut [A]) -> usize {
-    let mut count = 0;
+    let (mut values, mut count) = (values.iter(), 0);
     for (bits, part) in bits.chunks(WORD / 8).zip(entries.chunks_mut(WORD)) {
-        let mut stage = [A::default(); WORD];
-        let rest = values.get(count..).unwrap_or_default();
-        let values = match rest.first_chunk::<WORD>() {
-            Some(values) => values,
-            None => {
-                stage[..rest.len()].copy_from_slice(rest);
-                &stage
-            }
-        };
-        let word = word(bits);
-        let mut taken = 0;
-        for (i, entry) in part.iter_mut().enumerate() {
-            let kept = word >> i & 1 == 1;
-            let value = values[taken % WORD];
-            *entry = if kept { value } else { A::default() };
-            taken += usize::from(kept);
+        part.fill(A::default());
+        let mut word = word(bits);
+        count += word.count_ones() as usize;
+        while word != 0 {
+            // Bits after the last entry are zero, as was checked.
+            let Some(entry) = part.get_mut(word.trailing_zeros() as usize) else { break };
+            *entry = values.next().copied().unwrap_or_default();
+            word &= word - 1;
         }
-        count += taken;
     }
     count
 }
@@ -68,9 +68,10 @@ pub(crate) fn unpack<A: Copy + Default>(bits: &[u8], values: &[A], entries: &mut
 /// Returns up to 8 bytes as a word.
 #[inline(always)]
 pub(crate) fn word(bits: &[u8]) -> u64 {
-    let mut bytes = [0; 8];
-    bytes[..bits.len()].copy_from_slice(bits);
-    u64::from_le_bytes(bytes)
+    match bits.first_chunk() {
+        Some(bytes) => u64::from_le_bytes(*bytes),
+        None => bits.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte)),
+    }
 }
 
 /// Returns the number of bits that are 1.
@@ -97,7 +98,7 @@ mod tests {
                 let mut bits = vec![0xff; row_bytes(columns)];
                 let expected: Vec<u32> = entries.iter().copied().filter(|&x| keep(x)).collect();
                 let mut values = vec![0; expected.len()];
-                assert_eq!(pack(&entries, |i| keep(entries[i]), &mut bits, &mut values), expected.len());
+                assert_eq!(pack(&entries, |_, entry| keep(entry), &mut bits, &mut values), expected.len());
                 assert_eq!((values, count(&bits)), (expected.clone(), expected.len()));
                 assert!(is_padded(&bits, columns));
                 for (i, &entry) in entries.iter().enumerate() {

@@ -13,7 +13,7 @@ use crate::sparse::prepared::Form;
 ///
 /// let weight = ndarray::Array2::<f32>::eye(1000);
 /// let choice = *Packed::from_array(&weight).prepare(32).choice();
-/// assert_eq!(choice.to_string(), "rows in panels of 256 columns: at batch 32, a density of 0.001 is below the break-even of 0.6");
+/// assert_eq!(choice.to_string(), "rows in panels of 256 columns: at batch 32, a density of 0.001 is below the break-even of 0.7");
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
@@ -54,9 +54,14 @@ const CACHED: usize = 1 << 22;
 pub(super) fn choose<A: Element>(size: usize, packed: &Packed<A>, batch: usize) -> Choice {
     let density = packed.density();
     let is_cached = packed.entries() * size <= CACHED;
+    // Half precisions are widened in each dense product, so that it takes longer.
+    let is_half = size < size_of::<f32>();
     let break_even = match (batch, is_cached) {
         (0..=4, true) => 0.3,
-        (0..=4, false) => 0.5,
+        (0..=4, false) if is_half => 0.7,
+        (0..=4, false) => 0.55,
+        (5..=63, _) => 0.7,
+        (_, _) if is_half => 0.7,
         (_, _) => 0.6,
     };
     let form = match batch {

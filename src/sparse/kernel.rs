@@ -95,6 +95,10 @@ pub(super) fn add_segment<A: Element, I: Index, const WIDTH: usize, const FUSED:
 }
 
 #[inline(always)]
+#[allow(
+    clippy::needless_range_loop,
+    reason = "loops over numbers of a known count become vector instructions for certain"
+)]
 fn unrolled<A: Element, I: Index, const WIDTH: usize, const SUMS: usize, const FUSED: bool>(
     indices: &[I],
     values: &[A],

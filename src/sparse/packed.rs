@@ -163,7 +163,7 @@ impl<A: Element> Packed<A> {
         }
         parallel::for_each(jobs, entries.len(), |(mut first, entries, bits, mut values)| {
             for (entries, bits) in entries.chunks(columns).zip(bits.chunks_mut(bytes)) {
-                let count = bits::pack(entries, |i| kept(first + i, entries[i]), bits, values);
+                let count = bits::pack(entries, |i, entry| kept(first + i, entry), bits, values);
                 values = &mut values[count..];
                 first += columns;
             }

@@ -139,8 +139,8 @@ impl PackPlan {
                 return Err(changed(checkpoint, entry));
             };
             count += match kept {
-                Kept::Mask(kept) => packed.row(values, |i| kept[row * width + i], out),
-                Kept::Nonzero => packed.row(values, |i| !values[i].is_zero(), out),
+                Kept::Mask(kept) => packed.row(values, |i, _| kept[row * width + i], out),
+                Kept::Nonzero => packed.row(values, |_, x| !x.is_zero(), out),
             };
             if self.signs {
                 packed.sign_row(values);
@@ -174,7 +174,7 @@ struct PackedPart {
 
 impl PackedPart {
     /// Packs a row, and returns the number of its kept values.
-    fn row<A: Element>(&mut self, values: &[A], kept: impl Fn(usize) -> bool, out: &mut [A]) -> usize {
+    fn row<A: Element>(&mut self, values: &[A], kept: impl Fn(usize, A) -> bool, out: &mut [A]) -> usize {
         let start = self.bits.len();
         self.bits.resize(start + row_bytes(values.len()), 0);
         bits::pack(values, kept, &mut self.bits[start..], out)
