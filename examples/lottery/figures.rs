@@ -39,8 +39,11 @@ pub fn figure_of(run: &Run) -> Option<&'static Figure> {
     FIGURES.iter().find(|figure| figure.arm == run.arm && figure.sparsity == run.sparsity)
 }
 
+/// Where a mask comes from, and its sparsity.
+type Network = (Arm, f64);
+
 /// Differences that every complete run had, with room: of the first mask and the second, at least so much.
-const ORDER: [((Arm, f64), (Arm, f64), f64); 7] = [
+const ORDER: [(Network, Network, f64); 7] = [
     ((Arm::Ticket, 0.8), (Arm::Dense, 0.0), 3.0),
     ((Arm::Ticket, 0.91), (Arm::Dense, 0.0), 3.0),
     ((Arm::Dense, 0.0), (Arm::Ticket, 0.98), 0.0),
@@ -51,7 +54,7 @@ const ORDER: [((Arm, f64), (Arm, f64), f64); 7] = [
 ];
 
 /// Returns the accuracy of the mask, if it was trained.
-pub fn mean_of(runs: &[Run], (arm, sparsity): (Arm, f64)) -> Option<f64> {
+pub fn mean_of(runs: &[Run], (arm, sparsity): Network) -> Option<f64> {
     runs.iter().find(|run| run.arm == arm && run.sparsity == sparsity).map(Run::mean)
 }
 

@@ -32,6 +32,9 @@ pub enum PackedTensor<A: Element> {
     Dense(ArrayD<A>),
 }
 
+/// The tensors of a packed file with their names, in its order.
+pub type NamedTensors<A> = Vec<(String, PackedTensor<A>)>;
+
 impl<A: Element> PackedTensor<A> {
     /// Returns the tensor with all its entries.
     pub fn to_dense(&self) -> ArrayD<A> {
@@ -106,9 +109,7 @@ pub fn packed_to_bytes<M: Module + ?Sized>(module: &M) -> Result<Vec<u8>, StateD
 /// # Errors
 ///
 /// [`StateDictError::Read`] if the file cannot be read; any error of [`packed_from_bytes`].
-pub fn load_packed<A: Element>(
-    path: impl AsRef<Path>,
-) -> Result<(Vec<(String, PackedTensor<A>)>, LoadReport), StateDictError> {
+pub fn load_packed<A: Element>(path: impl AsRef<Path>) -> Result<(NamedTensors<A>, LoadReport), StateDictError> {
     packed_from_bytes(&read_file(path.as_ref())?)
 }
 
@@ -119,9 +120,7 @@ pub fn load_packed<A: Element>(
 /// If the bytes are not a valid file, the errors of [`from_bytes`](crate::safetensors::from_bytes). If a packed tensor is invalid:
 /// [`StateDictError::PackedLayout`], [`StateDictError::PackedValues`], [`StateDictError::PackedOffset`],
 /// [`StateDictError::MaskPadding`], [`StateDictError::ImpossibleShape`].
-pub fn packed_from_bytes<A: Element>(
-    bytes: &[u8],
-) -> Result<(Vec<(String, PackedTensor<A>)>, LoadReport), StateDictError> {
+pub fn packed_from_bytes<A: Element>(bytes: &[u8]) -> Result<(NamedTensors<A>, LoadReport), StateDictError> {
     let file = FileView::parse(bytes)?;
     let views: Vec<TensorView<'_>> = file.tensors().collect();
     let found = packed_file::find(views.iter().map(|view| view.name), &[file.header.metadata.as_ref()]);
@@ -183,7 +182,7 @@ fn load<A: Element>(views: &[TensorView<'_>], parts: PackedParts) -> Result<Pack
 }
 
 /// Returns the parameters, packed where that is smaller.
-fn tensors_of<M: Module + ?Sized>(module: &M) -> Result<Vec<(String, PackedTensor<M::Elem>)>, StateDictError> {
+fn tensors_of<M: Module + ?Sized>(module: &M) -> Result<NamedTensors<M::Elem>, StateDictError> {
     let tensors = module.named_parameters().into_iter().map(|(name, parameter)| {
         let packed = Packed::new(parameter);
         let tensor = match packed_bytes(packed.shape(), packed.kept(), size_of::<M::Elem>(), false) {

@@ -25,7 +25,7 @@ pub(crate) fn clear_lowest<S: Ranked>(
     let counts = |size: usize| -> Vec<usize> { (0..=size).map(|remaining| count(size, remaining)).collect() };
     let clear_one_by_one = |size: usize, scores: &[S], mask: &mut [bool]| {
         for (scores, mask) in scores.chunks(size).zip(mask.chunks_mut(size)) {
-            clear_group(scores, mask, &count);
+            clear_group(scores, mask, count);
         }
     };
     if let Some((line, size)) = groups.neighbours().filter(|&(_, size)| size > MAX_RANKED) {

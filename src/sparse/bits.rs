@@ -83,7 +83,7 @@ pub(crate) fn count(bits: &[u8]) -> usize {
 /// Returns `true` if the bits of a row after its last entry are 0. `bits` are its last bytes.
 #[cfg(any(test, feature = "safetensors"))]
 pub(crate) fn is_padded(bits: &[u8], columns: usize) -> bool {
-    columns % 8 == 0 || bits.last().is_none_or(|last| last >> (columns % 8) == 0)
+    columns.is_multiple_of(8) || bits.last().is_none_or(|last| last >> (columns % 8) == 0)
 }
 
 #[cfg(test)]

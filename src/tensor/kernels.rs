@@ -298,9 +298,9 @@ fn clear_in_rows<S: Ranked, P: Places>(
         before[row] = remaining;
     }
     let limits = left.map(|left| counts[left]);
-    for row in 0..size {
+    for (row, before) in before[..size].iter().enumerate() {
         let ranks = ranks_in_row(&keys[..size], row);
-        let kept = std::array::from_fn(|lane| before[row][lane] & (ranks[lane].to_usize() >= limits[lane]));
+        let kept = std::array::from_fn(|lane| before[lane] & (ranks[lane].to_usize() >= limits[lane]));
         places(row).store(kept, mask);
     }
 }

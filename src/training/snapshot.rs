@@ -45,6 +45,9 @@ pub struct Snapshot<A: Element> {
     parameters: ParameterStore<A>,
 }
 
+/// A parameter of a snapshot, and the one of a module that has its name.
+type Pair<'s, 'm, A> = (&'s Parameter<A>, &'m mut Parameter<A>);
+
 impl<A: Element> Snapshot<A> {
     /// Returns a copy of the parameters, with their masks and histories.
     pub fn of<M: Module<Elem = A> + ?Sized>(module: &M) -> Self {
@@ -86,7 +89,7 @@ impl<A: Element> Snapshot<A> {
     fn matched<'s, 'm, M: Module<Elem = A> + ?Sized>(
         &'s self,
         module: &'m mut M,
-    ) -> Result<Vec<(&'s Parameter<A>, &'m mut Parameter<A>)>, PruneError> {
+    ) -> Result<Vec<Pair<'s, 'm, A>>, PruneError> {
         let parameters = module.named_parameters_mut();
         let other = |name: &str| PruneError::OtherModule { parameter: name.to_owned() };
         let mut names = HashSet::new();

@@ -39,13 +39,15 @@ fn train(module: &mut impl Module<Elem = f32>, seed: u64) {
 }
 
 /// Everything about a parameter: bits of value and original, mask, names of the history.
-fn state(parameter: &Parameter<f32>) -> (Vec<u32>, Vec<u32>, Option<Mask>, Vec<String>) {
+type State = (Vec<u32>, Vec<u32>, Option<Mask>, Vec<String>);
+
+fn state(parameter: &Parameter<f32>) -> State {
     let bits = |array: &ArrayD<f32>| array.iter().map(|x| x.to_bits()).collect();
     let history = parameter.methods().iter().map(|record| record.name().to_owned()).collect();
     (bits(parameter.value()), bits(parameter.orig()), parameter.mask().cloned(), history)
 }
 
 /// The state of every parameter.
-fn states(module: &impl Module<Elem = f32>) -> Vec<(String, (Vec<u32>, Vec<u32>, Option<Mask>, Vec<String>))> {
+fn states(module: &impl Module<Elem = f32>) -> Vec<(String, State)> {
     module.named_parameters().into_iter().map(|(name, parameter)| (name, state(parameter))).collect()
 }

@@ -74,7 +74,7 @@ mod tests {
                 let part = cuts.part(number);
                 let entries = part.entries(columns);
                 assert_eq!(entries.start, next);
-                assert!(!entries.is_empty() && entries.len() <= block && part.columns.start % 8 == 0);
+                assert!(!entries.is_empty() && entries.len() <= block && part.columns.start.is_multiple_of(8));
                 assert!(part.columns.len() == columns || part.rows.len() == 1);
                 next = entries.end;
             }
