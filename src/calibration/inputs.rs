@@ -89,7 +89,11 @@ impl Inputs {
         let sums = self.sums(method, Some(name))?;
         PruneError::check_shape("moments", &[columns(shape)], &[sums.channels()])?;
         match &self.0 {
-            Source::Moments(_) | Source::Dropped(_) => Ok(None),
+            Source::Moments(_) | Source::Dropped(_) => {
+                // Only the statistics of a model can lack one.
+                let _ = gram;
+                Ok(None)
+            }
             #[cfg(feature = "safetensors")]
             Source::Statistics(statistics, _) => {
                 if gram && !statistics.has_gram(name) {

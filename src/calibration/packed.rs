@@ -34,6 +34,7 @@ impl Packed {
     }
 
     /// The lower triangle, row by row.
+    #[cfg(feature = "safetensors")]
     pub fn lower(&self) -> &[f64] {
         &self.lower
     }

@@ -16,8 +16,6 @@ pub struct Slice {
     outer: Vec<(Axis, usize)>,
     /// The runs of one row, from its start.
     row: Vec<Range<usize>>,
-    /// The number of entries in the runs of one row.
-    row_len: usize,
     /// The entries of one row, from its first, if its runs are so short that copying entry by entry is faster.
     positions: Option<Vec<u32>>,
 }
@@ -65,9 +63,8 @@ impl Slice {
             }
             distance *= shape[axis];
         }
-        let row_len = row.iter().map(ExactSizeIterator::len).sum();
-        let positions = positions(&row, row_len);
-        Self { shape: own_shape, outer, row, row_len, positions }
+        let positions = positions(&row);
+        Self { shape: own_shape, outer, row, positions }
     }
 
     /// The size of each axis afterwards.
@@ -83,7 +80,13 @@ impl Slice {
     /// The kept entries of the tensor with these entries.
     pub fn gather<T: Clone>(&self, entries: &[T]) -> Vec<T> {
         let mut kept = Vec::with_capacity(self.len());
-        self.runs(Cursor::default()).for_each(|run| kept.extend_from_slice(&entries[run]));
+        match &self.positions {
+            Some(positions) => (0..self.rows()).for_each(|row| {
+                let row = &entries[self.start(row) + self.row[0].start..];
+                kept.extend(positions.iter().map(|&position| row[position as usize].clone()));
+            }),
+            None => self.runs(Cursor::default()).for_each(|run| kept.extend_from_slice(&entries[run])),
+        }
         kept
     }
 
@@ -110,6 +113,7 @@ impl Slice {
         let (mut pieces, mut kept) = (Vec::new(), 0);
         let Some(width) = self.row.last().map(|run| run.end) else { return pieces };
         let width = width - self.row[0].start;
+        let row_len: usize = self.row.iter().map(ExactSizeIterator::len).sum();
         let mut row = 0;
         while row < self.rows() {
             let first = self.start(row) + self.row[0].start;
@@ -120,7 +124,7 @@ impl Slice {
             }
             if width <= span {
                 let last = self.start(row + rows - 1) + self.row[0].start;
-                let len = rows * self.row_len;
+                let len = rows * row_len;
                 let from = Cursor { row, ..Cursor::default() };
                 pieces.push(SlicePiece { entries: first..last + width, kept: kept..kept + len, from });
                 (row, kept) = (row + rows, kept + len);
@@ -247,7 +251,8 @@ impl Axis {
 }
 
 /// The entries of a row from its first, if there are many short runs.
-fn positions(row: &[Range<usize>], row_len: usize) -> Option<Vec<u32>> {
+fn positions(row: &[Range<usize>]) -> Option<Vec<u32>> {
+    let row_len: usize = row.iter().map(ExactSizeIterator::len).sum();
     if row_len == 0 || row_len >= row.len().saturating_mul(SHORT) || row_len > MOST_POSITIONS {
         return None;
     }

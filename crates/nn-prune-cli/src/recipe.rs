@@ -387,7 +387,7 @@ impl Recipe {
         made.map_err(|source| match source {
             PruneError::MissingOption { option: MethodOption::Amount, .. } => missing(name, "--amount AMOUNT"),
             PruneError::MissingOption { option: MethodOption::Pattern, .. } => missing(name, "--pattern N:M"),
-            PruneError::MissingOption { option: MethodOption::Block, .. } => missing(name, "--block SIZExSIZE"),
+            PruneError::MissingOption { option: MethodOption::Block, .. } => missing(name, "--block AxB"),
             source => CheckpointError::Method { source }.into(),
         })
     }
