@@ -34,7 +34,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let text = arguments.next().map(PathBuf::from);
     let methods: Vec<String> = arguments.collect();
 
-    let (model, _) = prune::safetensors::load_file::<f32>(folder.join("model.safetensors"))?;
+    let file = folder.join("model.safetensors");
+    if !file.exists() {
+        return Err(format!("there is no `{}`; scripts/minilm fetches the model", file.display()).into());
+    }
+    let (model, _) = prune::safetensors::load_file::<f32>(file)?;
     let tokenizer = WordPiece::load(&folder.join("vocab.txt"))?;
     let dense = Bert { parameters: &model };
     let published = dense.encode(&PUBLISHED.map(|sentence| tokenizer.encode(sentence)));

@@ -42,7 +42,7 @@ pub struct Recipe {
     #[serde(skip_serializing_if = "Option::is_none")]
     scope: Option<ScopeName>,
     /// How the amount of all tensors together is divided among them: uniform, erdos-renyi, erk, lamp or global, for l1 and
-    /// random (lamp and global: for l1); or by --statistics owl[:M,LAMBDA], less where more weights times inputs are above M
+    /// random (lamp and global: for l1); or by --statistics `owl` or `owl:M,LAMBDA`, less where more weights times inputs are above M
     /// times their mean, at most LAMBDA away from the amount [default: owl:5,0.08]
     #[arg(long, value_name = "RULE")]
     #[serde(skip_serializing_if = "Option::is_none")]
