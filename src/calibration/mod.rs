@@ -18,7 +18,7 @@
 //! let mask = Swaps::new(Wanda::new(0.5, moments.clone())?, moments.clone());
 //! let done = weight.reconstruct(LeastSquares::after(mask, moments))?;
 //! assert_eq!(weight.pruned(), 4);
-//! assert!(done.error < 0.2);
+//! assert!(done.error < 0.25); // of the output, relative
 //! # Ok::<(), prune::PruneError>(())
 //! ```
 //!

@@ -24,13 +24,13 @@ const NAME: &str = "Swaps";
 /// use prune::Parameter;
 /// use prune::calibration::{Moments, Swaps, Wanda};
 ///
-/// // The first two inputs are nearly opposite: pruning both loses little, pruning the smallest and another one more.
+/// // Wanda alone keeps the second weight. The first one makes up for more of what the third contributed.
 /// let mut moments = Moments::with_gram(3);
 /// moments.push(arr2(&[[1.0_f32, -1.0, 0.5], [2.0, -2.0, 0.4]]).view())?;
 /// let moments = std::sync::Arc::new(moments);
 /// let mut weight = Parameter::new(arr2(&[[1.0_f32, 1.0, 0.9]]));
 /// weight.prune(Swaps::new(Wanda::new(2, moments.clone())?, moments))?;
-/// assert_eq!(weight.value(), &arr2(&[[0.0, 0.0, 0.9]]).into_dyn());
+/// assert_eq!(weight.value(), &arr2(&[[1.0, 0.0, 0.0]]).into_dyn());
 /// # Ok::<(), prune::PruneError>(())
 /// ```
 ///
