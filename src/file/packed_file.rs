@@ -23,6 +23,8 @@ pub(crate) const SHAPE: &str = ".shape";
 pub(crate) const SIGNS: &str = ".signs";
 /// The ending that names of packed tensors lose.
 const WEIGHT: &str = ".weight";
+/// The suffixes of all parts.
+const PARTS: [&str; 5] = [COMPRESSED, BITMASK, ROW_OFFSETS, SHAPE, SIGNS];
 /// The key of the metadata that lists, as JSON, the packed tensors whose names did not end in `.weight`.
 pub(crate) const WHOLE_NAMES: &str = "nn_prune.packed_names";
 
@@ -79,7 +81,9 @@ pub(crate) fn find<'n>(
     names: impl IntoIterator<Item = &'n str>,
     metadata: &[Option<&Metadata>],
 ) -> Vec<(String, PackedParts)> {
-    let numbers: HashMap<&str, usize> = names.into_iter().enumerate().map(|(number, name)| (name, number)).collect();
+    let is_part = |name: &str| PARTS.iter().any(|part| name.ends_with(part));
+    let numbers = names.into_iter().enumerate().filter(|(_, name)| is_part(name));
+    let numbers: HashMap<&str, usize> = numbers.map(|(number, name)| (name, number)).collect();
     let whole: Vec<String> = metadata.iter().flat_map(|metadata| whole_names(*metadata)).collect();
     let mut found = BTreeMap::new();
     for (name, &compressed) in &numbers {
@@ -175,10 +179,11 @@ fn wrong(part: PartInfo<'_>, dtype: Stored, shape: &[usize]) -> StateDictError {
 /// Returns the bytes that a tensor takes if it is packed, without the header; `None` if that is not less than dense.
 pub(crate) fn packed_bytes(shape: &[usize], kept: usize, size: usize, signs: bool) -> Option<u64> {
     let (rows, columns) = matrix(shape);
-    let bits = rows.checked_mul(row_bytes(columns))? as u64;
-    let bytes =
-        kept as u64 * size as u64 + bits * if signs { 2 } else { 1 } + 8 * rows as u64 + size_of_val(shape) as u64;
     let dense = (rows * columns) as u64 * size as u64;
+    // Without entries there may be any number of rows.
+    let rows = if dense == 0 { return None } else { rows as u64 };
+    let bits = rows * row_bytes(columns) as u64;
+    let bytes = kept as u64 * size as u64 + bits * if signs { 2 } else { 1 } + 8 * rows + size_of_val(shape) as u64;
     (bytes < dense).then_some(bytes)
 }
 
