@@ -31,7 +31,7 @@ const LARGE: usize = 8192;
 struct Table {
     size: usize,
     filter: String,
-    /// How often operation and clone take turns.
+    /// The number of turns of operation and clone.
     turns: usize,
 }
 

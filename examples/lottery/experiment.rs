@@ -5,7 +5,7 @@ use prune::{Amount, L1Unstructured, Module, PruneError, RandomUnstructured, glob
 
 use crate::{data::Mnist1d, network::Network, training::train};
 
-/// What masks a network.
+/// The origin of a network's mask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Arm {
     /// Nothing.

@@ -2,7 +2,7 @@
 
 use crate::experiment::{Arm, Run};
 
-/// What is known about one mask.
+/// The published and measured accuracies of one mask.
 pub struct Figure {
     pub arm: Arm,
     pub sparsity: f64,
@@ -39,7 +39,7 @@ pub fn figure_of(run: &Run) -> Option<&'static Figure> {
     FIGURES.iter().find(|figure| figure.arm == run.arm && figure.sparsity == run.sparsity)
 }
 
-/// Where a mask comes from, and its sparsity.
+/// The origin of a mask, and its sparsity.
 type Network = (Arm, f64);
 
 /// Differences that every complete run had, with room: of the first mask and the second, at least so much.

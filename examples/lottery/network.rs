@@ -41,7 +41,7 @@ impl prune::Module for Network {
     prune::named_parameters!(first, second, output);
 }
 
-/// What the layers compute on the way to the scores.
+/// The outputs of the layers on the way to the scores.
 struct Pass {
     h1: Array2<f32>,
     /// Before ReLU.

@@ -1,4 +1,4 @@
-//! How near the embeddings of a pruned model are to those of the dense one.
+//! The similarity of a pruned model's embeddings to those of the dense one.
 
 use std::fmt;
 

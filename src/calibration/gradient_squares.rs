@@ -65,7 +65,7 @@ impl GradientSquares {
         }
         self.sum.zip_mut_with(&gradient.into_dyn(), |sum, x| {
             // A cast between floats cannot fail.
-            let x = x.to_f64().unwrap_or(f64::NAN);
+            let x = x.exact_f64();
             *sum += x * x;
         });
         self.pushes += 1;
@@ -96,7 +96,7 @@ impl GradientSquares {
         PruneError::check_shape("weights", self.sum.shape(), weights.shape())?;
         let score = |(w, sum): (&A, &f64)| {
             // A cast between floats cannot fail.
-            let w = w.to_f64().unwrap_or(f64::NAN);
+            let w = w.exact_f64();
             w * w * sum
         };
         let scores: Vec<f64> = weights.iter().zip(&self.sum).map(score).collect();

@@ -35,8 +35,7 @@ impl Layer {
             return Err(PruneError::method(method, "a weight is NaN or infinite"));
         }
         let size = (weights.shape()[0], columns(weights.shape()));
-        // A cast between floats cannot fail.
-        let weights_f64 = weights.iter().map(|x| x.to_f64().unwrap_or(f64::NAN)).collect();
+        let weights_f64 = weights.iter().map(|x| x.exact_f64()).collect();
         Ok(Self {
             weights: matrix(size, weights_f64),
             remaining: matrix(size, mask.iter().copied().collect()),
@@ -71,7 +70,7 @@ impl Layer {
             true => A::from(x).unwrap_or_else(A::nan),
             false => A::zero(),
         });
-        let stored = rounded.mapv(|x| x.to_f64().unwrap_or(f64::NAN));
+        let stored = rounded.mapv(|x| x.exact_f64());
         let error = relative_error(self.weights.view(), stored.view(), gram);
         let weights = self.shaped(rounded);
         Reconstruction { mask: self.mask(kept), weights, error, dead, dampening }
@@ -100,6 +99,15 @@ pub(crate) fn kept(
     let decision = infallible(candidates.resolve(request)?.decide(&candidates));
     let kept = decision.mask(remaining, scores).into_dimensionality::<Ix2>();
     Ok(kept.unwrap_or_else(|_| unreachable!("a mask has the shape of the scores")))
+}
+
+/// The method for one tensor of a checkpoint, with the data of that tensor if it needs any.
+pub(crate) fn method_for<A: Element, M: PruningMethod<A> + Clone + 'static>(
+    method: &M,
+    name: &str,
+    shape: &[usize],
+) -> Result<Box<dyn PruningMethod<A>>, PruneError> {
+    Ok(method.for_tensor(name, shape)?.unwrap_or_else(|| Box::new(method.clone())))
 }
 
 /// The mask that a method leaves of a default mask, where it selects among the entries that the default mask keeps.

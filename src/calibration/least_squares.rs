@@ -5,7 +5,7 @@ use ndarray::{Array1, Array2, ArrayD, ArrayView1, ArrayView2, ArrayViewD, ArrayV
 use crate::calibration::Inputs;
 use crate::calibration::cholesky::{for_strips, multiply, solve};
 use crate::calibration::hessian::{Dampening, DampeningOf, Hessian};
-use crate::calibration::layer::{Layer, mask_by};
+use crate::calibration::layer::{Layer, mask_by, method_for};
 use crate::calibration::part::part;
 use crate::element::Element;
 use crate::error::PruneError;
@@ -195,10 +195,7 @@ impl<A: Element, M: PruningMethod<A> + Clone + 'static> PruningMethod<A> for Lea
         Some(self)
     }
     fn for_tensor(&self, name: &str, shape: &[usize]) -> Result<Option<Box<dyn PruningMethod<A>>>, PruneError> {
-        let method: Box<dyn PruningMethod<A>> = match self.method.for_tensor(name, shape)? {
-            Some(method) => method,
-            None => Box::new(self.method.clone()),
-        };
+        let method = method_for(&self.method, name, shape)?;
         let inputs = self.inputs.for_tensor(NAME, name, shape, true)?.unwrap_or_else(|| self.inputs.clone());
         Ok(Some(Box::new(self.with(method, inputs))))
     }
@@ -217,9 +214,11 @@ impl<A: Element, M: PruningMethod<A> + Clone + 'static> Reconstruct<A> for Least
         let dampening = self.dampening.validated(NAME)?;
         let layer = Layer::new(NAME, weights.view(), mask.view())?;
         let kept = layer.kept_by(mask_by(&self.method, weights, mask)?);
-        let gram = self.inputs.gram(NAME, layer.columns())?;
         let hessian = Hessian::new(self.inputs.gram(NAME, layer.columns())?, dampening);
         let solved = self.solve(&layer.weights, &hessian, &kept)?;
-        Ok(layer.reconstruction(kept, solved, gram.matrix.view(), (hessian.dead_channels(), hessian.dampening)))
+        let told = (hessian.dead_channels(), hessian.dampening);
+        drop(hessian); // there need not be memory for two matrices
+        let gram = self.inputs.gram(NAME, layer.columns())?;
+        Ok(layer.reconstruction(kept, solved, gram.matrix.view(), told))
     }
 }

@@ -32,7 +32,7 @@ impl Outliers {
         PruneError::check_shape("moments", &[columns(weights.shape())], &[moments.channels()])?;
         let inputs = moments.root_mean_squares();
         // A cast between floats cannot fail.
-        let score = |(w, rms): (&A, &f64)| w.to_f64().unwrap_or(f64::NAN).abs() * rms;
+        let score = |(w, rms): (&A, &f64)| w.exact_f64().abs() * rms;
         let scores = || weights.iter().zip(inputs.iter().cycle()).map(score);
         let entries = weights.len();
         let mean = scores().sum::<f64>() / entries.max(1) as f64;

@@ -240,7 +240,9 @@ impl<A: Element> Reconstruct<A> for SparseGpt {
         mask: ArrayViewD<'_, bool>,
     ) -> Result<Reconstruction<A>, PruneError> {
         let (layer, hessian, weights, kept) = self.run(weights, mask)?;
+        let told = (hessian.dead_channels(), hessian.dampening);
+        drop(hessian); // there need not be memory for two matrices
         let gram = self.inputs.gram(NAME, layer.columns())?;
-        Ok(layer.reconstruction(kept, weights, gram.matrix.view(), (hessian.dead_channels(), hessian.dampening)))
+        Ok(layer.reconstruction(kept, weights, gram.matrix.view(), told))
     }
 }

@@ -4,7 +4,7 @@ use ndarray::{Array1, Array2, ArrayD, ArrayView1, ArrayView2, ArrayViewD, ArrayV
 
 use crate::calibration::Inputs;
 use crate::calibration::cholesky::product;
-use crate::calibration::layer::{Layer, mask_by};
+use crate::calibration::layer::{Layer, mask_by, method_for};
 use crate::element::Element;
 use crate::error::PruneError;
 use crate::method::{Describe, PruningMethod};
@@ -158,10 +158,7 @@ impl<A: Element, M: PruningMethod<A> + Clone + 'static> PruningMethod<A> for Swa
         Ok(layer.mask(kept).into())
     }
     fn for_tensor(&self, name: &str, shape: &[usize]) -> Result<Option<Box<dyn PruningMethod<A>>>, PruneError> {
-        let method: Box<dyn PruningMethod<A>> = match self.method.for_tensor(name, shape)? {
-            Some(method) => method,
-            None => Box::new(self.method.clone()),
-        };
+        let method = method_for(&self.method, name, shape)?;
         let inputs = self.inputs.for_tensor(NAME, name, shape, true)?.unwrap_or_else(|| self.inputs.clone());
         Ok(Some(Box::new(self.with(method, inputs))))
     }

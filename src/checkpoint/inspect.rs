@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use bytemuck::Pod;
@@ -114,45 +114,44 @@ pub fn inspect(
     magnitudes: bool,
     observer: &dyn Observer,
 ) -> Result<Inspection, CheckpointError> {
-    let total = checkpoint.parameters.iter().map(|parameter| checkpoint.tensors[parameter.weights].bytes).sum();
+    let mut packed: HashMap<usize, PackedEntry> = HashMap::new();
+    let mut other_parts = HashSet::new();
+    for entry in checkpoint.packed()? {
+        other_parts.extend(entry.parts.all().filter(|&part| part != entry.parts.compressed));
+        packed.insert(entry.parts.compressed, entry);
+    }
+    let listed = || checkpoint.parameters.iter().filter(|parameter| !other_parts.contains(&parameter.weights));
+    let total = listed().map(|parameter| checkpoint.tensors[parameter.weights].bytes).sum();
     let progress = ProgressCounter::new(observer, Phase::Processing, total);
     let inspector = Inspector { checkpoint, pool: &Pool::default(), progress: &progress, magnitudes };
-    let tensors = checkpoint.parameters.iter().map(|parameter| inspector.inspect(parameter));
-    let tensors = join_packed(checkpoint, tensors.collect::<Result<_, _>>()?)?;
+    // There may be millions, so they are not moved from one list to a longer one.
+    let mut tensors = Vec::with_capacity(checkpoint.parameters.len() - other_parts.len());
+    for parameter in listed() {
+        let stored = inspector.inspect(parameter)?;
+        tensors.push(match packed.remove(&parameter.weights) {
+            Some(entry) => dense(checkpoint, entry, stored),
+            None => stored,
+        });
+    }
     checkpoint.check_unchanged()?;
     progress.finish()?;
     Ok(Inspection { tensors })
 }
 
-/// Replaces the parts of packed tensors by the dense tensors that they stand for.
-fn join_packed(
-    checkpoint: &Checkpoint,
-    inspected: Vec<TensorInspection>,
-) -> Result<Vec<TensorInspection>, CheckpointError> {
-    let mut packed: HashMap<usize, Option<PackedEntry>> = HashMap::new();
-    for entry in checkpoint.packed()? {
-        packed.extend(entry.parts.all().map(|part| (part, None)));
-        packed.insert(entry.parts.compressed, Some(entry));
+/// The dense tensor that packed values stand for.
+fn dense(checkpoint: &Checkpoint, entry: PackedEntry, values: TensorInspection) -> TensorInspection {
+    let entries = entry.dense.entries();
+    let zeros = values.zeros.map(|zeros| entries - entry.kept + zeros);
+    TensorInspection {
+        bytes: entry.bytes(checkpoint),
+        packed: zeros.map(|zeros| PackedSizes::of(&entry.dense.shape, entries, zeros, entry.dtype)),
+        name: entry.name,
+        shape: entry.dense.shape,
+        entries,
+        zeros,
+        is_packed: true,
+        ..values
     }
-    let join = |(parameter, values): (&ParameterEntry, TensorInspection)| match packed.remove(&parameter.weights) {
-        None => Some(values),
-        Some(None) => None,
-        Some(Some(entry)) => {
-            let entries = entry.dense.entries();
-            let zeros = values.zeros.map(|zeros| entries - entry.kept + zeros);
-            Some(TensorInspection {
-                bytes: entry.bytes(checkpoint),
-                packed: zeros.map(|zeros| PackedSizes::of(&entry.dense.shape, entries, zeros, entry.dtype)),
-                name: entry.name,
-                shape: entry.dense.shape,
-                entries,
-                zeros,
-                is_packed: true,
-                ..values
-            })
-        }
-    };
-    Ok(checkpoint.parameters.iter().zip(inspected).filter_map(join).collect())
 }
 
 /// Inspects the tensors of a checkpoint.
@@ -253,7 +252,7 @@ impl Inspector<'_, '_> {
                 if self.magnitudes {
                     counts.log2.resize(EXPONENTS, 0);
                     for x in values.iter().filter(|x| !x.is_zero()) {
-                        counts.add(num_traits::cast(x.widen_abs()).unwrap_or(f64::NAN));
+                        counts.add(x.widen_abs().into());
                     }
                 }
                 if parameter.mask.is_some() {

@@ -146,7 +146,7 @@ fn first_nonzeros<A: Element>(parameter: &Parameter<A>, use_: &Use) -> Vec<Optio
     for (entry, x) in flat(value).iter().enumerate() {
         let position = entry / channels.inner % channels.len;
         if first[position].is_none() && !x.is_zero() {
-            first[position] = x.to_f64();
+            first[position] = Some(x.exact_f64());
         }
     }
     first

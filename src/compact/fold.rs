@@ -1,12 +1,11 @@
 //! Folding: the constants that pruned units leave behind are added to the next layer.
 
 use ndarray::{ArrayD, Axis};
-use num_traits::ToPrimitive;
 
 use crate::compact::coupling::{Role, Use};
 use crate::compact::error::CompactError;
 use crate::compact::plan::Plan;
-use crate::element::Element;
+use crate::element::{Element, ElementInternals};
 use crate::module::Module;
 
 /// A function of single numbers between two layers.
@@ -299,7 +298,7 @@ fn sources(vector: &Use, read: &Use, part: usize, gone: &[usize], units: usize) 
 
 /// The value of a parameter in `f64`. The plan has checked that there is one.
 fn array<M: Module + ?Sized>(module: &M, name: &str) -> ArrayD<f64> {
-    let value = module.parameter(name).map(|parameter| parameter.value().mapv(|x| x.to_f64().unwrap_or(f64::NAN)));
+    let value = module.parameter(name).map(|parameter| parameter.value().mapv(|x| x.exact_f64()));
     value.unwrap_or_default()
 }
 

@@ -153,7 +153,7 @@ pub(crate) fn importance<M: Module + ?Sized>(layout: &Layout, module: &M, rank: 
             // In blocks, as files are read, so that both give the same sums.
             for (number, block) in flat(value).chunks(BLOCK).enumerate() {
                 wide.clear();
-                wide.extend(block.iter().map(|x| x.widen().into()));
+                wide.extend(block.iter().map(|x| x.exact_f64()));
                 let mut sums = AxisSums::new(norm, channels);
                 sums.add(number * BLOCK, &wide);
                 total.join(&sums);

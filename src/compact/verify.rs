@@ -62,7 +62,7 @@ fn difference<A: Element>(masked: &ArrayD<A>, compacted: &ArrayD<A>) -> Result<f
         if a == b || a.is_nan() && b.is_nan() {
             continue;
         }
-        let difference = (a.to_f64().unwrap_or(f64::NAN) - b.to_f64().unwrap_or(f64::NAN)).abs();
+        let difference = (a.exact_f64() - b.exact_f64()).abs();
         if difference > largest || difference.is_nan() {
             largest = difference;
         }

@@ -47,6 +47,11 @@ pub trait ElementInternals: Ranked + bytemuck::Pod + Uniform {
     fn widen_abs(self) -> Self::Accumulator;
     /// Returns the number, exactly. Unlike the conversions of `half` and `num_traits`, a loop of it vectorises.
     fn widen(self) -> Self::Accumulator;
+    /// Returns the number as `f64`, exactly.
+    #[inline(always)]
+    fn exact_f64(self) -> f64 {
+        self.widen().into()
+    }
     /// Returns the product of `|self|` and a factor, rounded to `f32`.
     fn scaled_and_rounded(self, factor: f32) -> f32;
     /// Returns the same numbers in the wider type; `buffer` is used if that is another type, and is then at least as long.

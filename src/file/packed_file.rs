@@ -24,7 +24,7 @@ pub(crate) const SIGNS: &str = ".signs";
 /// The ending that names of packed tensors lose.
 const WEIGHT: &str = ".weight";
 /// The suffixes of all parts.
-const PARTS: [&str; 5] = [COMPRESSED, BITMASK, ROW_OFFSETS, SHAPE, SIGNS];
+pub(crate) const PARTS: [&str; 5] = [COMPRESSED, BITMASK, ROW_OFFSETS, SHAPE, SIGNS];
 /// The key of the metadata that lists, as JSON, the packed tensors whose names did not end in `.weight`.
 pub(crate) const WHOLE_NAMES: &str = "nn_prune.packed_names";
 

@@ -172,7 +172,7 @@ fn nuclear<A: Element>(tensor: ArrayViewD<'_, A>, channels: &Channels, remaining
     let sum_of_singular_values = |&channel: &usize| {
         let matrix = tensor.index_axis(ndarray::Axis(channels.axis), channel);
         let (rows, columns) = (matrix.shape()[0], matrix.shape()[1]);
-        let values: Vec<f64> = matrix.iter().map(|x| x.to_f64().unwrap_or(f64::NAN)).collect();
+        let values: Vec<f64> = matrix.iter().map(|x| x.exact_f64()).collect();
         if values.is_empty() {
             return A::zero();
         }

@@ -1,7 +1,7 @@
 //! Scores that need more than the weights, and scores of channels, as arrays.
 
 use ndarray::{Array, ArrayBase, ArrayD, ArrayView, ArrayViewD, Axis, Data, Dimension, IxDyn, RemoveAxis, Zip};
-use num_traits::{NumCast, Zero};
+use num_traits::Zero;
 
 use crate::element::Element;
 use crate::error::PruneError;
@@ -87,7 +87,7 @@ pub(crate) fn lamp_of_sorted(magnitudes: &[f64]) -> Vec<f64> {
 
 /// A magnitude in `f64`; NaN is positive.
 pub(crate) fn magnitude<A: Element>(x: A) -> f64 {
-    let magnitude = <f64 as NumCast>::from(x.widen_abs()).unwrap_or(f64::NAN);
+    let magnitude: f64 = x.widen_abs().into();
     if magnitude.is_nan() { f64::NAN } else { magnitude }
 }
 
@@ -133,7 +133,7 @@ pub fn fpgm<A: Element, D: RemoveAxis>(weight: ArrayView<'_, A, D>, dim: isize) 
 /// The sum of the distances of each of some channels to the others of them.
 pub(crate) fn distances<A: Element>(tensor: ArrayViewD<'_, A>, channels: &Channels, some: &[usize]) -> Vec<f64> {
     let values = |&channel: &usize| -> Vec<f64> {
-        let value = |x: &A| <f64 as NumCast>::from(*x).unwrap_or(f64::NAN);
+        let value = |x: &A| x.exact_f64();
         tensor.index_axis(Axis(channels.axis), channel).iter().map(value).collect()
     };
     let rows: Vec<Vec<f64>> = some.iter().map(values).collect();

@@ -35,8 +35,8 @@ trait Magnitudes<E>: Sync {
 
 /// The score of an entry.
 pub(crate) fn scaled<A: Element>(entry: A, factor: f32) -> f64 {
-    // A cast between floats cannot fail.
-    num_traits::cast::<_, f64>(entry.widen_abs()).unwrap_or(f64::NAN) * f64::from(factor)
+    let magnitude: f64 = entry.widen_abs().into();
+    magnitude * f64::from(factor)
 }
 
 /// The factors of neighbouring entries, from an offset on.

@@ -56,11 +56,14 @@ fn fraction(text: &str) -> Result<Option<f64>, String> {
             INVALID.into()
         });
     }
-    let parse = |number: &str| number.parse::<f64>().map_err(|_| INVALID.to_owned());
+    if text.contains(['%', '.', 'e', 'E']) { share(text).map(Some).ok_or_else(|| INVALID.into()) } else { Ok(None) }
+}
+
+/// Parses a number or a percentage.
+pub fn share(text: &str) -> Option<f64> {
     match text.strip_suffix('%') {
-        Some(percent) => Ok(Some(parse(percent.trim_end())? / 100.0)),
-        None if text.contains(['.', 'e', 'E']) => Ok(Some(parse(text)?)),
-        None => Ok(None),
+        Some(percent) => Some(percent.trim_end().parse::<f64>().ok()? / 100.0),
+        None => text.parse().ok(),
     }
 }
 

@@ -38,14 +38,11 @@ pub fn run(args: &CompactArgs) -> Result<(), CliError> {
     if args.report.json {
         return format::print_json(&Json::of(&report, written));
     }
-    format::print_report(
+    format::print_table(
         &args.report,
         || weights_line(&report),
-        |out| write!(out, "{}", summary(&report, written)),
-        |out| {
-            table::write(out, width(), &report, args.report.full)?;
-            write!(out, "\n{}", summary(&report, written))
-        },
+        |out| table::write(out, width(), &report, args.report.full),
+        || summary(&report, written),
     )
 }
 

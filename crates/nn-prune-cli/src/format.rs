@@ -72,6 +72,24 @@ pub fn print_report(
     }
 }
 
+/// Prints a table and a summary, or as much of them as the options say.
+pub fn print_table(
+    options: &ReportOptions,
+    line: impl FnOnce() -> String,
+    table: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    summary: impl Fn() -> String,
+) -> Result<(), CliError> {
+    print_report(
+        options,
+        line,
+        |out| write!(out, "{}", summary()),
+        |out| {
+            table(out)?;
+            write!(out, "\n{}", summary())
+        },
+    )
+}
+
 /// Prints a value as JSON, without invisible characters.
 pub fn print_json(value: &impl Serialize) -> Result<(), CliError> {
     print_with(|out| {

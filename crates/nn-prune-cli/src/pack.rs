@@ -8,6 +8,7 @@ use clap::Args;
 use prune::checkpoint::{DenseReason, Format, PackReport, PackedTensorReport, Packer};
 use serde::Serialize;
 
+use crate::amount::share;
 use crate::args::{Input, OutputOptions, ReportOptions, output_path};
 use crate::companions::CompanionNames;
 use crate::error::CliError;
@@ -56,13 +57,8 @@ pub struct PackArgs {
 
 /// Parses a fraction or a percentage.
 fn fraction(text: &str) -> Result<f64, String> {
-    let invalid = || "must be a fraction from 0 to 1, such as 0.4, or a percentage such as 40%".to_owned();
-    let (number, unit) = match text.strip_suffix('%') {
-        Some(number) => (number.trim_end(), 100.0),
-        None => (text, 1.0),
-    };
-    let fraction = number.parse::<f64>().map_err(|_| invalid())? / unit;
-    if (0.0..=1.0).contains(&fraction) { Ok(fraction) } else { Err(invalid()) }
+    let valid = share(text).filter(|fraction| (0.0..=1.0).contains(fraction));
+    valid.ok_or_else(|| "must be a fraction from 0 to 1, such as 0.4, or a percentage such as 40%".to_owned())
 }
 
 pub fn pack(args: &PackArgs) -> Result<(), CliError> {
@@ -81,14 +77,11 @@ pub fn pack(args: &PackArgs) -> Result<(), CliError> {
     if args.report.json {
         return format::print_json(&Json::of(&report, written));
     }
-    format::print_report(
+    format::print_table(
         &args.report,
         || bytes_line(&report),
-        |out| write!(out, "{}", summary(&report, written)),
-        |out| {
-            table::write(out, width(), &report, args.report.full)?;
-            write!(out, "\n{}", summary(&report, written))
-        },
+        |out| table::write(out, width(), &report, args.report.full),
+        || summary(&report, written),
     )
 }
 

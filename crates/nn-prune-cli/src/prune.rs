@@ -58,18 +58,15 @@ pub fn run(args: &PruneArgs) -> Result<(), CliError> {
     if args.report.json {
         return format::print_json(&Json::of(&checkpoint, &report, written));
     }
-    format::print_report(
+    format::print_table(
         &args.report,
         || pruned_line(&report),
-        |out| write!(out, "{}", summary(args, &report, written)),
-        |out| {
-            table::write(out, width(), &report, args.report.full)?;
-            write!(out, "\n{}", summary(args, &report, written))
-        },
+        |out| table::write(out, width(), &report, args.report.full),
+        || summary(args, &report, written),
     )
 }
 
-/// What a run may need without a word.
+/// The bytes of memory that a run may need without a message.
 const MUCH_MEMORY: u64 = 1 << 30;
 
 /// More tensors than these are many: a count for each of them may be meant as a share.

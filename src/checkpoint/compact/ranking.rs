@@ -12,7 +12,7 @@ use crate::checkpoint::read::parameter::ParameterEntry;
 use crate::compact::importance::{AxisSums, BLOCK, EntryNorm, is_ranked};
 use crate::compact::layout::Layout;
 use crate::compact::{Rank, Scores, Use};
-use crate::element::Element;
+use crate::element::ElementInternals;
 use crate::file::dtype::with_dtype;
 use crate::tensor::channels::Channels;
 use crate::tensor::parallel;
@@ -119,7 +119,7 @@ impl<'r, 'o> Ranking<'r, 'o> {
                 parameter.dtype,
                 A: Element => {
                     let values = self.checkpoint.values::<A>(parameter, range, scratch)?;
-                    widen(values, numbers);
+                    numbers.iter_mut().zip(&*values).for_each(|(number, x)| *number = x.exact_f64());
                 },
                 else => parameter.dtype.cannot_be_pruned(),
             );
@@ -128,11 +128,6 @@ impl<'r, 'o> Ranking<'r, 'o> {
             Ok(result)
         })
     }
-}
-
-/// Writes the values as `f64`.
-fn widen<A: Element>(values: &[A], numbers: &mut [f64]) {
-    numbers.iter_mut().zip(values).for_each(|(number, x)| *number = x.widen().into());
 }
 
 /// The bytes that [`Ranking::importance`] and [`Ranking::nonzeros`] read.

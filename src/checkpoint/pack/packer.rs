@@ -11,12 +11,13 @@ use crate::checkpoint::prune::plan::ParameterPlan;
 use crate::checkpoint::prune::run::{PlannedRun, RunResult};
 use crate::checkpoint::read::Checkpoint;
 use crate::checkpoint::read::blocks::Pool;
+use crate::checkpoint::read::packed::all_parts;
 use crate::checkpoint::read::parameter::ParameterEntry;
 use crate::checkpoint::report::{Companions, SkipReason};
 use crate::checkpoint::write::layout::Layout;
 use crate::checkpoint::write::output::Output;
 use crate::checkpoint::write::pack::PackPlan;
-use crate::file::packed_file::{BITMASK, COMPRESSED, ROW_OFFSETS, SHAPE, SIGNS, packed_bytes, stem};
+use crate::file::packed_file::{PARTS, packed_bytes, stem};
 use crate::mask::fraction;
 
 /// Packs a checkpoint: writes tensors without the entries that are zero, in the `sparse-bitmask` layout of compressed-tensors 0.14.
@@ -137,14 +138,12 @@ impl Packer {
     /// Counts what every parameter keeps, and decides which ones are packed.
     fn plan(&self, checkpoint: &Checkpoint, pool: &Pool, observer: &dyn Observer) -> Result<Planned, CheckpointError> {
         let names: HashSet<&str> = checkpoint.tensors.iter().map(|tensor| tensor.name.as_str()).collect();
-        let packed: HashSet<usize> = checkpoint.packed()?.iter().flat_map(|entry| entry.parts.all()).collect();
+        let packed = all_parts(&checkpoint.packed()?);
         let mut stems = HashSet::new();
         let mut reasons = Vec::with_capacity(checkpoint.parameters.len());
         for parameter in &checkpoint.parameters {
             let stem = stem(&parameter.name);
-            let is_taken = [COMPRESSED, BITMASK, ROW_OFFSETS, SHAPE, SIGNS]
-                .iter()
-                .any(|suffix| names.contains(format!("{stem}{suffix}").as_str()));
+            let is_taken = PARTS.iter().any(|part| names.contains(format!("{stem}{part}").as_str()));
             reasons.push(if packed.contains(&parameter.weights) {
                 Some(DenseReason::Packed)
             } else if !parameter.dtype.can_be_pruned() {

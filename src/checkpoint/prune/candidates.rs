@@ -269,7 +269,7 @@ pub(crate) fn narrowed<A: Element>(decision: &Decision<f64>) -> Decision<A> {
 pub(crate) fn widen_key<A: Element>(key: A::Key) -> u64 {
     // A key has the bits of its magnitude.
     let magnitude: A = bytemuck::cast(key);
-    num_traits::cast::<_, f64>(magnitude.widen_abs()).unwrap_or(f64::NAN).key()
+    magnitude.exact_f64().key()
 }
 
 /// The lowest key of `A` whose magnitude is not below that of an `f64` key, and `true` if the magnitudes are equal.

@@ -7,6 +7,7 @@ use crate::checkpoint::prune::kind::{Kinds, last_layer};
 use crate::checkpoint::prune::nearest::nearest;
 use crate::checkpoint::prune::pattern::Pattern;
 use crate::checkpoint::read::Checkpoint;
+use crate::checkpoint::read::packed::{PackedEntry, all_parts};
 use crate::checkpoint::read::parameter::ParameterEntry;
 use crate::checkpoint::report::SkipReason;
 
@@ -107,8 +108,8 @@ impl Selection {
     /// - [`CheckpointError::Read`] if a file cannot be read.
     pub fn skipped(&self, checkpoint: &Checkpoint) -> Result<Vec<Option<SkipReason>>, CheckpointError> {
         let patterns = Patterns::of(self, &checkpoint.parameters)?;
-        let reasons = self.reasons(&patterns, checkpoint, Purpose::Entries)?;
         let packed = checkpoint.packed()?;
+        let reasons = self.reasons(&patterns, checkpoint, Purpose::Entries, &packed)?;
         // Of a packed tensor, an inspection lists the values only.
         let parts = packed.iter().flat_map(|entry| entry.parts.all().filter(|&part| part != entry.parts.compressed));
         let parts: HashSet<usize> = parts.collect();
@@ -120,7 +121,7 @@ impl Selection {
     pub(crate) fn resolve(&self, checkpoint: &Checkpoint, purpose: Purpose<'_>) -> Result<Selected, CheckpointError> {
         let parameters = &checkpoint.parameters;
         let patterns = Patterns::of(self, parameters)?;
-        let reasons = self.reasons(&patterns, checkpoint, purpose)?;
+        let reasons = self.reasons(&patterns, checkpoint, purpose, &checkpoint.packed()?)?;
         if reasons.iter().all(Option::is_some) {
             return Err(CheckpointError::NothingSelected { reasons: counted(reasons) });
         }
@@ -134,6 +135,7 @@ impl Selection {
         patterns: &Patterns,
         checkpoint: &Checkpoint,
         purpose: Purpose<'_>,
+        packed: &[PackedEntry],
     ) -> Result<Vec<Option<SkipReason>>, CheckpointError> {
         let parameters = &checkpoint.parameters;
         let kinds = Kinds::of(parameters);
@@ -143,7 +145,7 @@ impl Selection {
         if is_default {
             skip_tied(checkpoint, &kinds, &mut reasons)?;
         }
-        let packed: HashSet<usize> = checkpoint.packed()?.iter().flat_map(|entry| entry.parts.all()).collect();
+        let packed = all_parts(packed);
         for (parameter, reason) in parameters.iter().zip(&mut reasons) {
             if packed.contains(&parameter.weights) {
                 *reason = Some(SkipReason::Packed);

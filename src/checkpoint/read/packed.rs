@@ -1,5 +1,7 @@
 //! Packed tensors of a checkpoint: four tensors that are one.
 
+use std::collections::HashSet;
+
 use crate::checkpoint::CheckpointError;
 use crate::checkpoint::progress::ProgressCounter;
 use crate::checkpoint::read::blocks::{Pool, Scratch};
@@ -24,6 +26,11 @@ pub(crate) struct PackedEntry {
     pub dense: DenseShape,
     /// The number of kept values.
     pub kept: usize,
+}
+
+/// Returns the numbers of the tensors that are parts of packed ones.
+pub(crate) fn all_parts(entries: &[PackedEntry]) -> HashSet<usize> {
+    entries.iter().flat_map(|entry| entry.parts.all()).collect()
 }
 
 impl Checkpoint {

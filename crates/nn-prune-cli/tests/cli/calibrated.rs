@@ -122,7 +122,7 @@ fn errors_of_outputs_are_reported() {
             assert_eq!((tensor["dead"].as_u64(), tensor["dampening"].is_f64()), (Some(0), dampens), "{tensor}");
         }
     }
-    // What is reported is what is measured of the output.
+    // The reported errors are those of the output.
     folder.run("prune model.safetensors -o out --method wanda --amount 0.5 --statistics s").ok();
     let (before, after) = (model(), load(&folder, "out"));
     let name = "encoder.1.weight";
