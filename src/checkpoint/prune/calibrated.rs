@@ -7,7 +7,7 @@ use crate::checkpoint::error::CheckpointError;
 use crate::checkpoint::prune::execute::{Execute, NewMask};
 use crate::checkpoint::prune::loaded::{LoadedTensor, view};
 use crate::checkpoint::prune::plan::MaskOrigin;
-use crate::checkpoint::prune::pruner::Pruner;
+use crate::checkpoint::prune::pruner::{PruneBy, Pruner};
 use crate::checkpoint::prune::selection::Purpose;
 use crate::checkpoint::read::Checkpoint;
 use crate::checkpoint::read::blocks::Buffer;
@@ -39,14 +39,23 @@ pub(crate) fn check(
     let all: [(_, Has<'_>); 2] = [(&pruner.statistics, &has_tokens), (&pruner.check, &has_gram)];
     for (statistics, has) in all {
         let Some(statistics) = statistics else { continue };
-        let names = selected().map(|(parameter, _)| parameter.name.as_str());
-        let tensors: Vec<String> = names.filter(|name| !has(statistics, name)).map(str::to_owned).collect();
-        if !tensors.is_empty() {
-            let known = statistics.weights().filter(|name| has(statistics, name)).map(str::to_owned).collect();
-            return Err(CheckpointError::MissingStatistics { tensors, known });
-        }
+        check_all(statistics, selected().map(|(parameter, _)| parameter.name.as_str()), has)?;
     }
     Ok(())
+}
+
+/// Rejects tensors of which the statistics do not have what is needed.
+pub(crate) fn check_all<'n>(
+    statistics: &Statistics,
+    names: impl Iterator<Item = &'n str>,
+    has: impl Fn(&Statistics, &str) -> bool,
+) -> Result<(), CheckpointError> {
+    let tensors: Vec<String> = names.filter(|name| !has(statistics, name)).map(str::to_owned).collect();
+    if tensors.is_empty() {
+        return Ok(());
+    }
+    let known = statistics.weights().filter(|name| has(statistics, name)).map(str::to_owned).collect();
+    Err(CheckpointError::MissingStatistics { tensors, known })
 }
 
 /// Returns `true` if a method changes weights. The choice of the element type makes no difference.
@@ -64,7 +73,12 @@ pub(crate) fn working_memory(
     pruner: &Pruner,
     checkpoint: &Checkpoint,
 ) -> Result<Option<(String, u64)>, CheckpointError> {
-    let MaskOrigin::Methods(methods) = MaskOrigin::open(&pruner.by)? else { return Ok(None) };
+    let PruneBy::Methods(layers) = &pruner.by else { return Ok(None) };
+    let methods = layers.matched()?;
+    // To select tensors, some are compared byte by byte; without need, that is left to the run.
+    if pruner.check.is_none() && !methods.all().any(needs_data) {
+        return Ok(None);
+    }
     let reasons = pruner.selection.resolve(checkpoint, Purpose::Entries)?.reasons;
     let selected = checkpoint.parameters.iter().zip(reasons).filter(|(_, reason)| reason.is_none());
     let needs =

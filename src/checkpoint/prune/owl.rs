@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::calibration::{self, Moments, Outliers, Statistics};
 use crate::checkpoint::error::CheckpointError;
 use crate::checkpoint::progress::{Observer, Phase, ProgressCounter};
+use crate::checkpoint::prune::calibrated::check_all;
 use crate::checkpoint::prune::loaded::{LoadedTensor, view};
 use crate::checkpoint::prune::selection::{Purpose, Selection};
 use crate::checkpoint::read::Checkpoint;
@@ -63,12 +64,8 @@ pub fn owl(
     let reasons = selection.resolve(checkpoint, Purpose::Entries)?.reasons;
     let selected = checkpoint.parameters.iter().zip(reasons).filter(|(_, reason)| reason.is_none());
     let selected: Vec<&ParameterEntry> = selected.map(|(parameter, _)| parameter).collect();
-    let missing = selected.iter().filter(|parameter| statistics.without_gram(&parameter.name).is_none());
-    let tensors: Vec<String> = missing.map(|parameter| parameter.name.clone()).collect();
-    if !tensors.is_empty() {
-        let known = statistics.weights().map(str::to_owned).collect();
-        return Err(CheckpointError::MissingStatistics { tensors, known });
-    }
+    let names = selected.iter().map(|parameter| parameter.name.as_str());
+    check_all(statistics, names, |statistics, name| statistics.without_gram(name).is_some())?;
     let bytes = selected.iter().map(|parameter| checkpoint.tensors[parameter.weights].bytes).sum();
     let (pool, progress) = (Pool::default(), ProgressCounter::new(observer, Phase::Ranking, bytes));
     let mut layers = Vec::with_capacity(selected.len());
