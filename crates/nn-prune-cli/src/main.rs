@@ -36,6 +36,9 @@ use clap::{CommandFactory, Parser};
 use args::{Cli, Command};
 use error::CliError;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     match parse_args().map_err(CliError::from).and_then(|cli| run(cli.command)) {
         Ok(code) => code,
