@@ -48,18 +48,25 @@ fn on_a_full_disk_a_file_is_as_it_was() {
     let folder = Folder::new();
     write_tensor(&folder.path("in"), "w", LARGE, 1);
     folder.run(&format!("prune in -o pruned --format pytorch {L1}")).ok();
+    // One row of ten goes: the output is above the limit still.
+    let rows =
+        serde_json::json!({ "name": "rows", "open": true, "uses": [{ "tensor": "w", "axis": 0, "role": "out" }] });
+    folder.write("net.json", serde_json::json!({ "dimensions": [rows] }).to_string());
+    folder.write("plan.json", r#"{ "keep": { "rows": [0, 1, 2, 3, 4, 5, 6, 7, 8] } }"#);
+    let before = folder.files();
     for command in [
         format!("prune in -o out {L1}"),
         format!("prune in -o out {L1} --scope global --format pytorch"),
         "remove pruned -o out".to_owned(),
+        "compact in -o out --coupling net.json --keep plan.json".to_owned(),
     ] {
         limited(&folder, &command).fails(1, &format!("{WRITE}out`\n  caused by: "));
-        assert_eq!(folder.files(), ["in", "pruned"]);
+        assert_eq!(folder.files(), before);
         folder.write("out", "old");
         limited(&folder, &format!("{command} --force")).fails(1, &format!("{WRITE}out`\n  caused by: "));
         assert_eq!(folder.read("out"), b"old");
-        assert_eq!(folder.files(), ["in", "out", "pruned"]);
         std::fs::remove_file(folder.path("out")).unwrap();
+        assert_eq!(folder.files(), before);
     }
     // The mask file is below the limit.
     limited(&folder, "masks pruned -o out -q").ok();

@@ -6,6 +6,8 @@ use std::process::Stdio;
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use serde_json::json;
+
 use crate::{Folder, numbers, program};
 
 const SHARDS: usize = 6;
@@ -113,7 +115,7 @@ fn write_model(folder: &Folder) {
         map.insert(format!("{number}.a.weight"), shard.clone().into());
         map.insert(format!("{number}.b.weight"), shard.into());
     }
-    folder.write("in/model.safetensors.index.json", serde_json::json!({ "weight_map": map }).to_string());
+    folder.write("in/model.safetensors.index.json", json!({ "weight_map": map }).to_string());
 }
 
 fn contents(folder: &Folder, place: &str) -> Vec<(String, Vec<u8>)> {
@@ -135,11 +137,31 @@ fn time_of(folder: &Folder, run: &str) -> Duration {
     start.elapsed()
 }
 
+/// A coupling that takes each third row of the large tensors.
+fn write_coupling(folder: &Folder) {
+    let names = (0..SHARDS).map(|number| format!("{number}.a.weight"));
+    let dimension =
+        |name: String| json!({ "name": name, "open": true, "uses": [{ "tensor": name, "axis": 0, "role": "out" }] });
+    let kept: Vec<usize> = (0..1024).filter(|unit| unit % 3 != 0).collect();
+    let keep: serde_json::Map<_, _> = names.clone().map(|name| (name, json!(kept))).collect();
+    folder.write("net.json", json!({ "dimensions": names.map(dimension).collect::<Vec<_>>() }).to_string());
+    folder.write("plan.json", json!({ "keep": keep }).to_string());
+}
+
 #[test]
 fn shards_are_complete_or_absent_and_the_run_is_resumed() {
+    shards_survive_kills("prune in -q --method l1 --amount 0.5 --scope global --format pytorch");
+}
+
+#[test]
+fn compacted_shards_are_complete_or_absent_and_the_run_is_resumed() {
+    shards_survive_kills("compact in -q --coupling net.json --keep plan.json");
+}
+
+fn shards_survive_kills(options: &str) {
     let folder = Folder::new();
     write_model(&folder);
-    let options = "prune in -q --method l1 --amount 0.5 --scope global --format pytorch";
+    write_coupling(&folder);
     let mut moments = Moments::of(time_of(&folder, &format!("{options} -o whole")));
     let whole = contents(&folder, "whole");
     assert_eq!(whole.len(), SHARDS + 1);

@@ -14,6 +14,7 @@ use std::time::Duration;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use serde_json::json;
 
 use crate::{Folder, INDEX, SHARDS, program};
 
@@ -72,6 +73,11 @@ fn a_large_checkpoint_takes_little_memory_and_can_be_interrupted() {
     folder.run("pack out -o packed --signs -q").ok();
     folder.run("unpack packed -o dense -q").ok();
     folder.run("diff out dense -q").ok();
+    // Columns of all tensors and rows of the largest one, of which none is in one place.
+    write_coupling(&folder);
+    folder.run("compact out -o small -q --coupling net.json --keep plan.json").ok();
+    let small = folder.path("small").join(SHARDS[0]).metadata().unwrap().len();
+    assert!(small > 4 * 10_922 * 4096 && small < 4 * 10_922 * 4096 + 1000, "{small}");
     // The largest of all children of this process.
     let peak = getrusage(UsageWho::RUSAGE_CHILDREN).unwrap().max_rss();
     let unit = if cfg!(target_vendor = "apple") { 1 } else { 1024 };
@@ -110,6 +116,20 @@ fn header(shard: usize) -> Vec<u8> {
     };
     let json = format!("{{{}}}", (0..tensors).map(entry).collect::<Vec<_>>().join(","));
     [&(json.len() as u64).to_le_bytes(), json.as_bytes()].concat()
+}
+
+fn write_coupling(folder: &Folder) {
+    let columns = [1, 8].into_iter().enumerate();
+    let columns = columns.flat_map(|(shard, tensors)| (0..tensors).map(move |number| (shard, number)));
+    let column = |(shard, number)| json!({ "tensor": format!("{shard}.{number}.weight"), "axis": 1, "role": "in" });
+    let dimensions = json!([
+        { "name": "columns", "open": true, "uses": columns.map(column).collect::<Vec<_>>() },
+        { "name": "rows", "open": true, "uses": [{ "tensor": "0.0.weight", "axis": 0, "role": "out" }] },
+    ]);
+    let kept = |all: usize, keep: fn(&usize) -> bool| (0..all).filter(keep).collect::<Vec<_>>();
+    let (columns, rows) = (kept(8192, |unit| unit % 2 == 0), kept(16384, |unit| unit % 3 != 0));
+    folder.write("net.json", json!({ "dimensions": dimensions }).to_string());
+    folder.write("plan.json", json!({ "keep": { "columns": columns, "rows": rows } }).to_string());
 }
 
 /// Asserts that half of the entries are zero, that the others are unchanged and that none of them is below a pruned one.
