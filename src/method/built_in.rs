@@ -43,6 +43,20 @@ impl dyn BuiltIn + '_ {
         let request = candidates.resolve(self.request(&[])?)?;
         Ok(infallible(request.decide(candidates)))
     }
+
+    /// The mask for scores: see [`PruningMethod::compute_mask`].
+    fn mask<A: Element>(
+        &self,
+        scores: ArrayViewD<'_, A>,
+        default_mask: ArrayViewD<'_, bool>,
+    ) -> Result<ArrayD<bool>, PruneError> {
+        PruneError::check_shape("default_mask", scores.shape(), default_mask.shape())?;
+        let scores = scores.as_standard_layout();
+        let decision = self.decide(&MemoryCandidates::untouched(scores.view()))?;
+        // Entries that are pruned already were candidates too, so the decision is about a mask that keeps every entry.
+        let mask = decision.mask(ArrayD::from_elem(scores.raw_dim(), true).view(), scores.view());
+        Ok(Zip::from(&mask).and(default_mask).map_collect(|&kept, &before| kept && before))
+    }
 }
 
 impl<A: Element, M: BuiltIn + Clone + 'static> PruningMethod<A> for M {
@@ -51,13 +65,9 @@ impl<A: Element, M: BuiltIn + Clone + 'static> PruningMethod<A> for M {
         scores: ArrayViewD<'_, A>,
         default_mask: ArrayViewD<'_, bool>,
     ) -> Result<ArrayD<bool>, PruneError> {
-        PruneError::check_shape("default_mask", scores.shape(), default_mask.shape())?;
-        let scores = scores.as_standard_layout();
+        // Compiled once for each element type, not for each method too.
         let method: &dyn BuiltIn = self;
-        let decision = method.decide(&MemoryCandidates::untouched(scores.view()))?;
-        // Entries that are pruned already were candidates too, so the decision is about a mask that keeps every entry.
-        let mask = decision.mask(ArrayD::from_elem(scores.raw_dim(), true).view(), scores.view());
-        Ok(Zip::from(&mask).and(default_mask).map_collect(|&kept, &before| kept && before))
+        method.mask(scores, default_mask)
     }
     fn built_in(&self) -> Option<&dyn BuiltIn> {
         Some(self)

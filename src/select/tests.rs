@@ -12,7 +12,7 @@ use crate::select::radix::radix;
 use crate::select::sample::{FEW_DEVIATIONS, bracket, deviation_of_runs, sample_offsets, stride};
 use crate::select::scan::{BLOCK, Scan};
 use crate::select::scores::{Scores, infallible};
-use crate::select::{BISECT_FROM, BISECT_TO, SORT_LIMIT, Threshold, lowest, lowest_of};
+use crate::select::{BISECT_FAR, BISECT_FROM, BISECT_TO, SORT_LIMIT, Threshold, lowest, lowest_of};
 use crate::tensor::chunk::{CHUNK, Chunk, Position, Segment, chunks};
 
 /// Big where the sample looks, small elsewhere; or the other way round.
@@ -43,7 +43,7 @@ fn assert_exact(data: &[f32], k: usize) {
 #[test]
 fn a_sample_that_sees_nothing_typical_is_recovered_from() {
     for (seen, unseen) in [(1000.0, 1.0), (1.0, 1000.0)] {
-        for len in [SORT_LIMIT + 1, 5 * CHUNK + 3, BISECT_TO, BISECT_TO + 1, 1 << 18] {
+        for len in [SORT_LIMIT + 1, 5 * CHUNK + 3, BISECT_TO, BISECT_TO + 1, BISECT_FAR + 1] {
             let data = adversary(len, seen, unseen);
             for k in [1, len / 100, len / 2, len - len / 100, len] {
                 assert_exact(&data, k);
@@ -55,7 +55,7 @@ fn a_sample_that_sees_nothing_typical_is_recovered_from() {
 #[test]
 fn a_bracket_that_holds_nearly_all_is_recovered_from() {
     // The sample sees the extremes only, everything else lies between.
-    let len = 1 << 18;
+    let len = BISECT_FAR + 1;
     let mut data = adversary(len, 0.0, 5.0);
     for (i, offset) in sample_offsets(len, stride(len, 1)).enumerate() {
         data[offset] = if i % 2 == 0 { 0.0 } else { 9.0 };

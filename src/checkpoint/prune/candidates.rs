@@ -87,25 +87,32 @@ impl<'c, 'o, W: Element> FileScores<'c, 'o, W> {
         range: Range<usize>,
         f: impl FnOnce(&Chunk<'_, W>) -> R,
     ) -> Result<R, CheckpointError> {
-        self.pool.with(|scratch| {
-            let Scratch { weights, mask, wide, remaining, .. } = scratch;
-            let remaining = self.checkpoint.remaining(piece.parameter, range.clone(), mask, remaining)?;
-            let start = Position { segment: piece.segment, offset: range.start };
-            let scores = if piece.parameter.dtype == Dtype(W::STORED) {
-                let tensor = &self.checkpoint.tensors[piece.parameter.weights];
-                self.checkpoint.entries::<W>(tensor, range, weights)?
-            } else {
-                let scores = wide.take::<W>(range.len());
-                let (checkpoint, parameter) = (self.checkpoint, piece.parameter);
-                with_dtype!(
-                    parameter.dtype,
-                    A: Element => read_widened::<A, W>(checkpoint, parameter, range, weights, scores)?,
-                    else => parameter.dtype.cannot_be_pruned(),
-                );
-                scores
-            };
-            Ok(f(&Chunk { start, scores, remaining }))
-        })
+        self.pool.with(|scratch| Ok(f(&self.load(piece, range, scratch)?)))
+    }
+
+    fn load<'s>(
+        &self,
+        piece: &Piece<'_>,
+        range: Range<usize>,
+        scratch: &'s mut Scratch,
+    ) -> Result<Chunk<'s, W>, CheckpointError> {
+        let Scratch { weights, mask, wide, remaining, .. } = scratch;
+        let remaining = self.checkpoint.remaining(piece.parameter, range.clone(), mask, remaining)?;
+        let start = Position { segment: piece.segment, offset: range.start };
+        let scores = if piece.parameter.dtype == Dtype(W::STORED) {
+            let tensor = &self.checkpoint.tensors[piece.parameter.weights];
+            self.checkpoint.entries::<W>(tensor, range, weights)?
+        } else {
+            let scores = wide.take::<W>(range.len());
+            let (checkpoint, parameter) = (self.checkpoint, piece.parameter);
+            with_dtype!(
+                parameter.dtype,
+                A: Element => read_widened::<A, W>(checkpoint, parameter, range, weights, scores)?,
+                else => parameter.dtype.cannot_be_pruned(),
+            );
+            scores
+        };
+        Ok(Chunk { start, scores, remaining })
     }
 }
 

@@ -75,11 +75,20 @@ impl Pool {
 
 /// Calls `f` with one of the unused buffers, or with a new one. The pages of a used buffer are mapped already.
 fn reuse<T: Default, R>(unused: &Mutex<Vec<T>>, f: impl FnOnce(&mut T) -> R) -> R {
-    let waiting = lock(unused).pop();
-    let mut buffer = waiting.unwrap_or_default();
+    let mut buffer = take(unused);
     let result = f(&mut buffer);
-    lock(unused).push(buffer);
+    put_back(unused, buffer);
     result
+}
+
+// Not a part of `reuse`, which is compiled for each of its callers.
+fn take<T: Default>(unused: &Mutex<Vec<T>>) -> T {
+    let waiting = lock(unused).pop();
+    waiting.unwrap_or_default()
+}
+
+fn put_back<T>(unused: &Mutex<Vec<T>>, buffer: T) {
+    lock(unused).push(buffer);
 }
 
 impl Checkpoint {
