@@ -86,6 +86,22 @@ pub struct KeptMagnitude {
     pub after: f64,
 }
 
+impl KeptMagnitude {
+    /// Returns the share that was kept before, from 0.0 to 1.0; 1.0 if all entries are zero, NaN if some are infinite.
+    pub fn share_before(&self) -> f64 {
+        share(self.before, self.all)
+    }
+
+    /// Returns the share that is kept in the order that was found.
+    pub fn share_after(&self) -> f64 {
+        share(self.after, self.all)
+    }
+}
+
+fn share(part: f64, all: f64) -> f64 {
+    if all == 0.0 { 1.0 } else { part / all }
+}
+
 impl AddAssign for KeptMagnitude {
     fn add_assign(&mut self, other: Self) {
         self.all += other.all;
@@ -100,19 +116,17 @@ impl fmt::Display for Permuted {
         let width = names.chain(["dimension".len()]).max().unwrap_or_default();
         writeln!(
             f,
-            "{:width$}  {:>7}  {:>11}  {:>10}  {:>8}",
+            "{:width$}  {:>6}  {:>11}  {:>10}  {:>6}",
             "dimension", "units", "kept before", "kept after", "swaps"
         )?;
-        let percent = |part: f64, all: f64| format!("{:.2} %", 100.0 * part / all);
-        for PermutedDimension { name, units, magnitude: KeptMagnitude { all, before, after }, taken, .. } in
-            &self.dimensions
-        {
-            let [before, after] = [before, after].map(|part| percent(*part, *all));
-            writeln!(f, "{name:width$}  {units:>7}  {before:>11}  {after:>10}  {taken:>8}")?;
+        let percent = |share: f64| format!("{:.2}%", 100.0 * share);
+        let shares = |kept: &KeptMagnitude| [percent(kept.share_before()), percent(kept.share_after())];
+        for PermutedDimension { name, units, magnitude, taken, .. } in &self.dimensions {
+            let [before, after] = shares(magnitude);
+            writeln!(f, "{name:width$}  {units:>6}  {before:>11}  {after:>10}  {taken:>6}")?;
         }
-        let KeptMagnitude { all, before, after } = self.total;
-        let [before, after] = [before, after].map(|part| percent(part, all));
-        writeln!(f, "{:width$}  {:>7}  {before:>11}  {after:>10}", "total", "")
+        let [before, after] = shares(&self.total);
+        writeln!(f, "{:width$}  {:>6}  {before:>11}  {after:>10}", "total", "")
     }
 }
 

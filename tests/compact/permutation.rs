@@ -77,7 +77,7 @@ fn assert_reported<A: Element>(store: &ParameterStore<A>, found: &Permuted, name
         assert!(dimension.magnitude.after >= dimension.magnitude.before, "{}", dimension.name);
         assert!(dimension.taken <= dimension.tried);
         let order = found.permutation.order(&dimension.name);
-        assert_eq!(dimension.taken == 0, order.iter().copied().eq(0..dimension.units), "{}", dimension.name);
+        assert!(dimension.taken > 0 || order.iter().copied().eq(0..dimension.units), "{}", dimension.name);
     }
 }
 
@@ -278,8 +278,8 @@ fn mistakes_are_reported_and_change_nothing() {
     );
 
     let permutation = coupling.reorder(&net, [("h", vec![2, 1, 0])]).unwrap();
-    let shape =
-        permutation.verify(&net, |net| ndarray::Array1::<f32>::zeros(net["a"].value()[[0, 0]].to_bits() as usize % 7));
+    let calls = std::cell::Cell::new(0);
+    let shape = permutation.verify(&net, |_| ndarray::Array1::zeros(calls.replace(calls.get() + 1)));
     assert!(matches!(shape, Err(CompactError::PermutedShape { .. })), "{shape:?}");
     let wide = ParameterStore::from_iter([("a", array![[1.0_f32], [2.0], [3.0]]), ("b", array![[1.0, 2.0, 3.0]])]);
     for mut other in [wide, ParameterStore::from_iter([("a", net["a"].value().clone())])] {
@@ -299,9 +299,9 @@ fn the_report_is_a_table() {
     let coupling = Coupling::new().dimension("hidden units", [Use::out("a", 0), Use::input("b", 1)]);
     let found = coupling.permute(&net, &search(2, 4)).unwrap();
     let table = "\
-dimension       units  kept before  kept after     swaps
-hidden units        8      50.00 %    100.00 %         2
-total                      50.00 %    100.00 %
+dimension      units  kept before  kept after   swaps
+hidden units       8       50.00%     100.00%       2
+total                      50.00%     100.00%
 ";
     assert_eq!(found.to_string(), table);
 }
