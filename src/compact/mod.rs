@@ -40,7 +40,10 @@
 //! # Ok::<(), prune::compact::CompactError>(())
 //! ```
 //!
-//! `prune::checkpoint::Compactor` does the same on files, for models of Hugging Face without any declaration.
+//! Units can also be reordered, without any change of the outputs, so that an N:M pattern keeps more: [`Coupling::permute`].
+//!
+//! `prune::checkpoint::Compactor` does the same on files, for models of Hugging Face without any declaration, and so does
+//! `prune::checkpoint::Permuter`.
 
 pub(crate) mod choice;
 mod coupling;

@@ -238,3 +238,81 @@ fn sum(magnitudes: impl Iterator<Item = KeptMagnitude>) -> KeptMagnitude {
     magnitudes.for_each(|magnitude| total += magnitude);
     total
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+    use crate::compact::coupling::{Coupling, shapes_of};
+    use crate::torch::Generator;
+    use crate::{NM, ParameterStore};
+
+    /// The entries of a store, with the lines that were read.
+    struct Store {
+        net: ParameterStore<f32>,
+        read: RefCell<Vec<usize>>,
+    }
+
+    impl Source for Store {
+        type Error = CompactError;
+
+        fn is_wide(&self, _: &str) -> bool {
+            false
+        }
+
+        fn read<F: Accumulator>(&self, parameter: &str, columns: &mut Columns<F>) -> Result<(), CompactError> {
+            let entries = columns.entries();
+            self.read.borrow_mut().push(entries.len());
+            let values = crate::tensor::flat(self.net[parameter].value());
+            columns.fill(entries.start, values[entries].iter().map(|&x| narrowed(x.into())));
+            Ok(())
+        }
+
+        fn compared(&self, _: &[String]) -> Result<(), CompactError> {
+            Ok(())
+        }
+    }
+
+    /// The search by a part of the lines, with so many bytes at a time.
+    fn found(seed: u64, limit: usize, dim: isize) -> (Permuted, Store) {
+        let generator = Generator::manual_seed(seed);
+        let mut net = ParameterStore::new();
+        net.insert("a", generator.uniform::<f32>((24, 2), -1.0, 1.0));
+        net.insert("b", generator.uniform::<f32>((40, 24), -1.0, 1.0));
+        net.insert("c", generator.uniform::<f32>((2, 24, 3), -1.0, 1.0));
+        let uses = [Use::out("a", 0), Use::input("b", 1), Use::input("c", 1)];
+        let coupling = Coupling::new().dimension("h", uses);
+        let layout = Layout::new(&coupling, shapes_of(&net)).unwrap();
+        let pattern = NM::new(2, 4, dim).unwrap();
+        let search = Search { budget: 50, ..Search::new(pattern) };
+        let source = Store { net, read: RefCell::default() };
+        let components = components(&layout, &search).unwrap();
+        (permute(layout, &components, &search, limit, &source).unwrap(), source)
+    }
+
+    /// What is kept is measured in all lines, and never falls, even if the few lines that were compared mislead.
+    #[test]
+    fn a_part_of_the_lines_is_compared_and_all_are_measured() {
+        let mut undone = 0;
+        for seed in 0..40 {
+            let (whole, _) = found(seed, LIMIT, 1);
+            let (part, source) = found(seed, 500, 1);
+            assert!(source.read.borrow().len() > 10 && source.read.borrow().iter().all(|&entries| entries <= 288));
+            let close = |a: f64, b: f64| (a - b).abs() < 1e-9;
+            assert!(close(part.total.all, whole.total.all) && close(part.total.before, whole.total.before));
+            assert!(part.total.before <= part.total.after && part.total.after < whole.total.after);
+            undone += usize::from(part.permutation.is_identity());
+            assert_eq!(part.permutation.is_identity(), part.dimensions[0].taken == 0);
+            let mut net = source.net.clone();
+            part.permutation.apply(&mut net).unwrap();
+            let kept = |name| {
+                let mut parameter = net[name].clone();
+                parameter.prune(NM::new(2, 4, 1).unwrap()).unwrap();
+                parameter.value().iter().map(|&x| f64::from(x.abs())).sum::<f64>()
+            };
+            assert!(close(part.total.after, kept("b") + kept("c")));
+        }
+        assert!((1..40).contains(&undone), "{undone}");
+    }
+}
