@@ -57,7 +57,7 @@ impl Component {
 }
 
 /// The uses of a dimension along the axis of a pattern.
-fn uses_along<'l>(layout: &'l Layout, d: usize, dim: isize) -> impl Iterator<Item = &'l Use> {
+fn uses_along(layout: &Layout, d: usize, dim: isize) -> impl Iterator<Item = &Use> {
     let is_along = move |use_: &&Use| {
         let shape = &layout.shapes[&use_.parameter];
         shape.len() > 1 && axis(dim, shape) == Ok(use_.axis)
@@ -245,8 +245,9 @@ mod tests {
 
     use super::*;
     use crate::compact::coupling::{Coupling, shapes_of};
+    use crate::method::NM;
+    use crate::store::ParameterStore;
     use crate::torch::Generator;
-    use crate::{NM, ParameterStore};
 
     /// The entries of a store, with the lines that were read.
     struct Store {
