@@ -61,7 +61,7 @@ mod report;
 mod verify;
 mod write;
 
-pub use compact::{CompactReport, CompactedTensorReport, Compactor, ConfigChange, Equality};
+pub use compact::{CompactReport, CompactedTensorReport, Compactor, ConfigChange, Equality, PermuteReport, Permuter};
 pub use convert::{Conversion, MaskSource, extract_masks, remove, restore};
 pub use diff::{Containment, Difference, EntryDifference, TensorDifference, diff};
 pub use error::CheckpointError;
@@ -76,6 +76,6 @@ pub use report::{
 pub use verify::{TensorVerification, Verification, ZeroPattern, verify};
 pub use write::{Format, Output};
 
-/// The types of models, by `model_type` of their `config.json`, that [`Compactor`] knows.
+/// The types of models, by `model_type` of their `config.json`, that [`Compactor`] and [`Permuter`] know.
 pub const MODEL_TYPES: [&str; 12] =
     ["bert", "gemma", "gemma2", "gemma3_text", "gpt2", "llama", "mistral", "phi3", "qwen2", "qwen3", "roberta", "vit"];

@@ -208,6 +208,22 @@ pub enum CompactError {
         /// The unit.
         unit: usize,
     },
+    /// An order that does not list all units.
+    #[error("dimension `{dimension}` has {expected} units, but the order lists {found}", dimension = Name(dimension))]
+    IncompleteOrder {
+        /// The dimension.
+        dimension: String,
+        /// The number of units.
+        expected: usize,
+        /// The number of units in the order.
+        found: usize,
+    },
+    /// No units lie along the axis of a pattern, so that their order has no effect on what the pattern keeps.
+    #[error("no dimension has units along axis {dim}, which the groups of the pattern run along")]
+    NoUnitsAlong {
+        /// The axis of the pattern.
+        dim: isize,
+    },
     /// Scores lack a dimension of which units are chosen.
     #[error("no scores for dimension `{dimension}`", dimension = Name(dimension))]
     MissingScores {
@@ -256,6 +272,14 @@ pub enum CompactError {
         masked: Vec<usize>,
         /// The shape of the output of the compacted model.
         compacted: Vec<usize>,
+    },
+    /// The original and the permuted model gave outputs of different shapes.
+    #[error("the original model returned shape {original:?}, the permuted model shape {permuted:?}")]
+    PermutedShape {
+        /// The shape of the output of the original model.
+        original: Vec<usize>,
+        /// The shape of the output of the permuted model.
+        permuted: Vec<usize>,
     },
     /// A constant cannot be folded.
     #[error("cannot fold dimension `{dimension}` into `{into}`: {reason}", dimension = Name(dimension), into = Name(into))]

@@ -99,19 +99,30 @@ impl Layout {
         uses.map(|&(d, u)| (d, &self.dimensions[d].uses[u]))
     }
 
-    /// The part of a parameter that is kept with these units, or `None` if that is all of it.
+    /// The part of a parameter that is kept with these units, in their order, or `None` if that is all of it as it is.
     pub fn slice(&self, parameter: &str, kept: &[Vec<usize>]) -> Option<Slice> {
         let shape = &self.shapes[parameter];
-        let mut axes: Vec<Option<Vec<bool>>> = vec![None; shape.len()];
-        for (d, use_) in self.uses_of(parameter) {
-            self.clear(d, use_, &kept[d], axes[use_.axis].get_or_insert_with(|| vec![true; shape[use_.axis]]));
-        }
-        let positions = |kept: Vec<bool>| {
-            let some = kept.contains(&false);
-            some.then(|| kept.iter().enumerate().filter_map(|(position, &kept)| kept.then_some(position)).collect())
-        };
-        let axes: Vec<Option<Vec<usize>>> = axes.into_iter().map(|kept| kept.and_then(positions)).collect();
+        let axes: Vec<_> = (0..shape.len()).map(|axis| self.positions(parameter, axis, kept)).collect();
         axes.iter().any(Option::is_some).then(|| Slice::new(shape, axes))
+    }
+
+    /// The positions of an axis that are kept with these units, in their order, or `None` if those are all as they are. In
+    /// each repetition of the units, the kept ones move to the first places.
+    pub fn positions(&self, parameter: &str, axis: usize, kept: &[Vec<usize>]) -> Option<Vec<usize>> {
+        let len = self.shapes[parameter][axis];
+        let mut positions: Vec<Option<usize>> = (0..len).map(Some).collect();
+        for (d, use_) in self.uses_of(parameter).filter(|(_, use_)| use_.axis == axis) {
+            let size = self.units[d];
+            for place in 0..size {
+                let unit = kept[d].get(place);
+                let mut from = unit.map(|&unit| use_.positions(unit, size));
+                for to in use_.positions(place, size) {
+                    positions[to] = from.as_mut().and_then(Iterator::next);
+                }
+            }
+        }
+        let positions: Vec<usize> = positions.into_iter().flatten().collect();
+        (!positions.iter().copied().eq(0..len)).then_some(positions)
     }
 
     /// Clears the positions of the units that are not kept.

@@ -40,7 +40,10 @@
 //! # Ok::<(), prune::compact::CompactError>(())
 //! ```
 //!
-//! `prune::checkpoint::Compactor` does the same on files, for models of Hugging Face without any declaration.
+//! Units can also be reordered, without any change of the outputs, so that an N:M pattern keeps more: [`Coupling::permute`].
+//!
+//! `prune::checkpoint::Compactor` does the same on files, for models of Hugging Face without any declaration, and so does
+//! `prune::checkpoint::Permuter`.
 
 pub(crate) mod choice;
 mod coupling;
@@ -49,8 +52,12 @@ mod error;
 mod fold;
 pub(crate) mod importance;
 pub(crate) mod layout;
+mod permutation;
+pub(crate) mod permute;
 pub(crate) mod plan;
 mod report;
+pub(crate) mod search;
+pub(crate) mod swaps;
 mod verify;
 
 pub use choice::{Choice, Scope};
@@ -60,5 +67,7 @@ pub use error::CompactError;
 pub use fold::{Activation, Fold};
 pub use importance::{Normalize, Rank, Reduce, Scores};
 pub use layout::Sizes;
+pub use permutation::Permutation;
+pub use permute::{KeptMagnitude, Permuted, PermutedDimension, Search};
 pub use plan::Plan;
 pub use report::{Compacted, CompactedDimension, CompactedParameter};

@@ -34,7 +34,8 @@ use crate::tensor::channels::Channels;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
     pub(crate) layout: Arc<Layout>,
-    /// The kept units of each dimension, in ascending order.
+    /// The kept units of each dimension: in ascending order, or all of them in the order of a
+    /// [`Permutation`](crate::compact::Permutation).
     pub(crate) kept: Vec<Vec<usize>>,
 }
 

@@ -47,17 +47,18 @@ impl Plan {
         self.compact(&mut compacted)?;
         let masked = forward(&masked, &self.layout.sizes()).into_dyn();
         let compacted = forward(&compacted, &self.sizes()).into_dyn();
-        difference(&masked, &compacted)
+        if masked.shape() != compacted.shape() {
+            let (masked, compacted) = (masked.shape().to_vec(), compacted.shape().to_vec());
+            return Err(CompactError::OutputShape { masked, compacted });
+        }
+        Ok(difference(&masked, &compacted))
     }
 }
 
-fn difference<A: Element>(masked: &ArrayD<A>, compacted: &ArrayD<A>) -> Result<f64, CompactError> {
-    if masked.shape() != compacted.shape() {
-        let (masked, compacted) = (masked.shape().to_vec(), compacted.shape().to_vec());
-        return Err(CompactError::OutputShape { masked, compacted });
-    }
+/// The largest absolute difference of two arrays of one shape; NaN if only one of them is NaN somewhere.
+pub(crate) fn difference<A: Element>(a: &ArrayD<A>, b: &ArrayD<A>) -> f64 {
     let mut largest = 0.0_f64;
-    for (&a, &b) in masked.iter().zip(compacted) {
+    for (&a, &b) in a.iter().zip(b) {
         // Equal infinities have no difference, and NaN is expected where both are.
         if a == b || a.is_nan() && b.is_nan() {
             continue;
@@ -70,5 +71,5 @@ fn difference<A: Element>(masked: &ArrayD<A>, compacted: &ArrayD<A>) -> Result<f
             break;
         }
     }
-    Ok(largest)
+    largest
 }

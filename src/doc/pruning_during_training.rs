@@ -40,6 +40,36 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! Which weights are neighbours is an accident of the order of the units that they read.
+//! [`Coupling::permute`](crate::compact::Coupling::permute) finds an order in which the pattern keeps more magnitude, and reorders all
+//! weights that make and read these units: the model computes what it did. Do it before the session prunes. The gain depends on the
+//! weights: little for random ones, as the example shows; in the reordered matrices of all-MiniLM-L6-v2, 76.13 % are kept instead of
+//! 75.10 % (`nn-prune permute minilm/ --pattern 2:4 --dry-run`); much where units with large weights lie side by side.
+//!
+//! ```
+//! use ndarray::Array2;
+//! use prune::compact::{Coupling, Search, Use};
+//! use prune::{NM, ParameterStore, torch::Generator};
+//!
+//! let coupling = Coupling::new().dimension("hidden", [Use::out("fc1.weight", 0), Use::input("fc2.weight", 1)]);
+//! let kept = |fc2: Array2<f32>| -> Result<[f64; 2], Box<dyn std::error::Error>> {
+//!     let mut net = ParameterStore::from_iter([("fc1.weight", Array2::zeros((256, 64))), ("fc2.weight", fc2)]);
+//!     let found = coupling.permute(&net, &Search::new(NM::new(2, 4, -1)?))?;
+//!     found.permutation.apply(&mut net)?;
+//!     Ok([found.total.share_before(), found.total.share_after()].map(|share| (1000.0 * share).round() / 10.0))
+//! };
+//! let generator = Generator::manual_seed(1);
+//! let mut uniform = || generator.rand::<f32>((256, 256)).into_dimensionality::<ndarray::Ix2>();
+//! let normal = uniform()?.mapv(|x| (-2.0 * (1.0 - x).ln()).sqrt()) * uniform()?.mapv(|x| (std::f32::consts::TAU * x).cos());
+//! assert_eq!(kept(normal.clone())?, [74.3, 75.5]); // per cent of the magnitude
+//!
+//! // The same weights, but of every eight units the last four have a tenth of the size.
+//! let size = Array2::from_shape_fn((1, 256), |(_, unit)| if unit % 8 < 4 { 1.0 } else { 0.1 });
+//! let [before, after] = kept(normal * &size)?;
+//! assert!(before < 75.0 && after > 85.0);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # Gradual pruning
 //!
 //! A cubic [`Schedule`](crate::training::Schedule) prunes much at first, while there is much to choose from, and little at the end.

@@ -127,6 +127,11 @@ impl NM {
         Ok(Rule::new(&self.granularity().groups(shape)?, shape, self.n, false))
     }
 
+    /// The numbers of kept and of all entries of a group, and the axis.
+    pub(crate) fn pattern(&self) -> (usize, usize, isize) {
+        (self.n, self.m, self.dim)
+    }
+
     fn granularity(&self) -> Granularity {
         Granularity::Along { dim: self.dim, size: self.m }
     }

@@ -1,22 +1,24 @@
-//! The part of a tensor that remains if positions along its axes are removed.
+//! The part of a tensor that remains if positions along its axes are removed or reordered.
 
 use std::ops::Range;
 
 use ndarray::ArrayD;
 
-/// The kept part of a row-major tensor: some positions of each axis.
+/// The kept part of a row-major tensor: some positions of each axis, or all of them in another order.
 ///
-/// It consists of *runs*: ranges of neighbouring entries, in ascending order. A *row* is the runs that share their indices
-/// on all axes before the last one that loses positions. The tensor itself is not needed, so a file is cut as memory is.
+/// It consists of *runs*: ranges of neighbouring entries, in the order in which they are kept. A *row* is the runs that share
+/// their indices on all axes before the last one that is cut. The tensor itself is not needed, so a file is cut as memory is.
 #[derive(Debug, Clone)]
 pub struct Slice {
     /// The size of each axis afterwards.
     shape: Vec<usize>,
-    /// The axes before the last one that loses positions: the kept positions, and the distance between two positions.
+    /// The axes before the last one that is cut: the kept positions, and the distance between two positions.
     outer: Vec<(Axis, usize)>,
     /// The runs of one row, from its start.
     row: Vec<Range<usize>>,
-    /// The entries of one row, from its first, if its runs are so short that copying entry by entry is faster.
+    /// The entries from the lowest one of a row to its highest one, from the start of the row.
+    reach: Range<usize>,
+    /// The entries of one row, from its lowest, if its runs are so short that copying entry by entry is faster.
     positions: Option<Vec<u32>>,
 }
 
@@ -42,7 +44,8 @@ pub struct Cursor {
 }
 
 impl Slice {
-    /// The part of a tensor of this shape at the given positions of each axis, in ascending order; `None` for all of them.
+    /// The part of a tensor of this shape at the given positions of each axis, in this order; `None` for all of them. No
+    /// position is given twice.
     pub fn new(shape: &[usize], kept: Vec<Option<Vec<usize>>>) -> Self {
         let cut = kept.iter().rposition(Option::is_some);
         let mut own_shape = shape.to_vec();
@@ -63,8 +66,10 @@ impl Slice {
             }
             distance *= shape[axis];
         }
-        let positions = positions(&row);
-        Self { shape: own_shape, outer, row, positions }
+        let low = row.iter().map(|run| run.start).min().unwrap_or(0);
+        let high = row.iter().map(|run| run.end).max().unwrap_or(0);
+        let positions = positions(&row, low);
+        Self { shape: own_shape, outer, row, reach: low..high, positions }
     }
 
     /// The size of each axis afterwards.
@@ -82,7 +87,7 @@ impl Slice {
         let mut kept = Vec::with_capacity(self.len());
         match &self.positions {
             Some(positions) => (0..self.rows()).for_each(|row| {
-                let row = &entries[self.start(row) + self.row[0].start..];
+                let row = &entries[self.reach(row).start..];
                 kept.extend(positions.iter().map(|&position| row[position as usize].clone()));
             }),
             None => self.runs(Cursor::default()).for_each(|run| kept.extend_from_slice(&entries[run])),
@@ -96,7 +101,7 @@ impl Slice {
             .expect("there are as many as the shape asks for")
     }
 
-    /// The runs after a place, in ascending order. None is empty.
+    /// The runs after a place. None is empty.
     pub fn runs(&self, from: Cursor) -> impl Iterator<Item = Range<usize>> {
         let all = (from.row..self.rows()).flat_map(move |row| {
             let start = self.start(row);
@@ -111,27 +116,31 @@ impl Slice {
     #[cfg(feature = "safetensors")]
     pub fn pieces(&self, span: usize) -> Vec<SlicePiece> {
         let (mut pieces, mut kept) = (Vec::new(), 0);
-        let Some(width) = self.row.last().map(|run| run.end) else { return pieces };
-        let width = width - self.row[0].start;
+        if self.row.is_empty() {
+            return pieces;
+        }
         let row_len: usize = self.row.iter().map(ExactSizeIterator::len).sum();
         let mut row = 0;
         while row < self.rows() {
-            let first = self.start(row) + self.row[0].start;
-            // Whole rows, as many as fit. Rows are in ascending order.
-            let mut rows = 1;
-            while row + rows < self.rows() && self.start(row + rows) + self.row[0].start + width - first <= span {
-                rows += 1;
-            }
-            if width <= span {
-                let last = self.start(row + rows - 1) + self.row[0].start;
-                let len = rows * row_len;
-                let from = Cursor { row, ..Cursor::default() };
-                pieces.push(SlicePiece { entries: first..last + width, kept: kept..kept + len, from });
-                (row, kept) = (row + rows, kept + len);
-            } else {
+            let mut entries = self.reach(row);
+            if entries.len() > span {
                 self.cut_row(row, span, &mut kept, &mut pieces);
                 row += 1;
+                continue;
             }
+            // Whole rows, as many as fit.
+            let mut rows = 1;
+            while row + rows < self.rows() {
+                let next = self.reach(row + rows);
+                let both = entries.start.min(next.start)..entries.end.max(next.end);
+                if both.len() > span {
+                    break;
+                }
+                (entries, rows) = (both, rows + 1);
+            }
+            let len = rows * row_len;
+            pieces.push(SlicePiece { entries, kept: kept..kept + len, from: Cursor { row, ..Cursor::default() } });
+            (row, kept) = (row + rows, kept + len);
         }
         pieces
     }
@@ -144,14 +153,14 @@ impl Slice {
             let (start, mut skipped) = (self.start(row) + range.start, 0);
             while skipped < range.len() {
                 let at = start + skipped;
-                let fits = |piece: &&mut SlicePiece| at < piece.entries.start + span;
+                let fits = |piece: &&mut SlicePiece| (piece.entries.start..piece.entries.start + span).contains(&at);
                 let Some(piece) = pieces[before..].last_mut().filter(fits) else {
                     let from = Cursor { row, run, skipped };
                     pieces.push(SlicePiece { entries: at..at, kept: *kept..*kept, from });
                     continue;
                 };
                 let end = (start + range.len()).min(piece.entries.start + span);
-                piece.entries.end = end;
+                piece.entries.end = piece.entries.end.max(end);
                 piece.kept.end += end - at;
                 *kept += end - at;
                 skipped += end - at;
@@ -184,7 +193,7 @@ impl Slice {
     fn gather_rows<const SIZE: usize>(&self, piece: &SlicePiece, positions: &[u32], entries: &[u8], kept: &mut [u8]) {
         let (entries, kept) = (entries.as_chunks::<SIZE>().0, kept.as_chunks_mut::<SIZE>().0);
         for (row, kept) in (piece.from.row..).zip(kept.chunks_exact_mut(positions.len())) {
-            let row = &entries[self.start(row) + self.row[0].start - piece.entries.start..];
+            let row = &entries[self.reach(row).start - piece.entries.start..];
             kept.iter_mut().zip(positions).for_each(|(kept, &position)| *kept = row[position as usize]);
         }
     }
@@ -210,7 +219,13 @@ impl Slice {
         self.outer.iter().map(|(axis, _)| axis.len()).product()
     }
 
-    /// The first entry of a row.
+    /// The entries from the lowest kept one of a row to the highest one.
+    fn reach(&self, row: usize) -> Range<usize> {
+        let start = self.start(row);
+        start + self.reach.start..start + self.reach.end
+    }
+
+    /// The start of a row.
     fn start(&self, row: usize) -> usize {
         // The axes are in reverse order, so the first one is the one that changes fastest.
         let mut rest = row;
@@ -227,7 +242,7 @@ impl Slice {
 #[cfg(feature = "safetensors")]
 #[derive(Debug, Clone)]
 pub struct SlicePiece {
-    /// The entries of the tensor from the first run to the last.
+    /// The entries of the tensor from the lowest one of the runs to the highest one.
     pub entries: Range<usize>,
     /// The entries of the kept part that they become.
     pub kept: Range<usize>,
@@ -250,14 +265,13 @@ impl Axis {
     }
 }
 
-/// The entries of a row from its first, if there are many short runs.
-fn positions(row: &[Range<usize>]) -> Option<Vec<u32>> {
+/// The entries of a row from its lowest, if there are many short runs.
+fn positions(row: &[Range<usize>], low: usize) -> Option<Vec<u32>> {
     let row_len: usize = row.iter().map(ExactSizeIterator::len).sum();
     if row_len == 0 || row_len >= row.len().saturating_mul(SHORT) || row_len > MOST_POSITIONS {
         return None;
     }
-    let first = row[0].start;
-    row.iter().flat_map(|run| run.clone()).map(|entry| u32::try_from(entry - first).ok()).collect()
+    row.iter().flat_map(|run| run.clone()).map(|entry| u32::try_from(entry - low).ok()).collect()
 }
 
 /// The ranges of neighbouring positions, each of which is `width` entries.
@@ -274,8 +288,9 @@ mod tests {
 
     fn slices() -> impl Strategy<Value = (Vec<usize>, Vec<Option<Vec<usize>>>)> {
         let axis = (1_usize..6).prop_flat_map(|len| {
-            let kept = proptest::option::of(proptest::sample::subsequence((0..len).collect::<Vec<_>>(), 0..=len));
-            (Just(len), kept)
+            let kept = proptest::sample::subsequence((0..len).collect::<Vec<_>>(), 0..=len);
+            let kept = (kept.clone(), kept.prop_shuffle()).prop_flat_map(|(a, b)| proptest::sample::select(vec![a, b]));
+            (Just(len), proptest::option::of(kept))
         });
         proptest::collection::vec(axis, 0..4).prop_map(|axes| axes.into_iter().unzip())
     }

@@ -10,16 +10,16 @@ use crate::laws::runner::check_law;
 
 /// A model of two dimensions. Each parameter has an axis for one of them, or one for each.
 #[derive(Debug, Clone)]
-struct Model {
-    sizes: [usize; 2],
+pub struct Model {
+    pub sizes: [usize; 2],
     kept: [Vec<usize>; 2],
     /// For each parameter and axis: the dimension, repetition, block, and positions before and after it.
-    parameters: Vec<Vec<Option<Place>>>,
+    pub parameters: Vec<Vec<Option<Place>>>,
 }
 
 #[derive(Debug, Clone)]
-struct Place {
-    dimension: usize,
+pub struct Place {
+    pub dimension: usize,
     role: Role,
     repeat: usize,
     block: usize,
@@ -27,7 +27,7 @@ struct Place {
     after: usize,
 }
 
-fn models() -> impl Strategy<Value = Model> {
+pub fn models() -> impl Strategy<Value = Model> {
     let place = |dimension: usize| {
         let role = proptest::sample::select(vec![Role::Out, Role::Follow, Role::In, Role::Buffer]);
         let place = (role, 1_usize..3, 1_usize..3, 0_usize..3, 0_usize..3);
@@ -50,8 +50,22 @@ fn models() -> impl Strategy<Value = Model> {
     })
 }
 
+impl Place {
+    /// The oracle: the old position at each new one, if the units have this order.
+    pub fn reordered(&self, order: &[usize]) -> Vec<usize> {
+        let (size, span) = (order.len(), self.repeat * order.len() * self.block);
+        let moved = |inside: usize| {
+            let (repetition, unit, within) =
+                (inside / self.block / size, inside / self.block % size, inside % self.block);
+            (repetition * size + order[unit]) * self.block + within
+        };
+        let inside = (0..span).map(|inside| self.before + moved(inside));
+        (0..self.before).chain(inside).chain(self.before + span..self.before + span + self.after).collect()
+    }
+}
+
 impl Model {
-    fn coupling(&self) -> Coupling {
+    pub fn coupling(&self) -> Coupling {
         let dimension = |d: usize| {
             let mut uses = Vec::new();
             for (number, axes) in self.parameters.iter().enumerate() {
@@ -68,7 +82,7 @@ impl Model {
         unused.fold(coupling, |coupling, (number, _)| coupling.fixed(number.to_string()))
     }
 
-    fn store(&self) -> ParameterStore<f32> {
+    pub fn store(&self) -> ParameterStore<f32> {
         let len = |place: &Option<Place>| {
             place.as_ref().map_or(2, |p| p.before + p.after + p.repeat * p.block * self.sizes[p.dimension])
         };
@@ -104,7 +118,8 @@ impl Model {
     }
 }
 
-fn assert_same(a: &Parameter<f32>, b: &Parameter<f32>) {
+#[track_caller]
+pub fn assert_same(a: &Parameter<f32>, b: &Parameter<f32>) {
     let bits = |array: &ArrayD<f32>| array.mapv(f32::to_bits);
     assert_eq!(bits(a.value()), bits(b.value()));
     assert_eq!(bits(a.orig()), bits(b.orig()));

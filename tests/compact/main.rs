@@ -8,4 +8,5 @@ mod laws;
 mod mistakes;
 mod networks;
 mod parameters;
+mod permutation;
 mod program;

@@ -12,6 +12,7 @@ use crate::error::CliError;
 use crate::input;
 use crate::pack::PackArgs;
 use crate::parse::{BlockName, FormatName, PatternName};
+use crate::permute::PermuteArgs;
 use crate::plot::svg_path;
 use crate::recipe::{Names, Recipe};
 use crate::statistics::StatisticsArgs;
@@ -47,6 +48,7 @@ pub struct Cli {
 pub enum Command {
     Prune(Box<PruneArgs>),
     Compact(CompactArgs),
+    Permute(PermuteArgs),
     Inspect(InspectArgs),
     Remove(RemoveArgs),
     Restore(RestoreArgs),

@@ -18,6 +18,7 @@ mod inspect;
 mod names;
 mod pack;
 mod parse;
+mod permute;
 mod plot;
 mod progress;
 mod prune;
@@ -59,6 +60,7 @@ fn run(command: Command) -> Result<ExitCode, CliError> {
     match command {
         Command::Prune(args) => prune::run(&args)?,
         Command::Compact(args) => compact::run(&args)?,
+        Command::Permute(args) => permute::run(&args)?,
         Command::Inspect(args) => inspect::run(&args)?,
         Command::Remove(args) => convert::remove(&args.convert)?,
         Command::Restore(args) => convert::restore(&args.convert)?,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::checkpoint::compact::config::Config;
-use crate::checkpoint::compact::preset::{FoldWay, Line, Part, Place, Preset};
+use crate::checkpoint::compact::preset::{FoldWay, Line, Part, Place, Preset, ValueWay};
 use crate::checkpoint::error::CheckpointError;
 use crate::compact::{Activation, Role};
 
@@ -150,6 +150,20 @@ fn decoder(config: &Config) -> Result<Preset, CheckpointError> {
         lines.norm("self_attn.k_norm", size, true);
     }
     lines.copied("self_attn.rotary_emb.inv_freq");
+    let (producer, offset) = match model_type {
+        "phi3" => ("self_attn.qkv_proj", queries + keys),
+        _ => ("self_attn.v_proj", 0),
+    };
+    let values = ValueWay {
+        heads: groups,
+        queries: count / groups,
+        size,
+        producer,
+        offset,
+        out_axis: 0,
+        consumer: "self_attn.o_proj",
+        in_axis: 1,
+    };
 
     let act = activation(config, &["hidden_activation", "hidden_act"]);
     let folds = vec![
@@ -178,8 +192,17 @@ fn decoder(config: &Config) -> Result<Preset, CheckpointError> {
         others: &["embed_tokens.", "norm.", "lm_head.", "score.", "classifier.", "qa_outputs."],
         units: BTreeMap::from([(Part::Ffn, ffn), (Part::KvGroups, groups)]),
         folds,
+        values: Some(values),
         is_pre_norm: true,
     })
+}
+
+/// The values of heads that divide the width, with as many heads of keys and values as of queries. `None` if the configuration
+/// does not say how many there are.
+fn plain_values(config: &Config, key: &str, width: usize, [producer, consumer]: [&'static str; 2]) -> Option<ValueWay> {
+    let heads = config.size(key).ok().flatten().filter(|&heads| width.is_multiple_of(heads))?;
+    let size = width / heads;
+    Some(ValueWay { heads, queries: 1, size, producer, offset: 0, out_axis: 0, consumer, in_axis: 1 })
 }
 
 /// The constants of a feed-forward network of two layers.
@@ -206,6 +229,7 @@ fn encoder(
     lines.norm("attention.output.LayerNorm", hidden, true);
     lines.norm("output.LayerNorm", hidden, true);
     let fold = mlp_fold(config, "hidden_act", ["intermediate.dense.bias", "output.dense.weight", "output.dense.bias"]);
+    let attention = ["attention.self.value", "attention.output.dense"];
     Ok(Preset {
         model_type: config.model_type()?.to_owned(),
         prefixes,
@@ -216,6 +240,7 @@ fn encoder(
         others,
         units: BTreeMap::from([(Part::Ffn, ffn)]),
         folds: vec![fold],
+        values: plain_values(config, "num_attention_heads", hidden, attention),
         is_pre_norm: false,
     })
 }
@@ -252,6 +277,12 @@ fn vit(config: &Config) -> Result<Preset, CheckpointError> {
         others: &["embeddings.", "layernorm.", "pooler.", "classifier.", "decoder."],
         units: BTreeMap::from([(Part::Ffn, ffn), (Part::Heads, count)]),
         folds: vec![mlp, attention],
+        values: plain_values(
+            config,
+            "num_attention_heads",
+            all,
+            ["attention.attention.value", "attention.output.dense"],
+        ),
         is_pre_norm: true,
     })
 }
@@ -274,6 +305,8 @@ fn gpt2(config: &Config) -> Result<Preset, CheckpointError> {
     lines.copied("attn.bias");
     lines.copied("attn.masked_bias");
     let names = ["mlp.c_fc.bias", "mlp.c_proj.weight", "mlp.c_proj.bias"];
+    let values = plain_values(config, "n_head", hidden, ["attn.c_attn", "attn.c_proj"]);
+    let values = values.map(|values| ValueWay { offset: 2 * hidden, out_axis: 1, in_axis: 0, ..values });
     Ok(Preset {
         model_type: config.model_type()?.to_owned(),
         prefixes: &["transformer.", ""],
@@ -284,6 +317,7 @@ fn gpt2(config: &Config) -> Result<Preset, CheckpointError> {
         others: &["wte.", "wpe.", "ln_f.", "lm_head.", "score.", "classifier.", "qa_outputs."],
         units: BTreeMap::from([(Part::Ffn, ffn)]),
         folds: vec![mlp_fold(config, "activation_function", names)],
+        values,
         is_pre_norm: true,
     })
 }
@@ -310,6 +344,8 @@ impl Preset {
                 config.set("head_dim", size);
                 config.set("num_attention_heads", kept);
             }
+            // No unit of these is removed.
+            Part::Values(_) => {}
         }
         Ok(())
     }

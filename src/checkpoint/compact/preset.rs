@@ -16,6 +16,8 @@ pub(crate) enum Part {
     KvGroups,
     /// Attention heads.
     Heads,
+    /// The values within one key/value head, by number. They can be reordered, but not removed.
+    Values(usize),
 }
 
 impl Part {
@@ -24,12 +26,16 @@ impl Part {
             Self::Ffn => "ffn",
             Self::KvGroups => "kv_groups",
             Self::Heads => "heads",
+            Self::Values(_) => "values",
         }
     }
 
     /// The name of the dimension of a layer.
     pub fn dimension(self, layer: usize) -> String {
-        format!("{layer}.{}", self.name())
+        match self {
+            Self::Ffn | Self::KvGroups | Self::Heads => format!("{layer}.{}", self.name()),
+            Self::Values(head) => format!("{layer}.{}.{head}", self.name()),
+        }
     }
 }
 
@@ -66,6 +72,23 @@ pub(crate) struct FoldWay {
     pub into: &'static str,
 }
 
+/// The way of values through attention: it adds values of one kind only, so those of a head may have any order.
+#[derive(Debug, Clone)]
+pub(crate) struct ValueWay {
+    /// The number of key/value heads, and of query heads for each.
+    pub heads: usize,
+    pub queries: usize,
+    /// The number of values of a head.
+    pub size: usize,
+    /// The layer that makes the values, the first position of its output that does, and the axis of outputs.
+    pub producer: &'static str,
+    pub offset: usize,
+    pub out_axis: usize,
+    /// The layer that reads them, for one query head after the other.
+    pub consumer: &'static str,
+    pub in_axis: usize,
+}
+
 /// The structure of a model as its type and its sizes determine it.
 #[derive(Debug, Clone)]
 pub(crate) struct Preset {
@@ -82,6 +105,8 @@ pub(crate) struct Preset {
     /// The units of each kind.
     pub units: BTreeMap<Part, usize>,
     pub folds: Vec<FoldWay>,
+    /// `None` if the configuration does not say how many heads there are.
+    pub values: Option<ValueWay>,
     /// `true` if a layer adds to its input, so that one whose last matrices are zero has no effect.
     pub is_pre_norm: bool,
 }
@@ -117,6 +142,32 @@ impl Preset {
             }
         }
         None
+    }
+
+    /// Returns the preset for units that are reordered: the inner neurons, and the values within each head.
+    pub fn for_orders(mut self) -> Self {
+        let is_inner = |part: Part| part == Part::Ffn;
+        self.units.retain(|part, _| is_inner(*part));
+        self.lines.values_mut().for_each(|line| line.places.retain(|place| is_inner(place.part)));
+        let Some(way) = self.values.clone() else { return self };
+        let ValueWay { heads, queries, size, producer, offset, out_axis, consumer, in_axis } = way;
+        for head in 0..heads {
+            let part = Part::Values(head);
+            self.units.insert(part, size);
+            let made =
+                Place { part, axis: out_axis, role: Role::Out, offset: offset + head * size, repeat: 1, block: 1 };
+            let bias = Place { axis: 0, role: Role::Follow, ..made.clone() };
+            let read =
+                Place { axis: in_axis, role: Role::In, offset: head * queries * size, repeat: queries, ..made.clone() };
+            let places = [(producer, "weight", made), (producer, "bias", bias), (consumer, "weight", read)];
+            for (layer, tensor, place) in places {
+                self.lines
+                    .get_mut(&format!("{layer}.{tensor}"))
+                    .into_iter()
+                    .for_each(|line| line.places.push(place.clone()));
+            }
+        }
+        self
     }
 
     /// Checks that the preset covers all tensors, that they have the shapes it says, and that the layers are complete.

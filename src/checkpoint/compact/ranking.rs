@@ -90,9 +90,22 @@ impl<'r, 'o> Ranking<'r, 'o> {
         &self,
         parameter: &ParameterEntry,
         map: impl Fn(usize, &[f64]) -> R + Sync,
+        fold: impl FnMut(R),
+    ) -> Result<(), CheckpointError> {
+        self.fold_range(parameter, 0..parameter.entries, map, fold)
+    }
+
+    /// [`fold`](Self::fold) for some neighbouring entries.
+    pub fn fold_range<R: Send>(
+        &self,
+        parameter: &ParameterEntry,
+        entries: Range<usize>,
+        map: impl Fn(usize, &[f64]) -> R + Sync,
         mut fold: impl FnMut(R),
     ) -> Result<(), CheckpointError> {
-        let ranges: Vec<Range<usize>> = blocks(parameter.entries, BLOCK).collect();
+        let ranges = blocks(entries.len(), BLOCK);
+        let ranges: Vec<Range<usize>> =
+            ranges.map(|range| entries.start + range.start..entries.start + range.end).collect();
         for wave in ranges.chunks(WAVE) {
             let entries = wave.iter().map(ExactSizeIterator::len).sum();
             let results = parallel::try_map(wave.len(), entries, |number| {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
+use std::path::PathBuf;
 
 use crate::checkpoint::compact::compactor::Compactor;
 use crate::checkpoint::compact::fold;
@@ -15,8 +16,10 @@ use crate::checkpoint::progress::{Observer, Phase, ProgressCounter};
 use crate::checkpoint::prune::run::PlannedRun;
 use crate::checkpoint::read::Checkpoint;
 use crate::checkpoint::read::blocks::Pool;
+use crate::checkpoint::report::Companions;
 use crate::checkpoint::write::layout::{CompactedTensor, Layout as FileLayouts};
 use crate::checkpoint::write::output::Output;
+use crate::checkpoint::write::resume::RunIdentity;
 use crate::checkpoint::write::writer::write_whole;
 use crate::compact::choice::{self, Choice};
 use crate::compact::importance::is_ranked;
@@ -61,18 +64,9 @@ pub(crate) fn run(
     }
     let (mut resumed, mut companions) = Default::default();
     if let Some(output) = output {
-        let layout = FileLayouts::compacted(checkpoint, tensors.kept, config.map(|config| config.encode()))?;
-        let run = PlannedRun {
-            checkpoint,
-            layout: &layout,
-            plans: Vec::new(),
-            mask_file: None,
-            counts_zeros: false,
-            pool: &pool,
-            observer,
-        };
-        let written = run.execute(Some((&compactor.output(output)?, compactor.identity(&plan))))?;
-        (resumed, companions) = (written.resumed, written.companions);
+        let config = config.map(|config| config.encode());
+        let destination = (&compactor.output(output)?, compactor.identity(&plan));
+        (resumed, companions) = write(checkpoint, tensors, config, destination, &pool, observer)?;
     }
     Ok(CompactReport {
         dimensions,
@@ -84,6 +78,30 @@ pub(crate) fn run(
         resumed,
         companions,
     })
+}
+
+/// Writes the tensors of an output, and a configuration if it is not that of the input. Returns the shards that were finished
+/// already, and what became of the files beside the weights.
+pub(super) fn write(
+    checkpoint: &Checkpoint,
+    tensors: Tensors,
+    config: Option<Vec<u8>>,
+    output: (&Output, RunIdentity),
+    pool: &Pool,
+    observer: &dyn Observer,
+) -> Result<(Vec<PathBuf>, Companions), CheckpointError> {
+    let layout = FileLayouts::compacted(checkpoint, tensors.kept, config)?;
+    let run = PlannedRun {
+        checkpoint,
+        layout: &layout,
+        plans: Vec::new(),
+        mask_file: None,
+        counts_zeros: false,
+        pool,
+        observer,
+    };
+    let written = run.execute(Some(output))?;
+    Ok((written.resumed, written.companions))
 }
 
 struct Chosen {
@@ -172,12 +190,12 @@ fn even_out(plan: &mut Plan, preset: &Preset, layers: &[usize]) {
 }
 
 /// The tensors of the output, and the names and shapes of all.
-struct Tensors {
-    kept: Vec<CompactedTensor>,
+pub(super) struct Tensors {
+    pub kept: Vec<CompactedTensor>,
 }
 
-/// The tensors of the output: renamed, cut, or as they are.
-fn tensors(checkpoint: &Checkpoint, structure: &Structure, plan: &Plan) -> Tensors {
+/// The tensors of the output: renamed, cut, reordered, or as they are.
+pub(super) fn tensors(checkpoint: &Checkpoint, structure: &Structure, plan: &Plan) -> Tensors {
     let mut slices: HashMap<usize, Slice> = HashMap::new();
     for parameter in &checkpoint.parameters {
         let slice = || {

@@ -1,6 +1,7 @@
 //! The structure of a checkpoint: its coupling and, with a preset, its configuration.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use crate::checkpoint::compact::compactor::Compactor;
 use crate::checkpoint::compact::config::Config;
@@ -29,16 +30,10 @@ pub(crate) struct Model {
 
 impl Structure {
     pub fn of(compactor: &Compactor, checkpoint: &Checkpoint) -> Result<Self, CheckpointError> {
-        let parameters = &checkpoint.parameters;
-        let names = || parameters.iter().map(|parameter| parameter.name.as_str());
         if let Some(path) = &compactor.coupling {
-            let shapes = parameters.iter().map(|parameter| (parameter.name.clone(), parameter.shape.clone())).collect();
-            return Self { coupling: json::read_coupling(path, names())?, shapes, model: None }.checked(checkpoint);
+            return Self::of_file(path, checkpoint);
         }
-        let config = Config::read(checkpoint.directory())?;
-        let preset = Preset::new(&config)?;
-        preset
-            .check(&config, parameters.iter().map(|parameter| (parameter.name.as_str(), parameter.shape.as_slice())))?;
+        let (config, preset) = Self::preset(checkpoint)?;
         for (part, _) in &compactor.amounts {
             if !preset.units.contains_key(part) {
                 let model_type = preset.model_type.clone();
@@ -57,8 +52,43 @@ impl Structure {
         if layers.is_empty() {
             return Err(CheckpointError::AllLayersDropped { layers: preset.layers });
         }
+        Self::of_layers(config, preset, layers, checkpoint)
+    }
+
+    /// The structure of a model whose units are reordered: by a coupling file, or by a preset.
+    pub fn for_orders(coupling: Option<&Path>, checkpoint: &Checkpoint) -> Result<Self, CheckpointError> {
+        if let Some(path) = coupling {
+            return Self::of_file(path, checkpoint);
+        }
+        let (config, preset) = Self::preset(checkpoint)?;
+        let layers = (0..preset.layers).collect();
+        Self::of_layers(config, preset.for_orders(), layers, checkpoint)
+    }
+
+    fn of_file(path: &Path, checkpoint: &Checkpoint) -> Result<Self, CheckpointError> {
+        let shapes: Shapes =
+            checkpoint.parameters.iter().map(|parameter| (parameter.name.clone(), parameter.shape.clone())).collect();
+        let coupling = json::read_coupling(path, shapes.keys().map(String::as_str))?;
+        Self { coupling, shapes, model: None }.checked(checkpoint)
+    }
+
+    /// The configuration beside a checkpoint, and its preset, which covers all tensors.
+    fn preset(checkpoint: &Checkpoint) -> Result<(Config, Preset), CheckpointError> {
+        let config = Config::read(checkpoint.directory())?;
+        let preset = Preset::new(&config)?;
+        let parameters = checkpoint.parameters.iter();
+        preset.check(&config, parameters.map(|parameter| (parameter.name.as_str(), parameter.shape.as_slice())))?;
+        Ok((config, preset))
+    }
+
+    fn of_layers(
+        config: Config,
+        preset: Preset,
+        layers: Vec<usize>,
+        checkpoint: &Checkpoint,
+    ) -> Result<Self, CheckpointError> {
         let is_kept = |name: &str| preset.renamed(name, &layers).is_some();
-        let kept = parameters.iter().filter(|parameter| is_kept(&parameter.name));
+        let kept = checkpoint.parameters.iter().filter(|parameter| is_kept(&parameter.name));
         let shapes: Shapes = kept.map(|parameter| (parameter.name.clone(), parameter.shape.clone())).collect();
         let coupling = preset.coupling(&layers, shapes.keys().map(String::as_str));
         Self { coupling, shapes, model: Some(Model { config, preset, layers }) }.checked(checkpoint)
@@ -122,7 +152,7 @@ fn instead(preset: &Preset, part: Part) -> &'static str {
     match part {
         Part::Heads if preset.units.contains_key(&Part::KvGroups) => "kv_groups",
         Part::KvGroups if preset.units.contains_key(&Part::Heads) => "heads",
-        Part::Heads | Part::KvGroups | Part::Ffn => "ffn",
+        Part::Heads | Part::KvGroups | Part::Values(_) | Part::Ffn => "ffn",
     }
 }
 

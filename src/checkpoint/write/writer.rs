@@ -115,10 +115,9 @@ impl Writer<'_, '_> {
         let pieces = slice.pieces(COPY_BYTES / size);
         parallel::try_each(pieces.len(), slice.len(), |number| {
             let piece = &pieces[number];
-            // What lies between two pieces is done too: it is not read, because nothing of it is kept.
-            let next = pieces.get(number + 1).map_or(tensor.bytes as usize / size, |next| next.entries.start);
-            let first = if number == 0 { 0 } else { piece.entries.start };
-            self.progress.add(((next - first) * size) as u64)?;
+            // The whole tensor is done at the end, whatever part of it is kept.
+            let done = |kept: usize| (u128::from(tensor.bytes) * kept as u128 / slice.len() as u128) as u64;
+            self.progress.add(done(piece.kept.end) - done(piece.kept.start))?;
             self.pool.with(|scratch| {
                 let entries = scratch.weights.take::<u8>(piece.entries.len() * size);
                 shard.read(entries, tensor.start + (piece.entries.start * size) as u64)?;

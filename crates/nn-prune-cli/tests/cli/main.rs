@@ -19,6 +19,7 @@ mod memory;
 mod output;
 mod pack;
 mod patterns;
+mod permute;
 mod picture;
 mod reproducible;
 mod selection;
