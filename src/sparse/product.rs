@@ -119,6 +119,7 @@ pub(super) fn multiply<W: Blocks>(
                 4 => tiled::<W, 4>(weight, inputs, first, out, scratch),
                 8 => tiled::<W, 8>(weight, inputs, first, out, scratch),
                 16 => tiled::<W, 16>(weight, inputs, first, out, scratch),
+                24 => tiled::<W, 24>(weight, inputs, first, out, scratch),
                 _ => tiled::<W, 32>(weight, inputs, first, out, scratch),
             }
             first += part;
@@ -139,7 +140,7 @@ struct Widths {
 
 impl Widths {
     fn of(inputs: usize, widest: usize) -> Self {
-        let narrow = |inputs| [1, 4, 8, 16, 32].into_iter().find(|&width| inputs <= width).unwrap_or(widest);
+        let narrow = |inputs| [1, 4, 8, 16, 24, 32].into_iter().find(|&width| inputs <= width).unwrap_or(widest);
         let rest = inputs % widest;
         // A tile that is nearly full is not slower for its empty places.
         match narrow(rest) {
