@@ -18,7 +18,7 @@ use crate::measure::Quality;
 use crate::pruning::prune;
 
 /// The rounds in which all variants encode the same sentences, one variant after the other. The median counts.
-const ROUNDS: usize = 9;
+const ROUNDS: usize = 7;
 /// The sentences of a round are every so-manieth of the test.
 const STEP: usize = 4;
 /// The method of the pruned variants.
