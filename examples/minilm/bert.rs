@@ -83,11 +83,14 @@ impl Tensors {
 }
 
 impl Bert {
-    /// The encoder with the tensors of a file, and this product in all linear layers.
-    pub fn new(tensors: impl IntoIterator<Item = (String, PackedTensor<f32>)>, product: Product) -> Self {
+    /// The encoder with the tensors of a file. `product` tells the product of the matrices of a layer, by its number.
+    pub fn new(
+        tensors: impl IntoIterator<Item = (String, PackedTensor<f32>)>,
+        product: impl Fn(usize) -> Product,
+    ) -> Self {
         let mut tensors = Tensors(tensors.into_iter().collect());
         let layer = |layer: usize, tensors: &mut Tensors| {
-            let name = |part: &str| format!("encoder.layer.{layer}.{part}");
+            let (name, product) = (|part: &str| format!("encoder.layer.{layer}.{part}"), product(layer));
             Layer {
                 query: tensors.linear(&name("attention.self.query"), product),
                 key: tensors.linear(&name("attention.self.key"), product),
@@ -111,7 +114,7 @@ impl Bert {
     /// The encoder with these parameters and dense products.
     pub fn dense(parameters: &ParameterStore<f32>) -> Self {
         let tensors = parameters.named_parameters().into_iter();
-        Self::new(tensors.map(|(name, tensor)| (name, PackedTensor::Dense(tensor.value().clone()))), Product::Dense)
+        Self::new(tensors.map(|(name, tensor)| (name, PackedTensor::Dense(tensor.value().clone()))), |_| Product::Dense)
     }
 
     /// The bytes of weights and biases in the layers, as they are in memory.

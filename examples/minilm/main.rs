@@ -1,12 +1,12 @@
 //! Prunes a sentence encoder, all-MiniLM-L6-v2, with and without data, and compares its embeddings with those of the dense model.
 //!
 //! ```console
-//! $ scripts/minilm                                              # fetches the model into out/minilm
+//! $ scripts/minilm && scripts/minilm-text                       # fetch the model into out/minilm, text into out/text
 //! $ cargo run --release --features safetensors --example minilm -- out/minilm [SENTENCES.txt [variants | METHOD..]]
 //! ```
 //!
 //! The folder has `model.safetensors` and `vocab.txt`. The text has one English sentence a line, of ASCII characters: the first 252 are
-//! the test, the next 384 make the statistics, and 384 more are other data. Without a text, the documentation of this crate is one.
+//! the test, the next 384 make the statistics, and 384 more are other data. Without a text, the documentation of this crate is taken.
 //!
 //! Two tables are printed: the cost of the model, dense, pruned with packed weights, and without some of its neurons; and the quality
 //! that every method leaves. `variants` is the first alone, names of methods are a part of the second.
