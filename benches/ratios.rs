@@ -19,7 +19,8 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use half::{bf16, f16};
-use ndarray::Array2;
+use ndarray::{Array2, Axis, Slice};
+use prune::calibration::{Moments, Wanda};
 use prune::{
     Block, CustomFromMask, Element, Identity, L1Unstructured, LnStructured, NM, Parameter, PruneError, PruningMethod,
     RandomStructured, RandomUnstructured,
@@ -160,6 +161,9 @@ impl Table {
             tensor,
             NM::new(half / 2, half, 1)?,
         );
+        let mut moments = Moments::new(self.size);
+        moments.push(inputs::normal::<f32>(self.size).slice_axis(Axis(0), Slice::from(..1)))?;
+        self.method(&format!("{dtype} wanda 0.5"), 1.7 * 0.64 * factor, tensor, Wanda::new(0.5, moments)?);
         for [rows, columns] in [[4, 4], [16, 1], [1, 16]] {
             let name = format!("{dtype} blocks of {rows} x {columns}");
             self.method(&name, 1.4 * 0.64 * factor, tensor, Block::new(0.5, &[rows, columns], 2)?);

@@ -1,11 +1,18 @@
 //! The forward pass of BERT, for sentences of any length together: all tokens are rows of one matrix.
 
-use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, Ix1, Ix2, Slice};
-use prune::ParameterStore;
+use std::collections::HashMap;
+
+use ndarray::linalg::general_mat_mul;
+use ndarray::{Array, Array1, Array2, ArrayBase, Axis, Dimension, Ix2, RawData, Slice};
+use prune::safetensors::PackedTensor;
+use prune::sparse::Scratch;
+use prune::{Module, ParameterStore};
+
+use crate::elementwise::{Norm, gelu, softmax};
+use crate::linear::{Linear, Product};
 
 pub const LAYERS: usize = 6;
 const HEADS: usize = 12;
-const EPSILON: f32 = 1e-12;
 
 /// The inputs of a layer's matrices, and the matrices that take each of them.
 pub const INPUTS: [(&str, &[&str]); 4] = [
@@ -20,92 +27,136 @@ pub fn weight_name(layer: usize, part: &str) -> String {
     format!("encoder.layer.{layer}.{part}.weight")
 }
 
-/// The encoder with its parameters.
-pub struct Bert<'m> {
-    pub parameters: &'m ParameterStore<f32>,
+/// The names of all matrices of the encoder.
+pub fn weight_names() -> impl Iterator<Item = String> {
+    let parts = || INPUTS.iter().flat_map(|(_, parts)| *parts);
+    (0..LAYERS).flat_map(move |layer| parts().map(move |part| weight_name(layer, part)))
 }
 
-impl<'m> Bert<'m> {
-    fn vector(&self, name: &str) -> ArrayView1<'m, f32> {
-        self.parameters[name].view::<Ix1>()
+/// The encoder.
+pub struct Bert {
+    words: Array2<f32>,
+    positions: Array2<f32>,
+    kinds: Array2<f32>,
+    norm: Norm,
+    layers: Vec<Layer>,
+}
+
+struct Layer {
+    query: Box<dyn Linear>,
+    key: Box<dyn Linear>,
+    value: Box<dyn Linear>,
+    attention_output: Box<dyn Linear>,
+    attention_norm: Norm,
+    intermediate: Box<dyn Linear>,
+    output: Box<dyn Linear>,
+    norm: Norm,
+}
+
+impl Layer {
+    fn linears(&self) -> [&dyn Linear; 6] {
+        [&self.query, &self.key, &self.value, &self.attention_output, &self.intermediate, &self.output].map(|x| &**x)
+    }
+}
+
+/// The tensors of a file by name, each of which is taken once.
+struct Tensors(HashMap<String, PackedTensor<f32>>);
+
+impl Tensors {
+    fn take(&mut self, name: &str) -> PackedTensor<f32> {
+        self.0.remove(name).unwrap_or_else(|| panic!("the model has no tensor `{name}`"))
     }
 
-    fn matrix(&self, name: &str) -> ArrayView2<'m, f32> {
-        self.parameters[name].view::<Ix2>()
+    fn array<D: Dimension>(&mut self, name: &str) -> Array<f32, D> {
+        let array = self.take(name).to_dense();
+        array.into_dimensionality().unwrap_or_else(|_| panic!("the tensor `{name}` has another number of axes"))
     }
 
-    fn linear(&self, x: &Array2<f32>, name: &str) -> Array2<f32> {
-        x.dot(&self.matrix(&format!("{name}.weight")).t()) + self.vector(&format!("{name}.bias"))
+    fn norm(&mut self, name: &str) -> Norm {
+        Norm { scale: self.array(&format!("{name}.weight")), shift: self.array(&format!("{name}.bias")) }
     }
 
-    fn norm(&self, mut x: Array2<f32>, name: &str) -> Array2<f32> {
-        let (scale, shift) = (self.vector(&format!("{name}.weight")), self.vector(&format!("{name}.bias")));
-        for mut row in x.rows_mut() {
-            let mean = row.mean().unwrap_or_default();
-            row -= mean;
-            let deviation = (row.dot(&row) / row.len() as f32 + EPSILON).sqrt();
-            row.zip_mut_with(&scale, |x, scale| *x *= scale / deviation);
-            row += &shift;
+    fn linear(&mut self, name: &str, product: Product) -> Box<dyn Linear> {
+        let bias = self.array(&format!("{name}.bias"));
+        product.layer(self.take(&format!("{name}.weight")).into_packed(), bias)
+    }
+}
+
+impl Bert {
+    /// The encoder with the tensors of a file. `product` tells the product of the matrices of a layer, by its number.
+    pub fn new(
+        tensors: impl IntoIterator<Item = (String, PackedTensor<f32>)>,
+        product: impl Fn(usize) -> Product,
+    ) -> Self {
+        let mut tensors = Tensors(tensors.into_iter().collect());
+        let layer = |layer: usize, tensors: &mut Tensors| {
+            let (name, product) = (|part: &str| format!("encoder.layer.{layer}.{part}"), product(layer));
+            Layer {
+                query: tensors.linear(&name("attention.self.query"), product),
+                key: tensors.linear(&name("attention.self.key"), product),
+                value: tensors.linear(&name("attention.self.value"), product),
+                attention_output: tensors.linear(&name("attention.output.dense"), product),
+                attention_norm: tensors.norm(&name("attention.output.LayerNorm")),
+                intermediate: tensors.linear(&name("intermediate.dense"), product),
+                output: tensors.linear(&name("output.dense"), product),
+                norm: tensors.norm(&name("output.LayerNorm")),
+            }
+        };
+        Self {
+            layers: (0..LAYERS).map(|number| layer(number, &mut tensors)).collect(),
+            words: tensors.array("embeddings.word_embeddings.weight"),
+            positions: tensors.array("embeddings.position_embeddings.weight"),
+            kinds: tensors.array("embeddings.token_type_embeddings.weight"),
+            norm: tensors.norm("embeddings.LayerNorm"),
         }
-        x
+    }
+
+    /// The encoder with these parameters and dense products.
+    pub fn dense(parameters: &ParameterStore<f32>) -> Self {
+        let tensors = parameters.named_parameters().into_iter();
+        Self::new(tensors.map(|(name, tensor)| (name, PackedTensor::Dense(tensor.value().clone()))), |_| Product::Dense)
+    }
+
+    /// The bytes of weights and biases in the layers, as they are in memory.
+    pub fn encoder_bytes(&self) -> usize {
+        self.layers.iter().flat_map(|layer| layer.linears()).map(Linear::bytes).sum()
     }
 
     fn embed(&self, sentences: &[Vec<usize>]) -> Array2<f32> {
-        let words = self.matrix("embeddings.word_embeddings.weight");
-        let positions = self.matrix("embeddings.position_embeddings.weight");
-        let kinds = self.matrix("embeddings.token_type_embeddings.weight");
         let tokens = sentences.iter().flat_map(|sentence| sentence.iter().enumerate());
-        let rows: Vec<f32> =
-            tokens.flat_map(|(position, &id)| &words.row(id) + &positions.row(position) + kinds.row(0)).collect();
-        let size = (rows.len() / words.ncols(), words.ncols());
-        let rows = Array2::from_shape_vec(size, rows).expect("every token is a row");
-        self.norm(rows, "embeddings.LayerNorm")
-    }
-
-    /// Attention within each sentence.
-    fn attend(&self, x: &Array2<f32>, lengths: &[usize], name: &str) -> Array2<f32> {
-        let [q, k, v] = ["query", "key", "value"].map(|part| self.linear(x, &format!("{name}.{part}")));
-        let size = x.ncols() / HEADS;
-        let mut context = Array2::zeros(x.raw_dim());
-        let mut start = 0;
-        for &length in lengths {
-            let rows = Slice::from(start..start + length);
-            for head in 0..HEADS {
-                let columns = Slice::from(head * size..(head + 1) * size);
-                let part = |x: &Array2<f32>| x.slice_axis(Axis(0), rows).slice_axis(Axis(1), columns).to_owned();
-                let mut scores = part(&q).dot(&part(&k).t()) / (size as f32).sqrt();
-                scores.rows_mut().into_iter().for_each(softmax);
-                let mut rows_of_head = context.slice_axis_mut(Axis(0), rows);
-                rows_of_head.slice_axis_mut(Axis(1), columns).assign(&scores.dot(&part(&v)));
-            }
-            start += length;
-        }
-        context
+        let row = |(position, &id)| &self.words.row(id) + &self.positions.row(position) + self.kinds.row(0);
+        let rows: Vec<f32> = tokens.flat_map(row).collect();
+        let size = (rows.len() / self.words.ncols(), self.words.ncols());
+        self.norm.apply(Array2::from_shape_vec(size, rows).expect("every token is a row"))
     }
 
     /// The hidden states of all tokens. `see` is given the inputs of each layer's matrices, by the names of [`INPUTS`].
-    pub fn hidden(&self, sentences: &[Vec<usize>], mut see: impl FnMut(usize, &str, &Array2<f32>)) -> Array2<f32> {
+    pub fn hidden(
+        &self,
+        sentences: &[Vec<usize>],
+        mut see: impl FnMut(usize, &'static str, &Array2<f32>),
+    ) -> Array2<f32> {
         let lengths: Vec<usize> = sentences.iter().map(Vec::len).collect();
+        let mut scratch = Scratch::default();
         let mut x = self.embed(sentences);
-        for layer in 0..LAYERS {
-            let name = |part: &str| format!("encoder.layer.{layer}.{part}");
-            see(layer, "hidden", &x);
-            let context = self.attend(&x, &lengths, &name("attention.self"));
-            see(layer, "context", &context);
-            let attended = self.linear(&context, &name("attention.output.dense")) + x;
-            let attended = self.norm(attended, &name("attention.output.LayerNorm"));
-            see(layer, "attended", &attended);
-            let activated = self.linear(&attended, &name("intermediate.dense")).mapv(gelu);
-            see(layer, "activated", &activated);
-            x = self.norm(self.linear(&activated, &name("output.dense")) + attended, &name("output.LayerNorm"));
+        for (number, layer) in self.layers.iter().enumerate() {
+            see(number, "hidden", &x);
+            let context = layer.attend(&x, &lengths, &mut scratch);
+            see(number, "context", &context);
+            let attended = layer.attention_norm.apply(layer.attention_output.forward(&context, &mut scratch) + &x);
+            see(number, "attended", &attended);
+            let mut activated = layer.intermediate.forward(&attended, &mut scratch);
+            activated.mapv_inplace(gelu);
+            see(number, "activated", &activated);
+            x = layer.norm.apply(layer.output.forward(&activated, &mut scratch) + &attended);
         }
         x
     }
 
-    /// The embeddings of sentences, of length 1: the means of their hidden states.
-    pub fn encode(&self, sentences: &[Vec<usize>]) -> Array2<f32> {
+    /// The embeddings of sentences, of length 1: the means of their hidden states. So many sentences are encoded at once.
+    pub fn encode(&self, sentences: &[Vec<usize>], at_once: usize) -> Array2<f32> {
         let mut embeddings = Vec::new();
-        for batch in sentences.chunks(32) {
+        for batch in sentences.chunks(at_once) {
             let hidden = self.hidden(batch, |_, _, _| {});
             let mut start = 0;
             for sentence in batch {
@@ -121,13 +172,32 @@ impl<'m> Bert<'m> {
     }
 }
 
-fn softmax(mut row: ndarray::ArrayViewMut1<'_, f32>) {
-    let highest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    row.mapv_inplace(|x| (x - highest).exp());
-    let sum = row.sum();
-    row /= sum;
+impl Layer {
+    /// Attention within each sentence.
+    fn attend(&self, x: &Array2<f32>, lengths: &[usize], scratch: &mut Scratch<f32>) -> Array2<f32> {
+        let [q, k, v] = [&self.query, &self.key, &self.value].map(|linear| linear.forward(x, scratch));
+        let size = x.ncols() / HEADS;
+        let mut context = Array2::zeros(x.raw_dim());
+        let mut start = 0;
+        for &length in lengths {
+            let rows = Slice::from(start..start + length);
+            for head in 0..HEADS {
+                let columns = Slice::from(head * size..(head + 1) * size);
+                let [q, k, v] = [&q, &k, &v].map(|x| part(x.view(), rows, columns));
+                let mut scores = q.dot(&k.t());
+                scores /= (size as f32).sqrt();
+                scores.rows_mut().into_iter().for_each(softmax);
+                general_mat_mul(1.0, &scores, &v, 0.0, &mut part(context.view_mut(), rows, columns));
+            }
+            start += length;
+        }
+        context
+    }
 }
 
-fn gelu(x: f32) -> f32 {
-    0.5 * x * (1.0 + libm::erff(x / std::f32::consts::SQRT_2))
+/// Some rows and columns of a view.
+fn part<S: RawData>(mut view: ArrayBase<S, Ix2>, rows: Slice, columns: Slice) -> ArrayBase<S, Ix2> {
+    view.slice_axis_inplace(Axis(0), rows);
+    view.slice_axis_inplace(Axis(1), columns);
+    view
 }

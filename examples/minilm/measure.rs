@@ -47,20 +47,3 @@ fn correlation(a: &[f64], b: &[f64]) -> f64 {
     let products = |f: &dyn Fn(f64, f64) -> f64| a.iter().zip(b).map(|(a, b)| f(a - of_a, b - of_b)).sum::<f64>();
     products(&|a, b| a * b) / (products(&|a, _| a * a) * products(&|_, b| b * b)).sqrt()
 }
-
-/// What the reference in numpy found for a method with 8,649 tokens of statistics.
-pub fn bar(method: &str, pattern: &str) -> Option<Quality> {
-    let bars = match method {
-        "l1" => [(0.723, 0.726), (0.563, 0.611), (0.399, 0.497), (0.618, 0.641)],
-        "wanda" => [(0.869, 0.853), (0.768, 0.747), (0.630, 0.646), (0.752, 0.742)],
-        "sparsegpt" => [(0.923, 0.911), (0.854, 0.835), (0.747, 0.731), (0.862, 0.840)],
-        "wanda+swaps" => [(0.927, 0.910), (0.868, 0.837), (0.780, 0.754), (0.776, 0.759)],
-        "sparsegpt+ls" => [(0.940, 0.930), (0.885, 0.869), (0.794, 0.774), (0.895, 0.874)],
-        "admm" => [(0.947, 0.938), (0.899, 0.880), (0.823, 0.799), (0.899, 0.878)],
-        "wanda+swaps+ls" if pattern != "2:4" => [(0.947, 0.938), (0.901, 0.880), (0.831, 0.811), (0.0, 0.0)],
-        _ => return None,
-    };
-    let number = ["0.5", "0.6", "0.7", "2:4"].iter().position(|name| *name == pattern)?;
-    let (cosine, spearman) = bars[number];
-    Some(Quality { cosine, spearman })
-}

@@ -178,9 +178,10 @@ impl<A: Element> Reconstruct<A> for Admm {
         weights: ArrayViewD<'_, A>,
         mask: ArrayViewD<'_, bool>,
     ) -> Result<Reconstruction<A>, PruneError> {
-        let (layer, weights, kept, added) = self.run(weights, mask)?;
-        let gram = self.inputs.gram(NAME, layer.columns())?;
-        let dead = gram.matrix.diag().iter().filter(|&&entry| entry == 0.0).count();
-        Ok(layer.reconstruction(kept, weights, gram.matrix.view(), (dead, added)))
+        let (mut layer, new, kept, added) = self.run(weights.view(), mask)?;
+        let columns = layer.columns();
+        (layer.weights, layer.remaining) = (new, kept);
+        let dead = self.inputs.sums(NAME, None)?.dead().len();
+        layer.reconstruction(weights, || self.inputs.gram(NAME, columns), (dead, added))
     }
 }

@@ -13,7 +13,7 @@ use crate::tensor::parallel;
 /// The columns that are factored at a time.
 const BLOCK: usize = 64;
 /// The rows that are one job.
-const STRIP: usize = 128;
+pub(crate) const STRIP: usize = 128;
 
 /// A matrix that is not positive definite to the precision of `f64`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -78,13 +78,10 @@ impl Hessian {
         self.dead.iter().filter(|dead| **dead).count()
     }
 
-    /// `U` with `H⁻¹ = Uᵀ U`.
-    pub fn inverse_factor(&self) -> Result<Array2<f64>, PruneError> {
-        let mut upper = self.matrix.clone();
-        match invert_factor(&mut upper) {
-            Ok(()) => Ok(upper),
-            Err(NotPositiveDefinite) => Err(self.not_positive_definite()),
-        }
+    /// `U` with `H⁻¹ = Uᵀ U`, in the memory of `H`.
+    pub fn into_inverse_factor(mut self) -> Result<Array2<f64>, NotPositiveDefinite> {
+        invert_factor(&mut self.matrix)?;
+        Ok(self.matrix)
     }
 
     /// The error, with the rank and the least damping, by powers of ten, that does.

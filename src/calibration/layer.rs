@@ -1,8 +1,9 @@
 //! A weight as a matrix in `f64`, and what the methods do with it.
 
-use ndarray::{Array2, ArrayD, ArrayView2, ArrayViewD, Ix2, IxDyn, Zip};
+use ndarray::{Array2, ArrayD, ArrayView2, ArrayViewD, Axis, Ix2, IxDyn, Zip};
 
-use crate::calibration::cholesky::product;
+use crate::calibration::cholesky::STRIP;
+use crate::calibration::hessian::Gram;
 use crate::calibration::inputs::columns;
 use crate::element::Element;
 use crate::error::PruneError;
@@ -12,6 +13,7 @@ use crate::method::decide::decide;
 use crate::method::request::Request;
 use crate::method::{PruningMethod, Reconstruction};
 use crate::select::scores::infallible;
+use crate::tensor::parallel;
 
 /// A weight, one row for each output, and the entries that remain.
 pub(crate) struct Layer {
@@ -28,12 +30,7 @@ impl Layer {
         mask: ArrayViewD<'_, bool>,
     ) -> Result<Self, PruneError> {
         PruneError::check_shape("default_mask", weights.shape(), mask.shape())?;
-        if weights.ndim() < 2 {
-            return Err(PruneError::TooFewDimensions { shape: weights.shape().to_vec() });
-        }
-        if weights.iter().any(|x| !x.is_finite()) {
-            return Err(PruneError::method(method, "a weight is NaN or infinite"));
-        }
+        Self::check(method, &weights)?;
         let size = (weights.shape()[0], columns(weights.shape()));
         let weights_f64 = weights.iter().map(|x| x.exact_f64()).collect();
         Ok(Self {
@@ -41,6 +38,17 @@ impl Layer {
             remaining: matrix(size, mask.iter().copied().collect()),
             shape: weights.raw_dim(),
         })
+    }
+
+    /// Rejects weights of fewer than two dimensions, and weights that are not finite.
+    pub fn check<A: Element>(method: &str, weights: &ArrayViewD<'_, A>) -> Result<(), PruneError> {
+        if weights.ndim() < 2 {
+            return Err(PruneError::TooFewDimensions { shape: weights.shape().to_vec() });
+        }
+        if weights.iter().any(|x| !x.is_finite()) {
+            return Err(PruneError::method(method, "a weight is NaN or infinite"));
+        }
+        Ok(())
     }
 
     /// The number of inputs.
@@ -58,22 +66,24 @@ impl Layer {
         self.shaped(kept).into()
     }
 
-    /// New weights, zero where they are pruned, and what is told about them.
+    /// The tensor of the weights that remain, zero elsewhere, and what is told about it. The weights in `f64` are dropped before the
+    /// Gram matrix is made, because there need not be memory for both.
     pub fn reconstruction<A: Element>(
-        &self,
-        kept: Array2<bool>,
-        weights: Array2<f64>,
-        gram: ArrayView2<'_, f64>,
+        mut self,
+        original: ArrayViewD<'_, A>,
+        gram: impl FnOnce() -> Result<Gram, PruneError>,
         (dead, dampening): (usize, f64),
-    ) -> Reconstruction<A> {
-        let rounded = Zip::from(&weights).and(&kept).map_collect(|&x, &kept| match kept {
+    ) -> Result<Reconstruction<A>, PruneError> {
+        let rounded = Zip::from(&self.weights).and(&self.remaining).map_collect(|&x, &remains| match remains {
             true => A::from(x).unwrap_or_else(A::nan),
             false => A::zero(),
         });
-        let stored = rounded.mapv(|x| x.exact_f64());
-        let error = relative_error(self.weights.view(), stored.view(), gram);
+        self.weights = Array2::default((0, 0));
         let weights = self.shaped(rounded);
-        Reconstruction { mask: self.mask(kept), weights, error, dead, dampening }
+        let error = relative_error(original, weights.view(), gram()?.matrix.view());
+        let mask = ArrayD::from_shape_vec(self.shape, self.remaining.into_raw_vec_and_offset().0);
+        let mask = mask.unwrap_or_else(|_| unreachable!("the mask has all entries")).into();
+        Ok(Reconstruction { mask, weights, error, dead, dampening })
     }
 
     fn shaped<T>(&self, matrix: Array2<T>) -> ArrayD<T> {
@@ -127,15 +137,23 @@ pub(crate) fn mask_by<A: Element>(
     Ok(decision.mask(default_mask, scores.view()))
 }
 
-/// `‖X Wᵀ - X Vᵀ‖ / ‖X Wᵀ‖`; 0 if both are 0.
-pub(crate) fn relative_error(
-    original: ArrayView2<'_, f64>,
-    pruned: ArrayView2<'_, f64>,
+/// `‖X Wᵀ - X Vᵀ‖ / ‖X Wᵀ‖`; 0 if both are 0. Computed some rows at a time, in little memory; their sums are added in order.
+pub(crate) fn relative_error<A: Element>(
+    original: ArrayViewD<'_, A>,
+    pruned: ArrayViewD<'_, A>,
     gram: ArrayView2<'_, f64>,
 ) -> f64 {
+    let wide = |rows: &ArrayViewD<'_, A>| {
+        matrix((rows.shape()[0], gram.ncols()), rows.iter().map(|x| x.exact_f64()).collect())
+    };
     let energy =
-        |matrix: ArrayView2<'_, f64>| Zip::from(&product(matrix, gram)).and(matrix).fold(0.0, |sum, a, b| sum + a * b);
-    let difference = &original - &pruned;
-    let (lost, all) = (energy(difference.view()).max(0.0), energy(original));
-    if lost == 0.0 { 0.0 } else { (lost / all).sqrt() }
+        |rows: &Array2<f64>| Zip::from(&rows.dot(&gram)).and(rows).fold(0.0, |sum, product, x| sum + product * x);
+    let strips = original.axis_chunks_iter(Axis(0), STRIP).zip(pruned.axis_chunks_iter(Axis(0), STRIP));
+    let strips: Vec<_> = strips.collect();
+    let energies = parallel::map(&strips, original.len() * gram.ncols(), |(original, pruned)| {
+        let original = wide(original);
+        (energy(&(&original - &wide(pruned))), energy(&original))
+    });
+    let (lost, all) = energies.into_iter().fold((0.0, 0.0), |sums, rows| (sums.0 + rows.0, sums.1 + rows.1));
+    if lost <= 0.0 { 0.0 } else { (lost / all).sqrt() }
 }

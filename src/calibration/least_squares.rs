@@ -212,13 +212,14 @@ impl<A: Element, M: PruningMethod<A> + Clone + 'static> Reconstruct<A> for Least
         mask: ArrayViewD<'_, bool>,
     ) -> Result<Reconstruction<A>, PruneError> {
         let dampening = self.dampening.validated(NAME)?;
-        let layer = Layer::new(NAME, weights.view(), mask.view())?;
-        let kept = layer.kept_by(mask_by(&self.method, weights, mask)?);
-        let hessian = Hessian::new(self.inputs.gram(NAME, layer.columns())?, dampening);
+        let mut layer = Layer::new(NAME, weights.view(), mask.view())?;
+        let kept = layer.kept_by(mask_by(&self.method, weights.view(), mask)?);
+        let columns = layer.columns();
+        let hessian = Hessian::new(self.inputs.gram(NAME, columns)?, dampening);
         let solved = self.solve(&layer.weights, &hessian, &kept)?;
         let told = (hessian.dead_channels(), hessian.dampening);
         drop(hessian); // there need not be memory for two matrices
-        let gram = self.inputs.gram(NAME, layer.columns())?;
-        Ok(layer.reconstruction(kept, solved, gram.matrix.view(), told))
+        (layer.weights, layer.remaining) = (solved, kept);
+        layer.reconstruction(weights, || self.inputs.gram(NAME, columns), told)
     }
 }

@@ -2,6 +2,7 @@
 
 use ndarray::{ArrayView, Dimension};
 
+use crate::calibration::inputs::columns;
 use crate::calibration::layer::{Layer, relative_error};
 use crate::calibration::{Inputs, Moments};
 use crate::element::Element;
@@ -45,11 +46,9 @@ pub(crate) fn error_on<A: Element, D: Dimension>(
     pruned: ArrayView<'_, A, D>,
     inputs: &Inputs,
 ) -> Result<f64, PruneError> {
-    let layer = |weights: ArrayView<'_, A, D>| {
-        let all = ndarray::ArrayD::from_elem(weights.shape(), true);
-        Layer::new(NAME, weights.into_dyn(), all.view())
-    };
-    let (original, pruned) = (layer(original)?, layer(pruned)?);
-    let gram = inputs.gram(NAME, original.columns())?;
-    Ok(relative_error(original.weights.view(), pruned.weights.view(), gram.matrix.view()))
+    let (original, pruned) = (original.into_dyn(), pruned.into_dyn());
+    Layer::check(NAME, &original)?;
+    Layer::check(NAME, &pruned)?;
+    let gram = inputs.gram(NAME, columns(original.shape()))?;
+    Ok(relative_error(original, pruned, gram.matrix.view()))
 }

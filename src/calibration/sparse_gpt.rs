@@ -4,6 +4,7 @@ use ndarray::{Array2, ArrayD, ArrayView2, ArrayViewD, ArrayViewMut1, Axis};
 
 use crate::calibration::cholesky::{for_strips, multiply};
 use crate::calibration::hessian::{Dampening, DampeningOf, Hessian};
+use crate::calibration::inputs::columns;
 use crate::calibration::layer::{Layer, kept};
 use crate::calibration::part::{from, part, part_mut};
 use crate::calibration::{Inputs, Pattern};
@@ -86,14 +87,9 @@ impl SparseGpt {
         Self { block: columns.max(1), ..self }
     }
 
-    /// Prunes all blocks, from left to right. Returns the weights and what is kept.
-    fn sweep(&self, layer: &Layer, hessian: &Hessian) -> Result<(Array2<f64>, Array2<bool>), PruneError> {
-        let upper = hessian.inverse_factor()?;
-        let mut weights = layer.weights.clone();
-        for (column, _) in hessian.dead.iter().enumerate().filter(|(_, dead)| **dead) {
-            weights.column_mut(column).fill(0.0);
-        }
-        let mut mask = layer.remaining.clone();
+    /// Prunes all blocks of a layer, from left to right: its weights and what remains are the new ones then.
+    fn sweep(&self, layer: &mut Layer, upper: &Array2<f64>) -> Result<(), PruneError> {
+        let Layer { weights, remaining: mask, .. } = layer;
         for start in (0..weights.ncols()).step_by(self.block) {
             let end = (start + self.block).min(weights.ncols());
             let corner = part(upper.view(), start..end, start..end);
@@ -111,7 +107,7 @@ impl SparseGpt {
                 multiply(-1.0, errors, right, strip);
             });
         }
-        Ok((weights, mask))
+        Ok(())
     }
 
     /// Chooses what is pruned of a block, or returns the group within which it is chosen column by column.
@@ -132,14 +128,14 @@ impl SparseGpt {
         }
     }
 
+    /// The pruned layer, the number of dead channels and the damping. Holds one matrix over the inputs at a time.
     fn run<A: Element>(
         &self,
         weights: ArrayViewD<'_, A>,
         mask: ArrayViewD<'_, bool>,
-    ) -> Result<(Layer, Hessian, Array2<f64>, Array2<bool>), PruneError> {
+    ) -> Result<(Layer, (usize, f64)), PruneError> {
         self.pattern.groups(weights.ndim())?;
         let dampening = self.dampening.validated(NAME)?;
-        let layer = Layer::new(NAME, weights, mask)?;
         if let Pattern::KeepOf { of, .. } = self.pattern
             && !self.block.is_multiple_of(of)
         {
@@ -148,9 +144,19 @@ impl SparseGpt {
                 format!("a block of {} columns is not a multiple of {of}", self.block),
             ));
         }
-        let hessian = Hessian::new(self.inputs.gram(NAME, layer.columns())?, dampening);
-        let (weights, kept) = self.sweep(&layer, &hessian)?;
-        Ok((layer, hessian, weights, kept))
+        Layer::check(NAME, &weights)?;
+        let columns = columns(weights.shape());
+        let hessian = Hessian::new(self.inputs.gram(NAME, columns)?, dampening);
+        let (dead, told) = (hessian.dead.clone(), (hessian.dead_channels(), hessian.dampening));
+        let Ok(upper) = hessian.into_inverse_factor() else {
+            return Err(Hessian::new(self.inputs.gram(NAME, columns)?, dampening).not_positive_definite());
+        };
+        let mut layer = Layer::new(NAME, weights, mask)?;
+        for (column, _) in dead.iter().enumerate().filter(|(_, dead)| **dead) {
+            layer.weights.column_mut(column).fill(0.0);
+        }
+        self.sweep(&mut layer, &upper)?;
+        Ok((layer, told))
     }
 }
 
@@ -218,8 +224,8 @@ impl<A: Element> PruningMethod<A> for SparseGpt {
         scores: ArrayViewD<'_, A>,
         default_mask: ArrayViewD<'_, bool>,
     ) -> Result<ArrayD<bool>, PruneError> {
-        let (layer, _, _, kept) = self.run(scores, default_mask)?;
-        Ok(layer.mask(kept).into())
+        let (layer, _) = self.run(scores, default_mask)?;
+        Ok(layer.mask(layer.remaining.clone()).into())
     }
     fn reconstructing(&self) -> Option<&dyn Reconstruct<A>> {
         Some(self)
@@ -239,10 +245,8 @@ impl<A: Element> Reconstruct<A> for SparseGpt {
         weights: ArrayViewD<'_, A>,
         mask: ArrayViewD<'_, bool>,
     ) -> Result<Reconstruction<A>, PruneError> {
-        let (layer, hessian, weights, kept) = self.run(weights, mask)?;
-        let told = (hessian.dead_channels(), hessian.dampening);
-        drop(hessian); // there need not be memory for two matrices
-        let gram = self.inputs.gram(NAME, layer.columns())?;
-        Ok(layer.reconstruction(kept, weights, gram.matrix.view(), told))
+        let (layer, told) = self.run(weights.view(), mask)?;
+        let columns = layer.columns();
+        layer.reconstruction(weights, || self.inputs.gram(NAME, columns), told)
     }
 }

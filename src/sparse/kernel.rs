@@ -89,7 +89,7 @@ pub(super) fn add_segment<A: Element, I: Index, const WIDTH: usize, const FUSED:
     // As many independent sums as hide the latency of an addition. Each is of a few vector registers.
     match WIDTH {
         1 | 4 | 8 => unrolled::<A, I, WIDTH, 8, FUSED>(indices, values, window, sum),
-        16 => unrolled::<A, I, WIDTH, 4, FUSED>(indices, values, window, sum),
+        16 | 24 => unrolled::<A, I, WIDTH, 4, FUSED>(indices, values, window, sum),
         _ => unrolled::<A, I, WIDTH, 2, FUSED>(indices, values, window, sum),
     }
 }

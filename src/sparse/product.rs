@@ -14,6 +14,9 @@ const WIDEST: usize = 128;
 /// Inputs that are multiplied at once; more are done in groups, so that the tiles stay in a cache.
 pub(super) const GROUP: usize = 512;
 
+/// The columns of a tile that are filled at a time: at most 16 KB.
+const FILLED: usize = 128;
+
 /// Memory for products. It grows to the largest product, and is reused.
 ///
 /// The type of a scratch is that of the sums: `f32`, or `f64` for weights of `f64`.
@@ -119,6 +122,7 @@ pub(super) fn multiply<W: Blocks>(
                 4 => tiled::<W, 4>(weight, inputs, first, out, scratch),
                 8 => tiled::<W, 8>(weight, inputs, first, out, scratch),
                 16 => tiled::<W, 16>(weight, inputs, first, out, scratch),
+                24 => tiled::<W, 24>(weight, inputs, first, out, scratch),
                 _ => tiled::<W, 32>(weight, inputs, first, out, scratch),
             }
             first += part;
@@ -139,7 +143,7 @@ struct Widths {
 
 impl Widths {
     fn of(inputs: usize, widest: usize) -> Self {
-        let narrow = |inputs| [1, 4, 8, 16, 32].into_iter().find(|&width| inputs <= width).unwrap_or(widest);
+        let narrow = |inputs| [1, 4, 8, 16, 24, 32].into_iter().find(|&width| inputs <= width).unwrap_or(widest);
         let rest = inputs % widest;
         // A tile that is nearly full is not slower for its empty places.
         match narrow(rest) {
@@ -228,10 +232,13 @@ impl<T: Copy + Send + Sync> Inputs<T> for ArrayView2<'_, T> {
             }
             return;
         }
-        for (input, row) in inputs.rows().into_iter().enumerate() {
-            match row.as_slice() {
-                Some(row) => tile.iter_mut().zip(row).for_each(|(tile, &x)| tile[input] = x),
-                None => tile.iter_mut().zip(row).for_each(|(tile, &x)| tile[input] = x),
+        // Some columns at a time, so that their part of the tile stays in the first-level cache.
+        for (tile, inputs) in tile.chunks_mut(FILLED).zip(inputs.axis_chunks_iter(Axis(1), FILLED)) {
+            for (input, row) in inputs.rows().into_iter().enumerate() {
+                match row.as_slice() {
+                    Some(row) => tile.iter_mut().zip(row).for_each(|(tile, &x)| tile[input] = x),
+                    None => tile.iter_mut().zip(row).for_each(|(tile, &x)| tile[input] = x),
+                }
             }
         }
     }
