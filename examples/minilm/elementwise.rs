@@ -36,7 +36,7 @@ pub fn softmax(mut row: ArrayViewMut1<'_, f32>) {
 /// `x Φ(x)`, with the error function to 3e-7: Abramowitz and Stegun, *Handbook of Mathematical Functions* (1964), 7.1.28.
 pub fn gelu(x: f32) -> f32 {
     let z = x.abs() * std::f32::consts::FRAC_1_SQRT_2;
-    let polynomial = [0.000_276_567_2, 0.000_152_014_3, 0.009_270_527_2, 0.042_282_012_3, 0.070_523_078_4, 1.0];
+    let polynomial = [0.000_276_567_2, 0.000_152_014_3, 0.009_270_527, 0.042_282_01, 0.070_523_08, 1.0];
     let inner = polynomial.into_iter().fold(0.000_043_063_8, |sum, factor| sum * z + factor);
     // Of both sides of the bell curve, the part beyond |x|.
     let tail = 0.5 / inner.powi(16);

@@ -72,7 +72,7 @@ pub fn table(
     for share in ["0.5", "0.7"] {
         let pruned = prune(model, METHOD, share, statistics)?;
         let (rows, bits) = (Product::Prepared(rows), Product::Form(Form::Bitmask));
-        let both = |layer: usize| if layer % 2 == 0 { rows } else { bits };
+        let both = |layer: usize| if layer.is_multiple_of(2) { rows } else { bits };
         variants.push(Variant::new(format!("pruned {share}, prepared"), &pruned, |_| rows, &file)?);
         variants.push(Variant::new(format!("pruned {share}, bit mask"), &pruned, |_| bits, &file)?);
         variants.push(Variant::new(format!("pruned {share}, in turns"), &pruned, both, &file)?);

@@ -147,12 +147,14 @@ pub trait PruningMethod<A: Element>: Describe + CloneMethod<A> {
         default_mask: Option<ArrayViewD<'_, bool>>,
         importance_scores: Option<ArrayViewD<'_, A>>,
     ) -> Result<ArrayD<A>, PruneError> {
-        let mask = |scores: ArrayViewD<'_, A>, default_mask: ArrayViewD<'_, bool>| {
-            let mask = self.compute_mask(scores, default_mask.view())?;
-            check_mask(self.name(), default_mask, mask.view())?;
-            Ok(mask)
-        };
-        pruned(tensor, default_mask, importance_scores, &mask)
+        let scores = importance_scores.unwrap_or_else(|| tensor.view());
+        PruneError::check_shape("importance_scores", tensor.shape(), scores.shape())?;
+        let ones = ArrayD::from_elem(tensor.raw_dim(), true);
+        let default_mask = default_mask.unwrap_or_else(|| ones.view());
+        PruneError::check_shape("default_mask", tensor.shape(), default_mask.shape())?;
+        let mask = self.compute_mask(scores, default_mask.view())?;
+        check_mask(self.name(), default_mask, mask.view())?;
+        Ok(masked(tensor, &mask))
     }
 
     /// The request of a built-in method, which needs no gathered copy of the remaining entries.
@@ -181,20 +183,9 @@ pub trait PruningMethod<A: Element>: Describe + CloneMethod<A> {
     }
 }
 
-/// Returns a tensor with a mask applied. Not a part of [`PruningMethod::prune`], which is compiled for each method.
-fn pruned<A: Element>(
-    tensor: ArrayViewD<'_, A>,
-    default_mask: Option<ArrayViewD<'_, bool>>,
-    importance_scores: Option<ArrayViewD<'_, A>>,
-    mask: &dyn Fn(ArrayViewD<'_, A>, ArrayViewD<'_, bool>) -> Result<ArrayD<bool>, PruneError>,
-) -> Result<ArrayD<A>, PruneError> {
-    let scores = importance_scores.unwrap_or_else(|| tensor.view());
-    PruneError::check_shape("importance_scores", tensor.shape(), scores.shape())?;
-    let ones = ArrayD::from_elem(tensor.raw_dim(), true);
-    let default_mask = default_mask.unwrap_or_else(|| ones.view());
-    PruneError::check_shape("default_mask", tensor.shape(), default_mask.shape())?;
-    let mask = mask(scores, default_mask)?;
-    Ok(Zip::from(tensor).and(&mask).map_collect(|x, &kept| x.masked(kept)))
+/// Not a part of [`PruningMethod::prune`], which is compiled for each method.
+fn masked<A: Element>(tensor: ArrayViewD<'_, A>, mask: &ArrayD<bool>) -> ArrayD<A> {
+    Zip::from(tensor).and(mask).map_collect(|x, &kept| x.masked(kept))
 }
 
 /// Clones a method behind a pointer; implemented for every method that is `Clone`.

@@ -88,7 +88,6 @@ pub(crate) fn for_each_chunk<T: Send, U: Sync>(
     let entries = first.len();
     let parts = first.chunks_mut(size).zip(second.chunks(size)).enumerate();
     let f = |(i, (first, second)): (usize, (&mut [T], &[U]))| f(i * size, first, second);
-    let f: &(dyn Fn((usize, (&mut [T], &[U]))) + Sync) = &f;
     if threads_for(parts.len(), entries) == 1 {
         return parts.for_each(f);
     }
