@@ -93,7 +93,7 @@ pub fn table(
 
     let (encoder, whole) = (variants[0].model.encoder_bytes() as f64, variants[0].file_bytes as f64);
     let fastest_dense = variants[..2].iter().map(Variant::median).fold(f64::INFINITY, f64::min);
-    println!("\n{rows} tokens a sentence, one sentence at a time; METHOD is {METHOD}");
+    println!("\n{rows} tokens a sentence, one sentence at a time; pruned by {METHOD}");
     println!(
         "{:<22} {:>15} {:>17} {:>17} {:>9} {:>9}",
         "", "cosine/Spearman", "encoder, MB", "file, MB", "ms", "as fast"
