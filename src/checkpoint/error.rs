@@ -367,7 +367,7 @@ pub enum CheckpointError {
         expected: &'static str,
     },
     /// A coupling, a choice or a plan does not fit the checkpoint.
-    #[error("cannot compact with these arguments")]
+    #[error("the arguments do not fit the model")]
     Compact {
         /// The error of the coupling, the choice or the plan.
         source: CompactError,

@@ -375,7 +375,7 @@ fn models_that_do_not_fit_are_refused() {
             "vocab_size",
             json!(64),
             "--ffn 25",
-            "error: cannot compact with these arguments\n  caused by: amount 25 exceeds",
+            "error: the arguments do not fit the model\n  caused by: amount 25 exceeds",
         ),
         ("llama-ffn", "vocab_size", json!(64), "--keep in/config.json", "error: `in/config.json` has no object `keep`"),
         (
@@ -383,7 +383,7 @@ fn models_that_do_not_fit_are_refused() {
             "vocab_size",
             json!(64),
             "--ffn 1 --scores in/model.safetensors",
-            "error: cannot compact with these arguments\n  caused by: no scores for dimension `0.ffn`",
+            "error: the arguments do not fit the model\n  caused by: no scores for dimension `0.ffn`",
         ),
     ] {
         changed(case, set(key, value), arguments).fails(1, message);

@@ -283,7 +283,7 @@ fn what_cannot_be_permuted_is_refused() {
         (
             "--pattern 2:4 -o o.safetensors --coupling net.json --dim 4",
             1,
-            "error: cannot compact with these arguments\n  caused by: no dimension has units along axis 4",
+            "error: the arguments do not fit the model\n  caused by: no dimension has units along axis 4",
         ),
         ("--pattern 5:4 -o o.safetensors --coupling net.json", 2, "error: "),
         ("--pattern 2:4 --coupling net.json", 2, missing),
