@@ -64,18 +64,7 @@ pub(crate) fn drop_in_background<T: Send + 'static>(value: T, bytes: usize) {
 
 /// Calls `f` with every item, in no particular order. `entries` is the size of the work.
 pub(crate) fn for_each<T: Send>(items: Vec<T>, entries: usize, f: impl Fn(T) + Sync) {
-    let f: &(dyn Fn(T) + Sync) = &f;
-    let threads = threads_for(items.len(), entries);
-    if threads == 1 {
-        return items.into_iter().for_each(f);
-    }
-    // An item is owned by the thread that takes it.
-    let items: Vec<_> = items.into_iter().map(|item| Mutex::new(Some(item))).collect();
-    run(items.len(), threads, &|number| {
-        let item = lock(&items[number]).take();
-        item.into_iter().for_each(f);
-        ControlFlow::Continue(())
-    });
+    share(items.into_iter(), entries, &f);
 }
 
 /// Calls `f` with the offset and the two parts of every stretch of `size` entries of two slices, in no particular order.
@@ -87,11 +76,23 @@ pub(crate) fn for_each_chunk<T: Send, U: Sync>(
 ) {
     let entries = first.len();
     let parts = first.chunks_mut(size).zip(second.chunks(size)).enumerate();
-    let f = |(i, (first, second)): (usize, (&mut [T], &[U]))| f(i * size, first, second);
-    if threads_for(parts.len(), entries) == 1 {
-        return parts.for_each(f);
+    share(parts, entries, &|(i, (first, second))| f(i * size, first, second));
+}
+
+/// Threads take one item after the other.
+fn share<I: ExactSizeIterator + Send>(items: I, entries: usize, f: &(dyn Fn(I::Item) + Sync)) {
+    let count = items.len();
+    let threads = threads_for(count, entries);
+    if threads == 1 {
+        return items.for_each(f);
     }
-    for_each(parts.collect(), entries, f);
+    let items = Mutex::new(items);
+    run(count, threads, &|_| {
+        // The lock is not held while `f` runs.
+        let item = lock(&items).next();
+        item.into_iter().for_each(f);
+        ControlFlow::Continue(())
+    });
 }
 
 /// Returns the results of `f`, in the order of the items.
