@@ -2,9 +2,10 @@
 
 use ndarray::{ArrayD, arr1, arr2};
 use proptest::prelude::*;
+use prune::torch::Generator;
 use prune::training::{Allocation, Bounds, Due, Pruned, Schedule, Session};
 use prune::{
-    Amount, CustomFromMask, L1Unstructured, LnStructured, Mask, Parameter, ParameterStore, PruneError,
+    Amount, AnyMethod, CustomFromMask, L1Unstructured, LnStructured, Mask, Parameter, ParameterStore, PruneError,
     RandomUnstructured, Units,
 };
 
@@ -341,5 +342,21 @@ fn empty_parameters_and_everything_are_ordinary() -> Result<(), PruneError> {
         L1Unstructured::new(due.amount)
     });
     assert_eq!(none.step(&mut net())?.map(|pruned| pruned.parameters.len()), Some(0));
+    Ok(())
+}
+
+/// What can be refused is refused before a generator is drawn from.
+#[test]
+fn an_error_of_a_later_parameter_draws_nothing() -> Result<(), PruneError> {
+    let generator = Generator::manual_seed(5);
+    let shared = generator.clone();
+    let mut session = Session::<f32>::new(&["a", "b"], Schedule::once(0, 0.5)?, move |due| {
+        Ok(match due.name {
+            "a" => AnyMethod::new(RandomUnstructured::new(due.amount, shared.clone())?),
+            _ => AnyMethod::new(CustomFromMask::new(arr1(&[true, false]).into_dyn())),
+        })
+    });
+    assert!(matches!(session.step(&mut net()), Err(PruneError::ShapeMismatch { .. })));
+    assert_eq!(generator.rand::<f32>(4), Generator::manual_seed(5).rand::<f32>(4));
     Ok(())
 }
