@@ -8,12 +8,12 @@ use prune::checkpoint::{CompactReport, CompactedTensorReport, Equality, Format};
 use serde::Serialize;
 
 use crate::compact_args::CompactArgs;
-use crate::companions::CompanionNames;
+use crate::companions::{CompanionNames, output_lines};
 use crate::error::CliError;
 use crate::format;
 use crate::progress::ProgressReporter;
 use crate::table::width;
-use crate::text::escape_invisible;
+use crate::text::{escape_invisible, visible_path};
 
 /// The most half dead units that are listed.
 const LISTED: usize = 10;
@@ -67,16 +67,8 @@ fn summary(report: &CompactReport, written: Option<&Path>) -> String {
     if report.half_dead.len() > LISTED {
         lines.push(format!("alive:     {} more", format::counted(report.half_dead.len() - LISTED, "unit")));
     }
-    if !report.resumed.is_empty() {
-        lines.push(format!("resumed:   {} finished earlier", format::counted(report.resumed.len(), "shard")));
-    }
-    match written {
-        None => lines.push("written:   nothing (dry run)".into()),
-        Some(path) => {
-            lines.push(format!("written:   {}", escape_invisible(&path.to_string_lossy())));
-            lines.extend(CompanionNames::of(&report.companions).lines());
-        }
-    }
+    let written = written.map(visible_path);
+    lines.extend(output_lines(11, &report.resumed, written.as_deref(), &report.companions));
     lines.push(sentence(report.equality).into());
     lines.join("\n") + "\n"
 }

@@ -1,11 +1,12 @@
-//! The files beside the weights, as reports list them.
+//! The last lines of a summary: the output, and the files beside the weights.
 
 use std::path::PathBuf;
 
 use prune::checkpoint::Companions;
 use serde::Serialize;
 
-use crate::text::escape_invisible;
+use crate::format;
+use crate::text::visible_path;
 
 /// The most names that a line lists.
 const LISTED: usize = 12;
@@ -25,11 +26,29 @@ impl<'a> CompanionNames<'a> {
     /// A line for each of the two lists that is not empty.
     pub fn lines(&self) -> Vec<String> {
         let line = |title: &str, names: &[PathBuf]| {
-            let listed = names.iter().take(LISTED).map(|name| escape_invisible(&name.to_string_lossy()).into_owned());
+            let listed = names.iter().take(LISTED).map(|name| visible_path(name));
             let rest = names.len().saturating_sub(LISTED);
             let rest = (rest > 0).then(|| format!("and {rest} more"));
             (!names.is_empty()).then(|| format!("{title} {}", listed.chain(rest).collect::<Vec<_>>().join(", ")))
         };
         [line("copied:   ", self.copied), line("left out: ", self.left_out)].into_iter().flatten().collect()
     }
+}
+
+/// The last lines of a summary: the shards that were finished earlier, and the output with the files beside it. Titles are as
+/// wide as `width`; `written` is the path, and what is said about it.
+pub fn output_lines(width: usize, resumed: &[PathBuf], written: Option<&str>, companions: &Companions) -> Vec<String> {
+    let line = |title: &str, text: &str| format!("{title:width$}{text}");
+    let mut lines = Vec::new();
+    if !resumed.is_empty() {
+        lines.push(line("resumed:", &format!("{} finished earlier", format::counted(resumed.len(), "shard"))));
+    }
+    match written {
+        None => lines.push(line("written:", "nothing (dry run)")),
+        Some(written) => {
+            lines.push(line("written:", written));
+            lines.extend(CompanionNames::of(companions).lines());
+        }
+    }
+    lines
 }

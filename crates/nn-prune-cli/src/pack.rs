@@ -10,12 +10,12 @@ use serde::Serialize;
 
 use crate::amount::share;
 use crate::args::{Input, OutputOptions, ReportOptions, output_path};
-use crate::companions::CompanionNames;
+use crate::companions::{CompanionNames, output_lines};
 use crate::error::CliError;
 use crate::format;
 use crate::progress::ProgressReporter;
 use crate::table::width;
-use crate::text::escape_invisible;
+use crate::text::visible_path;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -98,16 +98,8 @@ fn summary(report: &PackReport, written: Option<&Path>) -> String {
     if report.bytes_dense() != report.bytes_before() {
         lines.push(format!("dense:   {} without masks", format::bytes(report.bytes_dense())));
     }
-    if !report.resumed.is_empty() {
-        lines.push(format!("resumed: {} finished earlier", format::counted(report.resumed.len(), "shard")));
-    }
-    match written {
-        None => lines.push("written: nothing (dry run)".into()),
-        Some(path) => {
-            lines.push(format!("written: {}", escape_invisible(&path.to_string_lossy())));
-            lines.extend(CompanionNames::of(&report.companions).lines());
-        }
-    }
+    let written = written.map(visible_path);
+    lines.extend(output_lines(9, &report.resumed, written.as_deref(), &report.companions));
     lines.join("\n") + "\n"
 }
 

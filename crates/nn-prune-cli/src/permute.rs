@@ -10,14 +10,14 @@ use prune::compact::{KeptMagnitude, PermutedDimension, Search};
 use serde::Serialize;
 
 use crate::args::{Input, OutputOptions, ReportOptions, output_path};
-use crate::companions::CompanionNames;
+use crate::companions::{CompanionNames, output_lines};
 use crate::error::CliError;
 use crate::format;
 use crate::names::{Group, MAX_ROWS, group};
 use crate::parse::PatternName;
 use crate::progress::ProgressReporter;
 use crate::table::{self, Column, width};
-use crate::text::escape_invisible;
+use crate::text::{escape_invisible, visible_path};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -133,16 +133,8 @@ fn write_table(out: &mut dyn Write, width: usize, report: &PermuteReport, full: 
 
 fn summary(report: &PermuteReport, written: Option<&Path>) -> String {
     let mut lines = vec![kept_line(report)];
-    if !report.resumed.is_empty() {
-        lines.push(format!("resumed:   {} finished earlier", format::counted(report.resumed.len(), "shard")));
-    }
-    match written {
-        None => lines.push("written:   nothing (dry run)".into()),
-        Some(path) => {
-            lines.push(format!("written:   {}", escape_invisible(&path.to_string_lossy())));
-            lines.extend(CompanionNames::of(&report.companions).lines());
-        }
-    }
+    let written = written.map(visible_path);
+    lines.extend(output_lines(11, &report.resumed, written.as_deref(), &report.companions));
     lines.push("The output computes what the input computes, but for rounding.".into());
     lines.join("\n") + "\n"
 }

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::args::PruneArgs;
 use crate::calibrated;
-use crate::companions::CompanionNames;
+use crate::companions::{CompanionNames, output_lines};
 use crate::error::{CliError, warn};
 use crate::format;
 use crate::parse::FormatName;
@@ -19,7 +19,7 @@ use crate::progress::ProgressReporter;
 use crate::recipe::Recipe;
 use crate::skipped::JsonReason;
 use crate::table::width;
-use crate::text::escape_invisible;
+use crate::text::visible_path;
 
 pub fn run(args: &PruneArgs) -> Result<(), CliError> {
     let recipe = args.recipe()?;
@@ -175,20 +175,11 @@ fn summary(args: &PruneArgs, report: &PruneReport, written: Option<WrittenOutput
     if let Some(threshold) = report.threshold {
         lines.push(format!("threshold: magnitudes up to {threshold:.6e}"));
     }
-    if !report.resumed.is_empty() {
-        lines.push(format!("resumed:   {} finished earlier", format::counted(report.resumed.len(), "shard")));
-    }
-    match written {
-        None => lines.push("written:   nothing (dry run)".into()),
-        Some(WrittenOutput { path, bytes }) => {
-            let path = path.to_string_lossy();
-            let path = escape_invisible(&path);
-            lines.push(format!("written:   {path}, {}", format::bytes(bytes)));
-            lines.extend(CompanionNames::of(&report.companions).lines());
-            if args.format == FormatName::Weights {
-                lines.push("Zeros do not shrink the file; `nn-prune pack` leaves them out.".into());
-            }
-        }
+    let written =
+        written.map(|WrittenOutput { path, bytes }| format!("{}, {}", visible_path(path), format::bytes(bytes)));
+    lines.extend(output_lines(11, &report.resumed, written.as_deref(), &report.companions));
+    if written.is_some() && args.format == FormatName::Weights {
+        lines.push("Zeros do not shrink the file; `nn-prune pack` leaves them out.".into());
     }
     lines.join("\n") + "\n"
 }

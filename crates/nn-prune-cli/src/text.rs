@@ -4,6 +4,7 @@
 //! change what the terminal shows.
 
 use std::borrow::Cow;
+use std::path::Path;
 
 /// Replaces invisible characters of a name or a message by their escapes, such as `\u{1b}`.
 pub fn escape_invisible(text: &str) -> Cow<'_, str> {
@@ -15,6 +16,11 @@ pub fn escape_invisible(text: &str) -> Cow<'_, str> {
         if is_visible(c) { escaped.push(c) } else { escaped.extend(c.escape_debug()) }
     }
     escaped.into()
+}
+
+/// The path of a file as a reader sees it.
+pub fn visible_path(path: &Path) -> String {
+    escape_invisible(&path.to_string_lossy()).into_owned()
 }
 
 /// Returns `true` if a reader can see the character.
