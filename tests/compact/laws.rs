@@ -1,9 +1,10 @@
 //! Laws of every coupling and every plan.
 
-use ndarray::{ArrayD, Axis};
+use ndarray::{Array2, ArrayD, Axis, Ix1, Ix2};
 use proptest::prelude::*;
 use proptest::sample::subsequence;
 use prune::compact::{Coupling, Dimension, Role, Use};
+use prune::torch::Generator;
 use prune::{Parameter, ParameterStore};
 
 use crate::laws::runner::check_law;
@@ -188,41 +189,41 @@ fn masks_before_and_after_compaction_are_the_same() {
     });
 }
 
+/// A network of three layers, and the coupling of its hidden units.
+pub fn three_layers(generator: &Generator, sizes: [usize; 4]) -> (ParameterStore<f64>, Coupling) {
+    let mut net = ParameterStore::new();
+    for (name, sizes) in ["1", "2", "3"].into_iter().zip(sizes.windows(2)) {
+        let (weight, bias) = generator.linear::<f64>(sizes[0], sizes[1]);
+        net.insert(format!("{name}.weight"), weight);
+        net.insert(format!("{name}.bias"), bias);
+    }
+    let hidden = |a: &str, b: &str| {
+        [Use::out(format!("{a}.weight"), 0), Use::follow(format!("{a}.bias"), 0), Use::input(format!("{b}.weight"), 1)]
+    };
+    let coupling = Coupling::new().dimension("wide", hidden("1", "2")).dimension("narrow", hidden("2", "3"));
+    (net, coupling.fixed("3.bias"))
+}
+
+/// The outputs of these layers, with a tanh and a ReLU between them.
+pub fn forward(net: &ParameterStore<f64>, input: &Array2<f64>) -> Array2<f64> {
+    let layer = |x: Array2<f64>, name: &str| {
+        x.dot(&net[&*format!("{name}.weight")].view::<Ix2>().t()) + net[&*format!("{name}.bias")].view::<Ix1>()
+    };
+    layer(layer(layer(input.clone(), "1").mapv(f64::tanh), "2").mapv(|x| x.max(0.0)), "3")
+}
+
 /// A random network, random units, random inputs: the masked and the compacted network agree.
 #[test]
 fn masked_and_compacted_networks_agree() {
-    use ndarray::{Array2, Ix2};
-    use prune::torch::Generator;
-
     let inputs = (1_usize..6, 1_usize..8, 1_usize..8, 1_usize..4, any::<u64>(), 0.0..1.0, 0.0..1.0);
     check_law(inputs, |(inputs, wide, narrow, outputs, seed, a, b)| {
         let generator = Generator::manual_seed(seed);
-        let mut net = ParameterStore::new();
-        for (name, (inputs, outputs)) in [("1", (inputs, wide)), ("2", (wide, narrow)), ("3", (narrow, outputs))] {
-            let (weight, bias) = generator.linear::<f64>(inputs, outputs);
-            net.insert(format!("{name}.weight"), weight);
-            net.insert(format!("{name}.bias"), bias);
-        }
-        let hidden = |a: &str, b: &str| {
-            [
-                Use::out(format!("{a}.weight"), 0),
-                Use::follow(format!("{a}.bias"), 0),
-                Use::input(format!("{b}.weight"), 1),
-            ]
-        };
-        let coupling =
-            Coupling::new().dimension("wide", hidden("1", "2")).dimension("narrow", hidden("2", "3")).fixed("3.bias");
+        let (net, coupling) = three_layers(&generator, [inputs, wide, narrow, outputs]);
         let choice = |amount: f64| prune::compact::Choice::new(amount);
         let wide = coupling.only(["wide"]).unwrap().choose(&net, &choice(a)).unwrap();
         let plan = wide.and(&coupling.only(["narrow"]).unwrap().choose(&net, &choice(b)).unwrap()).unwrap();
-        let input: Array2<f64> = generator.uniform::<f64>((3, inputs), -2.0, 2.0).into_dimensionality::<Ix2>().unwrap();
-        let difference = plan.verify(&net, |net, _| {
-            let layer = |x: Array2<f64>, name: &str| {
-                x.dot(&net[&*format!("{name}.weight")].view::<Ix2>().t())
-                    + net[&*format!("{name}.bias")].view::<ndarray::Ix1>()
-            };
-            layer(layer(layer(input.clone(), "1").mapv(f64::tanh), "2").mapv(|x| x.max(0.0)), "3")
-        });
+        let input = generator.uniform::<f64>((3, inputs), -2.0, 2.0).into_dimensionality().unwrap();
+        let difference = plan.verify(&net, |net, _| forward(net, &input));
         assert!(difference.unwrap() < 1e-13);
     });
 }

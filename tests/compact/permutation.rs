@@ -1,12 +1,12 @@
 //! Laws of permutations, and of the search for one.
 
-use ndarray::{Array2, ArrayD, Axis, Ix1, Ix2, array};
+use ndarray::{Array2, ArrayD, Axis, array};
 use proptest::prelude::*;
 use prune::compact::{CompactError, Coupling, Dimension, KeptMagnitude, Permuted, Search, Use};
 use prune::torch::Generator;
 use prune::{Element, Module, NM, ParameterStore};
 
-use super::laws::{assert_same, models};
+use super::laws::{assert_same, forward, models, three_layers};
 use crate::laws::runner::check_law;
 
 fn search(n: usize, m: usize) -> Search {
@@ -87,32 +87,13 @@ fn the_search_keeps_outputs_and_loses_no_magnitude() {
     let inputs = (1_usize..6, 1_usize..20, 1_usize..20, 1_usize..9, any::<u64>(), 0_usize..5, 1_usize..7);
     check_law(inputs, |(inputs, wide, narrow, outputs, seed, n, m)| {
         let generator = Generator::manual_seed(seed);
-        let mut net = ParameterStore::new();
-        for (name, (inputs, outputs)) in [("1", (inputs, wide)), ("2", (wide, narrow)), ("3", (narrow, outputs))] {
-            let (weight, bias) = generator.linear::<f64>(inputs, outputs);
-            net.insert(format!("{name}.weight"), weight);
-            net.insert(format!("{name}.bias"), bias);
-        }
+        let (mut net, coupling) = three_layers(&generator, [inputs, wide, narrow, outputs]);
         prune::l1_unstructured(&mut net, "2.weight", 0.25).unwrap();
-        let hidden = |a: &str, b: &str| {
-            [
-                Use::out(format!("{a}.weight"), 0),
-                Use::follow(format!("{a}.bias"), 0),
-                Use::input(format!("{b}.weight"), 1),
-            ]
-        };
-        let coupling =
-            Coupling::new().dimension("wide", hidden("1", "2")).dimension("narrow", hidden("2", "3")).fixed("3.bias");
         let search = Search { seed, ..search(n.min(m), m) };
         let found = coupling.permute(&net, &search).unwrap();
         assert_reported(&net, &found, &["2.weight", "3.weight"], search.pattern);
-        let input: Array2<f64> = generator.uniform::<f64>((3, inputs), -2.0, 2.0).into_dimensionality::<Ix2>().unwrap();
-        let difference = found.permutation.verify(&net, |net| {
-            let layer = |x: Array2<f64>, name: &str| {
-                x.dot(&net[&*format!("{name}.weight")].view::<Ix2>().t()) + net[&*format!("{name}.bias")].view::<Ix1>()
-            };
-            layer(layer(layer(input.clone(), "1").mapv(f64::tanh), "2").mapv(|x| x.max(0.0)), "3")
-        });
+        let input = generator.uniform::<f64>((3, inputs), -2.0, 2.0).into_dimensionality().unwrap();
+        let difference = found.permutation.verify(&net, |net| forward(net, &input));
         assert!(difference.unwrap() < 1e-13);
         // The search is of some dimensions only, if so declared.
         let only = coupling.only(["narrow"]).unwrap().permute(&net, &search).unwrap();
