@@ -1,4 +1,4 @@
-//! What a reference in numpy found with the same methods, in `f64`: the bars for this crate.
+//! The results of a reference in numpy with the same methods, in `f64`: the bars for this crate.
 
 use crate::measure::Quality;
 use crate::pruning::PATTERNS;
@@ -29,7 +29,7 @@ fn all(bars: [(f64, f64); 4]) -> Bars {
     bars.map(Some)
 }
 
-/// Whether a quality is that of the bar, or better: another draw of sentences moves it by up to 0.005 and 0.01.
+/// Returns whether a quality reaches the bar: another draw of sentences moves it by up to 0.005 and 0.01.
 pub fn is_reached(found: &Quality, bar: &Quality) -> bool {
     found.cosine >= bar.cosine - 0.005 && found.spearman >= bar.spearman - 0.01
 }

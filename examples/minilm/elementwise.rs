@@ -1,4 +1,4 @@
-//! What a forward pass does between its products, in loops that become vector instructions.
+//! The functions between the products of a forward pass, in loops that become vector instructions.
 
 use ndarray::{Array1, Array2, ArrayViewMut1};
 

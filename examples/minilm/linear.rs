@@ -42,7 +42,7 @@ impl Linear for PackedLinear<f32> {
 /// The products that a layer can have.
 #[derive(Clone, Copy)]
 pub enum Product {
-    /// That of ndarray.
+    /// The product of ndarray.
     Dense,
     /// The form of [`Packed`] that is fastest for so many rows of inputs.
     Prepared(usize),

@@ -10,7 +10,7 @@ use prune::{L1Unstructured, NM, Parameter, ParameterStore, PruneError, Target};
 
 use crate::bert::weight_names;
 
-/// What runs, by the names of the reference: a mask, greedy swaps of it, and least squares under it.
+/// The methods, by their names in the reference: a mask, greedy swaps of it, and least squares under it.
 pub const METHODS: [&str; 10] = [
     "magnitude-layer",
     "magnitude-global",

@@ -64,7 +64,6 @@ impl GradientSquares {
             return Err(PruneError::NotFinite { channel: position % channels, token: position / channels });
         }
         self.sum.zip_mut_with(&gradient.into_dyn(), |sum, x| {
-            // A cast between floats cannot fail.
             let x = x.exact_f64();
             *sum += x * x;
         });
@@ -95,7 +94,6 @@ impl GradientSquares {
     pub fn fisher<A: Element, D: Dimension>(&self, weights: ArrayView<'_, A, D>) -> Result<Array<A, D>, PruneError> {
         PruneError::check_shape("weights", self.sum.shape(), weights.shape())?;
         let score = |(w, sum): (&A, &f64)| {
-            // A cast between floats cannot fail.
             let w = w.exact_f64();
             w * w * sum
         };

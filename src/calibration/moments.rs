@@ -130,7 +130,6 @@ impl Moments {
     }
 
     fn add<A: Element>(&mut self, block: ArrayView<'_, A, Ix2>) {
-        // A cast between floats cannot fail.
         let block = block.mapv(|x| x.exact_f64());
         for token in block.axis_iter(Axis(0)) {
             self.sum_squares.zip_mut_with(&token, |sum, x| *sum += x * x);

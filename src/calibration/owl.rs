@@ -31,7 +31,6 @@ impl Outliers {
     ) -> Result<Self, PruneError> {
         PruneError::check_shape("moments", &[columns(weights.shape())], &[moments.channels()])?;
         let inputs = moments.root_mean_squares();
-        // A cast between floats cannot fail.
         let score = |(w, rms): (&A, &f64)| w.exact_f64().abs() * rms;
         let scores = || weights.iter().zip(inputs.iter().cycle()).map(score);
         let entries = weights.len();

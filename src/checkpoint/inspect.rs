@@ -1,4 +1,4 @@
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::ops::Range;
 
 use bytemuck::Pod;
@@ -6,7 +6,7 @@ use bytemuck::Pod;
 use crate::checkpoint::progress::ProgressCounter;
 use crate::checkpoint::read::Checkpoint;
 use crate::checkpoint::read::blocks::{Pool, block_entries, blocks};
-use crate::checkpoint::read::packed::PackedEntry;
+use crate::checkpoint::read::packed::{PackedEntry, hidden_parts};
 use crate::checkpoint::read::parameter::ParameterEntry;
 use crate::checkpoint::{CheckpointError, Observer, Phase};
 use crate::element::Element;
@@ -114,18 +114,16 @@ pub fn inspect(
     magnitudes: bool,
     observer: &dyn Observer,
 ) -> Result<Inspection, CheckpointError> {
-    let mut packed: HashMap<usize, PackedEntry> = HashMap::new();
-    let mut other_parts = HashSet::new();
-    for entry in checkpoint.packed()? {
-        other_parts.extend(entry.parts.all().filter(|&part| part != entry.parts.compressed));
-        packed.insert(entry.parts.compressed, entry);
-    }
-    let listed = || checkpoint.parameters.iter().filter(|parameter| !other_parts.contains(&parameter.weights));
+    let packed = checkpoint.packed()?;
+    let hidden = hidden_parts(&packed);
+    let mut packed: HashMap<usize, PackedEntry> =
+        packed.into_iter().map(|entry| (entry.parts.compressed, entry)).collect();
+    let listed = || checkpoint.parameters.iter().filter(|parameter| !hidden.contains(&parameter.weights));
     let total = listed().map(|parameter| checkpoint.tensors[parameter.weights].bytes).sum();
     let progress = ProgressCounter::new(observer, Phase::Processing, total);
     let inspector = Inspector { checkpoint, pool: &Pool::default(), progress: &progress, magnitudes };
     // There may be millions, so they are not moved from one list to a longer one.
-    let mut tensors = Vec::with_capacity(checkpoint.parameters.len() - other_parts.len());
+    let mut tensors = Vec::with_capacity(checkpoint.parameters.len() - hidden.len());
     for parameter in listed() {
         let stored = inspector.inspect(parameter)?;
         tensors.push(match packed.remove(&parameter.weights) {

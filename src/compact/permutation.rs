@@ -7,7 +7,7 @@ use ndarray::{Array, ArrayBase, ArrayD, Data, Dimension};
 use crate::compact::coupling::{Coupling, shapes_of};
 use crate::compact::error::CompactError;
 use crate::compact::layout::Layout;
-use crate::compact::plan::Plan;
+use crate::compact::plan::{Plan, units_of};
 use crate::compact::verify::difference;
 use crate::module::Module;
 
@@ -64,19 +64,8 @@ impl Coupling {
         orders: impl IntoIterator<Item = (N, Vec<usize>)>,
     ) -> Result<Permutation, CompactError> {
         let layout = Layout::new(self, shapes_of(module))?;
-        let mut listed: Vec<Option<Vec<usize>>> = vec![None; layout.units.len()];
-        for (name, order) in orders {
-            let dimension = name.into();
-            let Some(d) = layout.dimensions.iter().position(|own| own.name == dimension) else {
-                return Err(self.unknown(&dimension));
-            };
-            check_order(&dimension, &order, layout.units[d])?;
-            if listed[d].replace(order).is_some() {
-                return Err(CompactError::RepeatedDimension { dimension });
-            }
-        }
-        let listed = listed.into_iter().zip(&layout.units);
-        let orders = listed.map(|(order, &units)| order.unwrap_or_else(|| (0..units).collect())).collect();
+        let orders = orders.into_iter().map(|(name, order)| (name.into(), order));
+        let orders = units_of(&layout, orders, |name, order, units| check_order(name, order, units))?;
         Ok(Permutation::new(layout, orders))
     }
 }

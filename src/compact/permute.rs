@@ -59,7 +59,7 @@ pub struct Permuted {
     pub total: KeptMagnitude,
 }
 
-/// What a search has found for one dimension.
+/// The result of a search for one dimension.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct PermutedDimension {

@@ -61,28 +61,40 @@ pub(crate) fn keep(
     layout: Layout,
     listed: impl IntoIterator<Item = (String, Vec<usize>)>,
 ) -> Result<Plan, CompactError> {
-    let mut kept: Vec<Option<Vec<usize>>> = vec![None; layout.units.len()];
+    let kept = units_of(&layout, listed, |name, units, size| {
+        let dimension = || name.to_owned();
+        units.sort_unstable();
+        if let Some(pair) = units.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(CompactError::RepeatedUnit { dimension: dimension(), unit: pair[0] });
+        }
+        match units.last() {
+            None => Err(CompactError::NothingKept { dimension: dimension() }),
+            Some(&unit) if unit >= size => Err(CompactError::UnitOutOfRange { dimension: dimension(), unit, size }),
+            Some(_) => Ok(()),
+        }
+    })?;
+    Ok(Plan::new(layout, kept))
+}
+
+/// The units of each dimension: those that are listed under its name, or all of them. `check` is given the name, the list and
+/// the number of units.
+pub(crate) fn units_of(
+    layout: &Layout,
+    listed: impl IntoIterator<Item = (String, Vec<usize>)>,
+    check: impl Fn(&str, &mut Vec<usize>, usize) -> Result<(), CompactError>,
+) -> Result<Vec<Vec<usize>>, CompactError> {
+    let mut units_of: Vec<Option<Vec<usize>>> = vec![None; layout.units.len()];
     for (name, mut units) in listed {
         let Some(d) = layout.dimensions.iter().position(|dimension| dimension.name == name) else {
             return Err(CompactError::UnknownDimension { found: name, known: layout.names().collect() });
         };
-        units.sort_unstable();
-        if let Some(pair) = units.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(CompactError::RepeatedUnit { dimension: name, unit: pair[0] });
-        }
-        let size = layout.units[d];
-        match units.last() {
-            None => return Err(CompactError::NothingKept { dimension: name }),
-            Some(&unit) if unit >= size => return Err(CompactError::UnitOutOfRange { dimension: name, unit, size }),
-            Some(_) => {}
-        }
-        if kept[d].replace(units).is_some() {
+        check(&name, &mut units, layout.units[d])?;
+        if units_of[d].replace(units).is_some() {
             return Err(CompactError::RepeatedDimension { dimension: name });
         }
     }
-    let all = kept.into_iter().zip(&layout.units).map(|(kept, &size)| kept.unwrap_or_else(|| (0..size).collect()));
-    let kept = all.collect();
-    Ok(Plan::new(layout, kept))
+    let all = units_of.into_iter().zip(&layout.units);
+    Ok(all.map(|(units, &size)| units.unwrap_or_else(|| (0..size).collect())).collect())
 }
 
 impl Plan {

@@ -233,7 +233,7 @@ impl<F: Accumulator> Climb<F> {
         while !rest.is_empty() {
             number += 1;
             let (batch, later): (Vec<Swap>, Vec<Swap>) = rest.into_iter().partition(|swap| {
-                let groups: Vec<(usize, usize)> = self.groups(swap);
+                let groups = self.groups(&self.moves(swap));
                 let is_free = groups.iter().all(|&(site, group)| claimed[site][group] != number);
                 // Those that come later claim their groups too, so that the order of swaps in a group stays as drawn.
                 groups.into_iter().for_each(|(site, group)| claimed[site][group] = number);
@@ -264,9 +264,9 @@ impl<F: Accumulator> Climb<F> {
         moves
     }
 
-    /// The groups that a swap changes: sites and numbers, in ascending order.
-    fn groups(&self, swap: &Swap) -> Vec<(usize, usize)> {
-        let mut groups: Vec<_> = self.moves(swap).into_iter().map(|(site, p, _)| (site, p / self.m)).collect();
+    /// The groups that the moves of a swap change: sites and numbers, in ascending order.
+    fn groups(&self, moves: &[(usize, usize, usize)]) -> Vec<(usize, usize)> {
+        let mut groups: Vec<_> = moves.iter().map(|&(site, p, _)| (site, p / self.m)).collect();
         groups.dedup();
         groups
     }
@@ -276,7 +276,7 @@ impl<F: Accumulator> Climb<F> {
         let moves = self.moves(swap);
         let (mut before, mut after) = (0.0, 0.0);
         let mut change = Vec::new();
-        for (number, group) in self.groups(swap) {
+        for (number, group) in self.groups(&moves) {
             let site = &self.sites[number];
             let positions = group * self.m..((group + 1) * self.m).min(site.sources.len());
             let column = |p: usize| {

@@ -125,18 +125,20 @@ fn decoder(config: &Config) -> Result<Preset, CheckpointError> {
     let inner = side(Part::Ffn, 1);
 
     let mut lines = Lines::default();
-    if model_type == "phi3" {
+    let (producer, offset) = if model_type == "phi3" {
         let all = [wide, Side { offset: queries, ..narrow }, Side { offset: queries + keys, ..narrow }];
         lines.linear("self_attn.qkv_proj", Order::OutIn, [queries + 2 * keys, hidden], &all, None);
         let fused = Side { repeat: 2, ..inner };
         lines.linear("mlp.gate_up_proj", Order::OutIn, [product(config, 2, ffn)?, hidden], &[fused], None);
+        ("self_attn.qkv_proj", queries + keys)
     } else {
         lines.linear("self_attn.q_proj", Order::OutIn, [queries, hidden], &[wide], None);
         lines.linear("self_attn.k_proj", Order::OutIn, [keys, hidden], &[narrow], None);
         lines.linear("self_attn.v_proj", Order::OutIn, [keys, hidden], &[narrow], None);
         lines.linear("mlp.gate_proj", Order::OutIn, [ffn, hidden], &[inner], None);
         lines.linear("mlp.up_proj", Order::OutIn, [ffn, hidden], &[inner], None);
-    }
+        ("self_attn.v_proj", 0)
+    };
     lines.linear("self_attn.o_proj", Order::OutIn, [hidden, queries], &[], Some(wide));
     lines.linear("mlp.down_proj", Order::OutIn, [hidden, ffn], &[], Some(inner));
     lines.norm("input_layernorm", hidden, true);
@@ -150,10 +152,6 @@ fn decoder(config: &Config) -> Result<Preset, CheckpointError> {
         lines.norm("self_attn.k_norm", size, true);
     }
     lines.copied("self_attn.rotary_emb.inv_freq");
-    let (producer, offset) = match model_type {
-        "phi3" => ("self_attn.qkv_proj", queries + keys),
-        _ => ("self_attn.v_proj", 0),
-    };
     let values = ValueWay {
         heads: groups,
         queries: count / groups,

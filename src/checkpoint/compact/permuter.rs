@@ -84,8 +84,8 @@ impl Permuter {
     /// Writes a reordered copy of a checkpoint.
     ///
     /// The [companions](crate::checkpoint::Companions) are copied into a directory. At most 256 MiB are used, plus the headers
-    /// and 100 bytes for each unit in each parameter; of a parameter of more than 25 million entries, or 12 million of `f64`, the search compares
-    /// only a part of the lines.
+    /// and 100 bytes for each unit in each parameter; of a parameter of more than 25 million entries, or 12 million of `f64`,
+    /// the search compares only a part of the lines.
     ///
     /// # Errors
     ///
@@ -143,7 +143,7 @@ impl Permuter {
     }
 }
 
-/// What decides the bytes of an output: the orders.
+/// The options that decide the bytes of the output: the orders.
 fn identity(permutation: &Permutation) -> RunIdentity {
     let orders: Value = permutation.iter().map(|(name, order)| (name.to_owned(), Value::from(order))).collect();
     vec![("method", "permute".into()), ("orders", orders)]

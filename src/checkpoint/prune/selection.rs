@@ -7,7 +7,7 @@ use crate::checkpoint::prune::kind::{Kinds, last_layer};
 use crate::checkpoint::prune::nearest::nearest;
 use crate::checkpoint::prune::pattern::Pattern;
 use crate::checkpoint::read::Checkpoint;
-use crate::checkpoint::read::packed::{PackedEntry, all_parts};
+use crate::checkpoint::read::packed::{PackedEntry, all_parts, hidden_parts};
 use crate::checkpoint::read::parameter::ParameterEntry;
 use crate::checkpoint::report::SkipReason;
 
@@ -110,10 +110,8 @@ impl Selection {
         let patterns = Patterns::of(self, &checkpoint.parameters)?;
         let packed = checkpoint.packed()?;
         let reasons = self.reasons(&patterns, checkpoint, Purpose::Entries, &packed)?;
-        // Of a packed tensor, an inspection lists the values only.
-        let parts = packed.iter().flat_map(|entry| entry.parts.all().filter(|&part| part != entry.parts.compressed));
-        let parts: HashSet<usize> = parts.collect();
-        let listed = checkpoint.parameters.iter().zip(reasons).filter(|(entry, _)| !parts.contains(&entry.weights));
+        let hidden = hidden_parts(&packed);
+        let listed = checkpoint.parameters.iter().zip(reasons).filter(|(entry, _)| !hidden.contains(&entry.weights));
         Ok(listed.map(|(_, reason)| reason).collect())
     }
 

@@ -33,6 +33,11 @@ pub(crate) fn all_parts(entries: &[PackedEntry]) -> HashSet<usize> {
     entries.iter().flat_map(|entry| entry.parts.all()).collect()
 }
 
+/// Returns the numbers of the parts that no list of tensors shows: the values of a packed tensor stand for it.
+pub(crate) fn hidden_parts(entries: &[PackedEntry]) -> HashSet<usize> {
+    entries.iter().flat_map(|entry| entry.parts.all().filter(|&part| part != entry.parts.compressed)).collect()
+}
+
 impl Checkpoint {
     /// Returns the packed tensors, in the order of their values. Reads their shapes, no bits and no values. Tensors of dtypes that
     /// cannot be pruned, such as F8, are not read as packed ones.
