@@ -23,6 +23,9 @@ pub trait Ranked: Copy + Send + Sync + 'static {
     /// `self.key() <= limit`, for limits up to [`COMPARABLE`](Self::COMPARABLE).
     fn is_up_to(self, limit: Self::Key) -> bool;
 
+    /// The rank in the order of [`Key::is_below_flipped`], in which vector units compare.
+    fn signed_rank(self) -> Self::Key;
+
     /// Returns the entry if it remains, otherwise one above all limits: a NaN, or the key of a pruned entry.
     fn if_remaining(self, remaining: bool) -> Self;
 
@@ -94,6 +97,10 @@ macro_rules! keys {
                 self <= limit
             }
             #[inline(always)]
+            fn signed_rank(self) -> $key {
+                self.flipped()
+            }
+            #[inline(always)]
             fn if_remaining(self, remaining: bool) -> $key {
                 self | <$key>::from(remaining).wrapping_sub(1)
             }
@@ -142,7 +149,7 @@ macro_rules! keys {
 keys!(u16, i16; u32, i32; u64, i64;);
 
 macro_rules! magnitudes {
-    ($($float:ident => $key:ident, |$x:ident, $limit:ident| $below:expr, $up_to:expr;)*) => {$(
+    ($($float:ident => $key:ident, $signed:ident, |$x:ident, $limit:ident| $below:expr, $up_to:expr;)*) => {$(
         impl Ranked for $float {
             type Key = $key;
             const COMPARABLE: $key = <$float>::INFINITY.to_bits();
@@ -160,6 +167,12 @@ macro_rules! magnitudes {
             fn is_up_to(self, $limit: $key) -> bool {
                 let $x = self;
                 $up_to
+            }
+            #[inline(always)]
+            fn signed_rank(self) -> $key {
+                // A magnitude has no sign bit, so it is its own rank, and the minimum is one of signed numbers.
+                const NAN: $signed = (<$float>::INFINITY.to_bits() + 1) as $signed;
+                ((self.to_bits() & (<$key>::MAX >> 1)) as $signed).min(NAN) as $key
             }
             #[inline(always)]
             fn if_remaining(self, remaining: bool) -> Self {
@@ -180,10 +193,10 @@ macro_rules! magnitudes {
 // A pass of f32 that clears and multiplies takes 0.15 ns an entry with signed compares and 0.27 with unsigned ones; of f64 0.38
 // with floats and 0.83 with signed integers.
 magnitudes! {
-    f32 => u32, |x, limit| ((x.to_bits() & 0x7fff_ffff) as i32) < limit as i32, (x.to_bits() & 0x7fff_ffff) as i32 <= limit as i32;
-    f64 => u64, |x, limit| x.abs() < f64::from_bits(limit), x.abs() <= f64::from_bits(limit);
-    f16 => u16, |x, limit| ((x.to_bits() & 0x7fff) as i16) < limit as i16, (x.to_bits() & 0x7fff) as i16 <= limit as i16;
-    bf16 => u16, |x, limit| ((x.to_bits() & 0x7fff) as i16) < limit as i16, (x.to_bits() & 0x7fff) as i16 <= limit as i16;
+    f32 => u32, i32, |x, limit| ((x.to_bits() & 0x7fff_ffff) as i32) < limit as i32, (x.to_bits() & 0x7fff_ffff) as i32 <= limit as i32;
+    f64 => u64, i64, |x, limit| x.abs() < f64::from_bits(limit), x.abs() <= f64::from_bits(limit);
+    f16 => u16, i16, |x, limit| ((x.to_bits() & 0x7fff) as i16) < limit as i16, (x.to_bits() & 0x7fff) as i16 <= limit as i16;
+    bf16 => u16, i16, |x, limit| ((x.to_bits() & 0x7fff) as i16) < limit as i16, (x.to_bits() & 0x7fff) as i16 <= limit as i16;
 }
 
 #[cfg(test)]
@@ -211,6 +224,8 @@ mod tests {
                 assert!(!gone.is_below(limit) && (!gone.is_up_to(limit) || limit == A::Key::MAX));
             }
             assert_eq!(x.if_remaining(true).key(), x.key());
+            let is_below = |&y: &A| x.signed_rank().is_below_flipped(y.signed_rank());
+            assert!(numbers.iter().all(|y| is_below(y) == (x.key() < y.key())));
             // The order is that of the upper bits of the keys.
             for &y in numbers {
                 let upper = |x: A| x.key() >> (size - 16);

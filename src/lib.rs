@@ -33,6 +33,24 @@
 //! # Ok::<(), prune::PruneError>(())
 //! ```
 //!
+//! # Where to start
+//!
+//! | you have | read |
+//! |---|---|
+//! | a model on ndarray | [`Module`], [`l1_unstructured`], [`Parameter`] |
+#![cfg_attr(
+    feature = "safetensors",
+    doc = "| checkpoint files, of any size | [`checkpoint`], or the program [`nn-prune`](https://crates.io/crates/nn-prune-cli), which needs no code |"
+)]
+#![cfg_attr(
+    not(feature = "safetensors"),
+    doc = "| checkpoint files, of any size | `prune::checkpoint`, with the feature `safetensors`, or the program [`nn-prune`](https://crates.io/crates/nn-prune-cli), which needs no code |"
+)]
+//! | code that calls `torch.nn.utils.prune` | [`doc::for_pytorch_users`], which translates every call |
+//! | a training loop | [`training`], and [`doc::pruning_during_training`] |
+//! | arrays of another framework | [`BorrowedTensor`], [`global_masks`] |
+//! | a question: which method, how much | [`doc::which_pruning`] |
+//!
 //! # Overview
 //!
 //! - [`Parameter::prune`] prunes one tensor; [`l1_unstructured`] and its siblings find it by name in a [`Module`].
@@ -65,6 +83,8 @@
 //! original and one byte per entry of mask: 9 bytes per `f32` entry instead of 4.
 //!
 //! [`torch.nn.utils.prune`]: https://docs.pytorch.org/docs/stable/nn.html#utilities
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod amount;
 pub mod calibration;

@@ -84,7 +84,7 @@ class Torch:
             options = dict(sparsity_level=0.5, sparse_block_shape=(4, 4), zeros_per_block=16)
         linear = nn.Linear(*reversed(self.tensor.shape), bias=False, dtype=self.tensor.dtype)
         linear.weight.data.copy_(self.tensor)
-        sparsifier = WeightNormSparsifier(norm="L1", **options)
+        sparsifier = WeightNormSparsifier(norm=1, **options)
         model = nn.Sequential(linear)
         with torch.no_grad():
             start = time.perf_counter()

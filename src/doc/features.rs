@@ -10,7 +10,7 @@
 //! |---|---|---|---|
 //! | [`nuclear`](#nuclear) | no | nalgebra | [`Norm::Nuclear`] |
 //! | [`rayon`](#rayon) | yes | rayon | pruning of large tensors on all cores |
-//! | [`simd`](#simd) | yes | pulp | sparse products with the vector instructions that the processor has |
+//! | [`simd`](#simd) | yes | pulp | pruning and sparse products with the vector instructions that the processor has |
 //! | [`safetensors`](#safetensors) | no | safetensors, serde, serde_json, tempfile, globset | `prune::safetensors`: state dicts and masks as files; `prune::checkpoint`: files larger than memory |
 //!
 //! # `nuclear`
@@ -53,8 +53,9 @@
 //!
 //! # `simd`
 //!
-//! Products of [`sparse`](crate::sparse) use AVX2 and FMA, or NEON, if the processor has them when the program runs. Without the
-//! feature they use what the crate was compiled for, SSE2 on most x86-64 builds, and take about twice as long.
+//! Pruning, and products of [`sparse`](crate::sparse), use AVX2 and FMA, or NEON, if the processor has them when the program runs.
+//! Without the feature they use what the crate was compiled for, SSE2 on most x86-64 builds. Products then take about twice as
+//! long, magnitude pruning a quarter longer, and groups of 8 to 32 entries two to four times as long. Masks do not depend on it.
 //!
 //! # `safetensors`
 //!

@@ -6,8 +6,9 @@ use crate::select::scaled::{factors_from, scaled};
 use crate::select::scores::infallible;
 use crate::select::{KeyRank, Threshold, find, lowest};
 use crate::tensor::chunk::{Position, Segment, chunks, count_true};
+use crate::tensor::group_kernels::{MAX_RANKED, clear_neighbours, clear_side_by_side};
 use crate::tensor::groups::Groups;
-use crate::tensor::kernels::{self, Cut, MAX_RANKED};
+use crate::tensor::kernels::{self, Cut};
 
 /// Clears the lowest remaining entries of every group in a part of a mask, which starts at a multiple of the
 /// [stretch](Groups::stretch) and ends at one or at the end of the tensor.
@@ -35,7 +36,7 @@ pub(crate) fn clear_lowest<S: Ranked>(
         for_each_line(offset, line, size, scores, mask, |scores, mask| {
             // The last group of a line may be shorter.
             let whole = scores.len() / size * size;
-            kernels::clear_neighbours(size, &scores[..whole], &mut mask[..whole], &counts);
+            clear_neighbours(size, &scores[..whole], &mut mask[..whole], &counts);
             clear_one_by_one(size, &scores[whole..], &mut mask[whole..]);
         });
     } else if let Some((width, len, size)) = groups.side_by_side().filter(|&(_, _, size)| size <= MAX_RANKED) {
@@ -47,7 +48,7 @@ pub(crate) fn clear_lowest<S: Ranked>(
             let band = start..start + height * width;
             let shorter = if height < size { counts(height) } else { Vec::new() };
             let counts = if height < size { &shorter } else { &whole };
-            kernels::clear_side_by_side(width, &scores[band.clone()], &mut mask[band], counts);
+            clear_side_by_side(width, &scores[band.clone()], &mut mask[band], counts);
             start += height * width;
         }
     } else {

@@ -47,7 +47,6 @@ pub(crate) mod packed;
 mod prepared;
 mod product;
 mod rows;
-mod simd;
 
 pub use choice::{Choice, Reason};
 pub use convolution::{Conv2dOptions, PackedConv2d};

@@ -4,9 +4,9 @@ use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayViewMut2, Axis, Slice
 
 use crate::element::Element;
 use crate::sparse::kernel::{BLOCK_ROWS, MAX_PANEL};
-use crate::sparse::simd::{self, Loop};
 use crate::sparse::{SparseError, Sum};
 use crate::tensor::parallel;
+use crate::tensor::simd::{self, Loop};
 
 /// The bytes of a column of the widest tile: 32 inputs of `f32`, 16 of `f64`.
 const WIDEST: usize = 128;
@@ -196,6 +196,8 @@ struct AddBlock<'p, W: Blocks, const WIDTH: usize> {
 }
 
 impl<W: Blocks, const WIDTH: usize> Loop for AddBlock<'_, W, WIDTH> {
+    type Output = ();
+
     #[inline(always)]
     fn run<const FUSED: bool>(self) {
         self.weight.add_block::<WIDTH, FUSED>(self.block, self.tile, self.sums);
