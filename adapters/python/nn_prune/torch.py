@@ -291,8 +291,10 @@ def _request(cls, method, scores, kept):
         return None
     if count == 0:
         return _rust.Method("identity"), scores
-    # PyTorch prunes the highest of its random numbers. These are of a grid on which 1 - x is exact.
-    numbers = (torch.rand_like(scores) if kept is None else torch.rand(size, dtype=scores.dtype)).neg_().add_(1)
+    numbers = torch.rand_like(scores) if kept is None else torch.rand(size, dtype=scores.dtype)
+    # PyTorch prunes the highest of them. The bits of numbers from 0 to 1 are in the order of the numbers, so this reverses it.
+    bits = {2: torch.int16, 4: torch.int32, 8: torch.int64}[numbers.element_size()]
+    numbers.view(bits).neg_().add_(torch.ones((), dtype=numbers.dtype).view(bits))
     if kept is not None:
         numbers = torch.zeros_like(scores).masked_scatter_(torch.from_numpy(kept), numbers)
     return _rust.Method("l1", amount=count, ties=_ties), numbers

@@ -78,8 +78,8 @@ def cut_out(source):
             text = "\n".join(lines[first - 1 : function.end_lineno])
             if "prune." in text:
                 texts.append(text)
-    # Since PyTorch 2.6, modules are no longer loaded by default.
-    text = "\n\n".join(texts).replace("torch.load(f.name)", "torch.load(f.name, weights_only=False)")
+    # Since PyTorch 2.6, a whole module is loaded only on request.
+    text = re.sub(r"(= torch\.load\(fname)\)", r"\1, weights_only=False)", "\n\n".join(texts))
     return f'{HEADER}{text}\n\n\nif __name__ == "__main__":\n    run_tests()\n'
 
 
