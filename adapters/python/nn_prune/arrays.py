@@ -194,7 +194,7 @@ def _amount(amount: float | None, sparsity: float | None) -> dict[str, Any]:
     return {"amount": amount} if sparsity is None else {"sparsity": sparsity}
 
 
-def _tensor(array: npt.ArrayLike, mask: npt.ArrayLike | None, scores: npt.ArrayLike | None) -> tuple[str, _rust.Tensor]:
+def _tensor(array: npt.ArrayLike, mask: npt.ArrayLike | None, scores: npt.ArrayLike | None) -> tuple[str, _rust._Tensor]:
     """The type of an array, and its entries as Rust takes them, with the mask and the scores."""
     dtype, entries = _entries(array)
     if scores is None:

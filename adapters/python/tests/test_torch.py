@@ -13,6 +13,7 @@ torch = pytest.importorskip("torch")
 import torch.nn.utils.prune as plain  # noqa: E402
 
 import nn_prune.torch as fast  # noqa: E402
+from nn_prune import _fast  # noqa: E402
 
 DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16]
 BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
@@ -82,8 +83,8 @@ def only_fast(monkeypatch):
     def refuse(*_, **__):
         raise AssertionError("PyTorch's own code was called")
 
-    monkeypatch.setattr(fast, "_plain_apply", classmethod(refuse))
-    monkeypatch.setattr(fast, "_plain_global", refuse)
+    monkeypatch.setattr(_fast, "plain_apply", classmethod(refuse))
+    monkeypatch.setattr(_fast, "plain_global", refuse)
 
 
 CALLS = {
@@ -289,7 +290,7 @@ def test_other_tensors_are_left_to_pytorch(tensor):
             m.weight = torch.nn.Parameter(tensor.clone(memory_format=torch.preserve_format))
             m.weight.data = tensor.detach()
         if tensor.device.type == "meta":
-            assert fast._array(pair[0].weight) is None
+            assert _fast.array_of(pair[0].weight) is None
         elif not both(CALLS[call], *pair):
             assert_same(*pair)
 
@@ -350,8 +351,8 @@ def test_install_speeds_up_pytorch_itself(monkeypatch):
     fast.install()
     try:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(fast, "_plain_apply", None)
-            patch.setattr(fast, "_plain_global", None)
+            patch.setattr(_fast, "plain_apply", None)
+            patch.setattr(_fast, "plain_global", None)
             for call, m in b.items():
                 torch.manual_seed(5)
                 CALLS[call](plain, m)
