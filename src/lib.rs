@@ -124,7 +124,7 @@ pub use functional::{
     is_pruned, l1_unstructured, ln_structured, parameters_mut, prune_each, random_structured, random_unstructured,
     reconstruct, remove, remove_all,
 };
-pub use mask::{IntoMask, Mask};
+pub use mask::{IntoMask, Mask, MaskElement};
 pub use method::*;
 pub use method_option::MethodOption;
 pub use module::{Module, NamedParameters, NamedParametersMut, prefixed};

@@ -259,20 +259,28 @@ impl<T: MaskElement, S: Data<Elem = T>, D: Dimension> IntoMask for &ArrayBase<S,
     }
 }
 
-/// The elements that a mask can be made of. Cannot be named outside.
-pub trait MaskElement: Copy {
+/// The element types of arrays that hold a mask: `bool`, or a number, which is 1 for a kept entry and 0 for a pruned one.
+pub trait MaskElement: Copy + Send + 'static {
     /// Returns `true` for a kept entry and `false` for a pruned one, or the number if it stands for neither.
+    #[doc(hidden)]
     fn kept(self) -> Result<bool, f64>;
+    /// Returns the element of an entry.
+    #[doc(hidden)]
+    fn of(kept: bool) -> Self;
 }
 
 impl MaskElement for bool {
     fn kept(self) -> Result<bool, f64> {
         Ok(self)
     }
+    #[inline(always)]
+    fn of(kept: bool) -> Self {
+        kept
+    }
 }
 
 macro_rules! mask_of_numbers {
-    ($($number:ty => $to_f64:expr),*) => {$(
+    ($($number:ty => $zero:expr, $one:expr, $to_f64:expr;)*) => {$(
         impl MaskElement for $number {
             fn kept(self) -> Result<bool, f64> {
                 match $to_f64(self) {
@@ -281,7 +289,19 @@ macro_rules! mask_of_numbers {
                     found => Err(found),
                 }
             }
+            #[inline(always)]
+            fn of(kept: bool) -> Self {
+                if kept { $one } else { $zero }
+            }
         }
     )*};
 }
-mask_of_numbers!(u8 => f64::from, i32 => f64::from, i64 => |x| x as f64, f16 => f16::to_f64, bf16 => bf16::to_f64, f32 => f64::from, f64 => f64::from);
+mask_of_numbers! {
+    u8 => 0, 1, f64::from;
+    i32 => 0, 1, f64::from;
+    i64 => 0, 1, |x| x as f64;
+    f16 => f16::ZERO, f16::ONE, f16::to_f64;
+    bf16 => bf16::ZERO, bf16::ONE, bf16::to_f64;
+    f32 => 0.0, 1.0, f64::from;
+    f64 => 0.0, 1.0, f64::from;
+}

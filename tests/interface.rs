@@ -69,7 +69,35 @@ fn borrowed_tensors_are_pruned_like_parameters() {
             tensor.prune_into(&second, mask.view_mut(), value.view_mut()).unwrap();
             assert_eq!(parameter.mask().unwrap(), &mask, "{first:?}, {second:?}");
             assert_eq!(parameter.value(), &value, "{first:?}, {second:?}");
+
+            let mut numbers = ArrayD::from_elem(IxDyn(&[6, 8]), f32::NAN);
+            tensor.prune_into(&second, numbers.view_mut(), value.view_mut()).unwrap();
+            assert_eq!(numbers, mask.mapv(|kept| f32::from(u8::from(kept))), "{first:?}, {second:?}");
         }
+    }
+}
+
+/// Many chunks, on all cores.
+#[test]
+fn masks_of_numbers_are_those_of_parameters() {
+    let weights = weights(300, 500);
+    let mut parameter = Parameter::new(weights.clone());
+    let (mut mask, mut value) = (Array2::from_elem((300, 500), 7_u8), Array2::from_elem((300, 500), f32::NAN));
+    for method in [
+        AnyMethod::new(L1Unstructured::new(0.3).unwrap().tie_break(TieBreak::PyTorch)),
+        AnyMethod::new(RandomUnstructured::new(0.5, 1).unwrap()),
+        AnyMethod::new(NM::new(2, 7, 0).unwrap()),
+    ] {
+        let before = parameter.mask().map(Mask::to_array);
+        let mut tensor = BorrowedTensor::new(weights.view());
+        if let Some(before) = &before {
+            tensor = tensor.with_mask(before.view()).unwrap();
+        }
+        parameter.prune(method.clone()).unwrap();
+        tensor.prune_into(&method, mask.view_mut(), value.view_mut()).unwrap();
+        assert_eq!(parameter.mask().unwrap(), &mask.mapv(|number| number == 1), "{method:?}");
+        assert!(mask.iter().all(|&number| number <= 1));
+        assert_eq!(parameter.view::<Ix2>(), value, "{method:?}");
     }
 }
 

@@ -5,12 +5,12 @@ use ndarray::{ArrayView, ArrayViewD, ArrayViewMut, CowArray, Dimension, IntoDime
 use crate::element::Element;
 use crate::error::PruneError;
 use crate::functional::global::check_global;
-use crate::mask::Mask;
+use crate::mask::{Mask, MaskElement};
 use crate::method::PruningMethod;
 use crate::method::candidates::{MemoryCandidates, TensorCandidates};
 use crate::method::decide::decide;
 use crate::method::decision::Decision;
-use crate::parameter::commit::{CommitTarget, commit};
+use crate::parameter::commit::commit_as;
 use crate::pruning_type::PruningType;
 use crate::tensor::chunk::CHUNK;
 use crate::tensor::flat;
@@ -97,13 +97,26 @@ impl<'a, A: Element> BorrowedTensor<'a, A> {
 
     /// Prunes with `method`, and writes the mask and `orig * mask` into memory of the caller. On error, nothing is written.
     ///
+    /// The mask is an array of `bool`, or of numbers: 1 for a kept entry, 0 for a pruned one. PyTorch has masks of the tensor's
+    /// own type, for example:
+    ///
+    /// ```
+    /// use prune::{BorrowedTensor, L1Unstructured};
+    ///
+    /// let weight = [1.0_f32, -3.0, 2.0, 4.0];
+    /// let (mut mask, mut value) = ([0.0_f32; 4], [0.0; 4]);
+    /// BorrowedTensor::from_slice([4], &weight)?.prune_into(&L1Unstructured::new(2)?, (&mut mask).into(), (&mut value).into())?;
+    /// assert_eq!((mask, value), ([0.0, 1.0, 0.0, 1.0], [0.0, -3.0, 0.0, 4.0]));
+    /// # Ok::<(), prune::PruneError>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`PruneError::ShapeMismatch`] if `mask` or `value` has another shape than the tensor, and any error of the method.
-    pub fn prune_into<D: Dimension, E: Dimension>(
+    pub fn prune_into<M: MaskElement, D: Dimension, E: Dimension>(
         &self,
         method: &dyn PruningMethod<A>,
-        mut mask: ArrayViewMut<'_, bool, D>,
+        mut mask: ArrayViewMut<'_, M, D>,
         mut value: ArrayViewMut<'_, A, E>,
     ) -> Result<(), PruneError> {
         // A plain slice stands for a tensor of any shape with as many entries.
@@ -114,22 +127,13 @@ impl<'a, A: Element> BorrowedTensor<'a, A> {
         let decision = self.decide(method)?;
         match (mask.as_slice_mut(), value.as_slice_mut()) {
             (Some(mask), Some(value)) => {
-                if let Some(before) = &self.mask {
-                    mask.copy_from_slice(flat(before));
-                }
-                let target = CommitTarget {
-                    orig: Some(flat(&self.orig)),
-                    scores: self.scores.as_ref().map(flat),
-                    mask,
-                    is_first: self.mask.is_none(),
-                    value,
-                };
-                commit(vec![target], &decision);
+                let (scores, before) = (self.scores.as_ref().map(flat), self.mask.as_ref().map(flat));
+                commit_as(flat(&self.orig), scores, before, (mask, value), &decision);
             }
             // Memory with gaps is written entry by entry.
             _ => {
                 let new = self.new_mask(&decision, 0, 0);
-                mask.iter_mut().zip(new.iter()).for_each(|(mask, kept)| *mask = kept);
+                mask.iter_mut().zip(new.iter()).for_each(|(mask, kept)| *mask = M::of(kept));
                 let entries = self.orig.iter().zip(new.iter());
                 value.iter_mut().zip(entries).for_each(|(value, (x, kept))| *value = x.masked(kept));
             }

@@ -181,7 +181,7 @@ impl<K: Key> Lowest<K> {
 
 /// The keys of the remaining entries, in order.
 fn remaining_keys<S: Scores + ?Sized>(scores: &S) -> Result<Vec<KeyOf<S>>, S::Error> {
-    let mut keys = Vec::new();
+    let mut keys = Vec::with_capacity(scores.entries());
     for piece in 0..scores.pieces() {
         scores.with(piece, |chunk| keys.extend(chunk.keys().filter(|&key| key != Key::MAX)))?;
     }

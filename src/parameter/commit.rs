@@ -2,6 +2,7 @@
 //! on all cores, so that all of them bring in the fresh pages of a first pruning. Those page faults take most of the time.
 
 use crate::element::Element;
+use crate::mask::MaskElement;
 use crate::method::decision::{ChunkId, Decision};
 use crate::tensor::chunk::{CHUNK, Position};
 use crate::tensor::{kernels, parallel};
@@ -45,6 +46,33 @@ pub(crate) fn commit<A: Element>(targets: Vec<CommitTarget<'_, A>>, decision: &D
         }
     }
     parallel::for_each(jobs, entries, |Job { chunk, part }| prune_chunk(decision, chunk, part));
+}
+
+/// Carries a decision out on one tensor, of which the mask so far is an array of `bool` and the new one an array of any other
+/// type. A chunk of `bool` stands between the two, and stays in the cache.
+pub(crate) fn commit_as<A: Element, M: MaskElement>(
+    orig: &[A],
+    scores: Option<&[A]>,
+    before: Option<&[bool]>,
+    (mask, value): (&mut [M], &mut [A]),
+    decision: &Decision<A>,
+) {
+    let (stretch, entries) = (decision.stretch(), orig.len());
+    let jobs = mask.chunks_mut(stretch).zip(value.chunks_mut(stretch)).enumerate().collect();
+    parallel::for_each(jobs, entries, |(index, (mask, value)): (usize, (&mut [M], &mut [A]))| {
+        let offset = index * stretch;
+        let part = offset..offset + value.len();
+        let mut kept = before.map_or_else(|| vec![true; value.len()], |before| before[part.clone()].to_vec());
+        let target = CommitTarget {
+            orig: Some(&orig[part.clone()]),
+            scores: scores.map(|scores| &scores[part]),
+            mask: &mut kept,
+            is_first: before.is_none(),
+            value,
+        };
+        prune_chunk(decision, ChunkId { index, start: Position { segment: 0, offset } }, target);
+        mask.iter_mut().zip(kept).for_each(|(entry, kept)| *entry = M::of(kept));
+    });
 }
 
 /// Carries a decision out on one chunk. The commonest decision, a threshold, takes one pass where the scores are the tensor.
