@@ -2,6 +2,7 @@
 
 pub(crate) mod blocks;
 mod checkpoint;
+mod contents;
 pub(crate) mod cuts;
 pub(crate) mod index;
 pub(crate) mod mask_file;

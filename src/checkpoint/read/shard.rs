@@ -5,23 +5,25 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::checkpoint::CheckpointError;
+use crate::checkpoint::read::contents::Contents;
 use crate::checkpoint::read::open_files::OpenFiles;
-use crate::file::error::StateDictError;
-use crate::file::header::{Header, Metadata, PREFIX};
+use crate::file::header::{Header, Metadata};
 use crate::file::open;
-use crate::file::positional::read_at;
-use crate::file::recognise::BEGINNING;
 
 /// A file of a checkpoint.
 #[derive(Debug)]
 pub struct Shard {
     path: PathBuf,
+    /// The name in the input: that of the index, or the file name.
+    source_name: PathBuf,
+    /// The name in the output.
     name: PathBuf,
     bytes: u64,
     modified: Option<SystemTime>,
     /// The number by which the file is found among the open ones.
     number: usize,
     files: Arc<OpenFiles>,
+    contents: Contents,
     /// The offset of the data, which follows the header.
     pub(crate) data: u64,
     pub(crate) metadata: Option<Metadata>,
@@ -33,10 +35,15 @@ impl Shard {
         &self.path
     }
 
-    /// Returns the name, which is that in the output too: a path below the directory of the index if there is one, and the
-    /// file name otherwise.
+    /// Returns the name in an output directory: a path below the directory of the index if there is one, and the file name
+    /// otherwise.
     pub fn name(&self) -> &Path {
         &self.name
+    }
+
+    /// Returns the name in the input, by which an index names the shard.
+    pub(crate) fn source_name(&self) -> &Path {
+        &self.source_name
     }
 
     /// Returns the length in bytes.
@@ -47,7 +54,7 @@ impl Shard {
     /// Opens a file and reads its header. `files` has other numbers for other shards.
     pub(crate) fn open(
         path: PathBuf,
-        name: PathBuf,
+        source_name: PathBuf,
         number: usize,
         files: &Arc<OpenFiles>,
     ) -> Result<(Self, Header), CheckpointError> {
@@ -55,21 +62,12 @@ impl Shard {
         let (file, found) = open::open(&path).map_err(read)?;
         let bytes = found.len();
 
-        let invalid = |source: StateDictError| CheckpointError::Header { path: path.clone(), source };
-        let mut beginning = [0; BEGINNING];
-        let beginning = &mut beginning[..BEGINNING.min(usize::try_from(bytes).unwrap_or(BEGINNING))];
-        read_at(&file, beginning, 0).map_err(read)?;
-        let length = Header::length(beginning, bytes).map_err(invalid)?;
-        // Not longer than the file, nor than what the format allows.
-        let mut json = vec![0; length as usize];
-        read_at(&file, &mut json, PREFIX as u64).map_err(read)?;
-        let mut header = Header::parse(&json, bytes).map_err(invalid)?;
-
+        let (contents, mut header, data) = Contents::open(&file, &path, bytes)?;
+        let name = contents.output_name(&source_name);
         let metadata = header.metadata.take();
-        let data = PREFIX as u64 + length;
         files.get(number, || Ok::<_, CheckpointError>(file))?;
         let (modified, files) = (found.modified().ok(), Arc::clone(files));
-        Ok((Self { path, name, bytes, modified, number, files, data, metadata }, header))
+        Ok((Self { path, source_name, name, bytes, modified, number, files, contents, data, metadata }, header))
     }
 
     /// Returns the file. If it was closed because too many others were read, it is opened again, and must be the same.
@@ -89,9 +87,9 @@ impl Shard {
         found.len() == self.bytes && found.modified().ok() == self.modified
     }
 
-    /// Fills `bytes` with the bytes of the file that begin at `offset`.
+    /// Fills `bytes` with bytes that begin at `offset`. Offsets are those of the safetensors file that the shard is, or would be.
     pub(crate) fn read(&self, bytes: &mut [u8], offset: u64) -> Result<(), CheckpointError> {
-        read_at(&*self.file()?, bytes, offset).map_err(|source| match source.kind() {
+        self.contents.read(&*self.file()?, bytes, offset).map_err(|source| match source.kind() {
             // The file was long enough when it was opened.
             io::ErrorKind::UnexpectedEof => CheckpointError::Changed { path: self.path.clone() },
             _ => CheckpointError::Read { path: self.path.clone(), source },
