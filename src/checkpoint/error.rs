@@ -384,6 +384,12 @@ pub enum CheckpointError {
         /// `a directory` or `a file`.
         expected: &'static str,
     },
+    /// The output is a safetensors file, but has the name of a file of PyTorch, and so does the input.
+    #[error("output {} is a safetensors file, but has the name of a file of PyTorch", QuotedPath(path))]
+    OutputName {
+        /// The path.
+        path: PathBuf,
+    },
     /// A coupling, a choice or a plan does not fit the checkpoint.
     #[error("the arguments do not fit the model")]
     Compact {

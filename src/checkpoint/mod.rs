@@ -34,6 +34,11 @@
 //!   pruned first.
 //! - A tensor stored as `w_orig` and `w_mask` is pruned further; amounts are relative to its remaining entries.
 //!
+//! # Files of PyTorch
+//!
+//! With the feature `pytorch`, [`Checkpoint::open`] also reads `.pt`, `.pth` and `.bin` files, without executing anything in them.
+//! Every function works on them as on the safetensors files that they would be; those are what it writes.
+//!
 //! # Memory
 //!
 //! Up to sixteen threads read tensors in pieces of about 1 MiB. Tensors up to 16 MiB are held in memory between selection and

@@ -25,7 +25,7 @@ pub fn run(args: &PruneArgs) -> Result<(), CliError> {
     let recipe = args.recipe()?;
     let prune = recipe.pruner()?;
     let check = args.check.as_deref().map(calibrated::open).transpose()?;
-    let checkpoint = args.input.open()?;
+    let checkpoint = args.input.open(args.report.quiet)?;
     // A dry run refuses what the run would refuse of the path.
     let output = args.output.as_deref().map(|path| args.output_options.output(path, &checkpoint, args.format.into()));
     let output = output.transpose()?;

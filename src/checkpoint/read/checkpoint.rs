@@ -45,11 +45,20 @@ impl Checkpoint {
     /// Opens a safetensors file, several of them as shards, or a `*.safetensors.index.json` and the shards that it names.
     /// A path that ends in `.json` is read as an index.
     ///
+    /// With the feature `pytorch`, the files may be those of `torch.save` too, in the zip format or the one before PyTorch 1.6, and
+    /// the index a `pytorch_model.bin.index.json`. Nothing in them is executed. A whole module gives its parameters and buffers. Of a
+    /// training checkpoint, the tensors of the only dictionary are read that directly contains a floating-point tensor with
+    /// dimensions, under their names in it; the state dict of an optimizer does not count. [`OpenOptions`] can name
+    /// another dictionary. Outputs are safetensors files with the names that Hugging Face gives them: `pytorch_model.bin`
+    /// becomes `model.safetensors`.
+    ///
     /// # Errors
     ///
     /// - If the paths are no checkpoint: [`CheckpointError::NoPaths`], [`CheckpointError::IndexAmongOthers`],
     ///   [`CheckpointError::SameShardName`].
     /// - If a file cannot be read or is invalid: [`CheckpointError::Read`], [`CheckpointError::Header`].
+    /// - If a file of PyTorch is invalid, has weights under several keys, or has a tensor that safetensors cannot hold:
+    ///   `CheckpointError::PyTorch`.
     /// - If an index is invalid or contradicts its shards: [`CheckpointError::InvalidIndex`],
     ///   [`CheckpointError::IndexTooLarge`], [`CheckpointError::ShardOutsideFolder`], [`CheckpointError::MissingShard`],
     ///   [`CheckpointError::MissingTensor`], [`CheckpointError::UnindexedTensor`].

@@ -10,6 +10,8 @@ use crate::file::error::StateDictError;
 use crate::file::header::{Header, PREFIX};
 use crate::file::positional::read_at;
 #[cfg(feature = "pytorch")]
+use crate::file::pytorch::error::PyTorchError;
+#[cfg(feature = "pytorch")]
 use crate::file::pytorch::{Failure, PyTorchFile};
 use crate::file::recognise::{BEGINNING, FileFormat};
 
@@ -68,6 +70,8 @@ impl Contents {
                     return Ok((Self::PyTorch(contents), header, data));
                 }
                 Ok(None) => {}
+                // A damaged archive that does not look like one of PyTorch.
+                Err(Failure::Invalid(PyTorchError::Archive { .. })) if found == FileFormat::Zip => {}
                 Err(Failure::Read(source)) => return Err(CheckpointError::Read { path: path.to_owned(), source }),
                 Err(Failure::Invalid(source)) => {
                     return Err(CheckpointError::PyTorch { path: path.to_owned(), source });

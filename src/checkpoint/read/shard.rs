@@ -47,10 +47,13 @@ impl Shard {
         &self.source_name
     }
 
-    /// Returns `true` for a file of PyTorch.
-    #[cfg(feature = "pytorch")]
-    pub fn is_pytorch(&self) -> bool {
-        matches!(self.contents, Contents::PyTorch(_))
+    /// Returns `true` if the output for the shard has another format.
+    pub(crate) fn is_converted(&self) -> bool {
+        match &self.contents {
+            Contents::Safetensors => false,
+            #[cfg(feature = "pytorch")]
+            Contents::PyTorch(_) => true,
+        }
     }
 
     /// Returns the key of the dictionary that was read, if the file is one of PyTorch and the dictionary is nested in others.

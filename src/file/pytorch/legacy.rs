@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use crate::file::positional::read_at;
 use crate::file::pytorch::error::PyTorchError;
-use crate::file::pytorch::pickle::{Graph, Value};
+use crate::file::pytorch::graph::{Graph, Value};
 use crate::file::pytorch::rebuild::{Rebuilder, StorageRef};
 use crate::file::pytorch::select::Selected;
 use crate::file::pytorch::{Failure, LIMIT};

@@ -7,6 +7,7 @@
 mod archive;
 pub(crate) mod error;
 mod gather;
+mod graph;
 mod legacy;
 mod pickle;
 mod rebuild;
@@ -25,7 +26,7 @@ use crate::file::names;
 use crate::file::positional::read_at;
 use crate::file::pytorch::archive::Archive;
 use crate::file::pytorch::error::PyTorchError;
-use crate::file::pytorch::pickle::Graph;
+use crate::file::pytorch::graph::Graph;
 use crate::file::pytorch::rebuild::Rebuilder;
 use crate::file::pytorch::select::Selected;
 use crate::file::pytorch::views::Views;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use ::safetensors::Dtype;
 
 use crate::file::pytorch::error::PyTorchError;
-use crate::file::pytorch::pickle::{Call, Graph, Value};
+use crate::file::pytorch::graph::{Call, Graph, Value};
 
 /// The deepest nesting of the calls that make one tensor.
 const MAX_DEPTH: usize = 8;
@@ -46,7 +46,7 @@ impl<'p> Graph<'p> {
     /// Returns the storage that a persistent id declares.
     fn declared(&self, value: Value) -> Option<DeclaredStorage<'p>> {
         let &[tag, kind, key, _, entries, ref rest @ ..] = self.tuple(self.persistent(value)?)? else { return None };
-        if self.text(tag) != Some("storage") {
+        if !self.is(tag, "storage") {
             return None;
         }
         // Files before PyTorch 0.4 have views of storages: a key, the first entry and the number of entries.
@@ -55,7 +55,7 @@ impl<'p> Graph<'p> {
             _ => 0,
         };
         let (_, kind) = self.global(kind)?;
-        Some(DeclaredStorage { key: self.text(key)?, kind, entries: size(entries)?, start })
+        Some(DeclaredStorage { key: self.short_text(key)?, kind, entries: size(entries)?, start })
     }
 
     /// Returns all storages that the pickle declares, some of them repeatedly.
@@ -194,8 +194,7 @@ impl<'g, 'p> Rebuilder<'g, 'p> {
     /// Returns an error if a view shows other values than those of its storage.
     fn check_flags(&self, metadata: Option<&Value>) -> Result<(), Refusal> {
         let items = metadata.and_then(|&metadata| self.graph.dict(metadata)).unwrap_or_default();
-        let is_set =
-            |flag| items.iter().any(|&(key, value)| self.graph.text(key) == Some(flag) && value == Value::Bool(true));
+        let is_set = |flag| items.iter().any(|&(key, value)| self.graph.is(key, flag) && value == Value::Bool(true));
         match ["conj", "neg"].into_iter().find(|flag| is_set(flag)) {
             Some(flag) => {
                 Err(Refusal::Tensor(format!("has the flag `{flag}`, so its values are not those in the file")))

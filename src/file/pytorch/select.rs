@@ -1,9 +1,11 @@
 //! The dictionary of a pickle whose tensors are read, and their names.
 
+use std::collections::HashSet;
+
 use indexmap::IndexMap;
 
 use crate::file::pytorch::error::PyTorchError;
-use crate::file::pytorch::pickle::{Graph, Value};
+use crate::file::pytorch::graph::{Graph, Value};
 use crate::file::pytorch::rebuild::{Rebuilder, Refusal, TensorView};
 
 /// The deepest nesting of dictionaries.
@@ -31,7 +33,7 @@ impl Selected {
     pub fn new(rebuilder: &mut Rebuilder<'_, '_>, key: Option<&str>) -> Result<Self, PyTorchError> {
         let root = rebuilder.graph.root;
         let Found { path, value } = match key {
-            Some(key) => match find(rebuilder.graph, root, key) {
+            Some(key) => match find(rebuilder, root, key)? {
                 Some(found) => found,
                 None => return Err(missing(rebuilder, key)),
             },
@@ -47,21 +49,25 @@ impl Selected {
     }
 }
 
-/// Returns the value under a key. Its keys may contain dots themselves.
-fn find(graph: &Graph<'_>, value: Value, key: &str) -> Option<Found> {
+/// Returns the value under a key. The keys that it joins may contain dots themselves.
+fn find(rebuilder: &mut Rebuilder<'_, '_>, value: Value, key: &str) -> Result<Option<Found>, PyTorchError> {
     if key.is_empty() {
-        return Some(Found { path: Vec::new(), value });
+        return Ok(Some(Found { path: Vec::new(), value }));
     }
-    entries(graph, value).find_map(|(name, value)| {
-        let rest = key.strip_prefix(&name)?;
-        let mut found = match rest.strip_prefix('.') {
-            Some(rest) => find(graph, value, rest)?,
-            None if rest.is_empty() => Found { path: Vec::new(), value },
-            None => return None,
+    for (name, value) in entries(rebuilder.graph, value) {
+        rebuilder.spend(1 + name.len())?;
+        let Some(rest) = key.strip_prefix(&name) else { continue };
+        let found = match rest.strip_prefix('.') {
+            Some("") => None,
+            Some(rest) => find(rebuilder, value, rest)?,
+            None => rest.is_empty().then(|| Found { path: Vec::new(), value }),
         };
-        found.path.insert(0, name);
-        Some(found)
-    })
+        if let Some(mut found) = found {
+            found.path.insert(0, name);
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
 }
 
 /// The values of a dictionary, with their keys, and of a list, with their numbers.
@@ -73,6 +79,19 @@ fn entries<'g>(graph: &'g Graph<'_>, value: Value) -> impl Iterator<Item = (Stri
     });
     let of_list = graph.list(value).or(graph.tuple(value)).unwrap_or_default().iter().enumerate();
     of_dict.chain(of_list.map(|(number, &value)| (number.to_string(), value)))
+}
+
+/// Returns entries by their keys. As in Python, a later value of a key replaces an earlier one.
+fn by_key(
+    rebuilder: &mut Rebuilder<'_, '_>,
+    entries: impl Iterator<Item = (String, Value)>,
+) -> Result<IndexMap<String, Value>, PyTorchError> {
+    let mut by_key = IndexMap::new();
+    for (key, value) in entries {
+        rebuilder.spend(1 + key.len())?;
+        by_key.insert(key, value);
+    }
+    Ok(by_key)
 }
 
 /// Returns the only dictionary, or module, that directly contains tensors.
@@ -108,13 +127,15 @@ impl Search<'_, '_, '_> {
             return Err(PyTorchError::TooComplex);
         }
         let graph = self.rebuilder.graph;
-        if module_tables(graph, value).is_some() {
+        if module(self.rebuilder, value)?.is_some() {
             if self.rebuilder.has_storage(value)? {
+                self.rebuilder.spend(path.iter().map(String::len).sum())?;
                 self.found.push(Found { path: path.clone(), value });
             }
             return Ok(());
         }
         let Some(items) = graph.dict(value) else { return Ok(()) };
+        self.rebuilder.spend(items.len())?;
         if is_optimizer(graph, items) {
             return Ok(());
         }
@@ -140,8 +161,9 @@ impl Search<'_, '_, '_> {
                 let is_float = crate::file::dtype::Dtype(dtype).can_be_pruned();
                 Ok(!self.has_weights || is_float && !shape.is_empty())
             }
-            // What is wrong with it is told if its dictionary is read.
-            Ok(None) | Err(Refusal::Tensor(_)) => Ok(false),
+            Ok(None) => Ok(false),
+            // What is wrong with it is told when its dictionary is read.
+            Err(Refusal::Tensor(_)) => Ok(!self.has_weights),
             Err(Refusal::File(error)) => Err(error),
         }
     }
@@ -149,7 +171,7 @@ impl Search<'_, '_, '_> {
 
 /// Returns `true` for the state dict of an optimizer, whose tensors are no weights.
 fn is_optimizer(graph: &Graph<'_>, items: &[(Value, Value)]) -> bool {
-    let has = |name| items.iter().any(|&(key, _)| graph.text(key) == Some(name));
+    let has = |name| items.iter().any(|&(key, _)| graph.is(key, name));
     has("state") && has("param_groups")
 }
 
@@ -159,21 +181,31 @@ struct Module {
     buffers: Value,
     modules: Value,
     /// The names of buffers that are not part of the state dict.
-    unsaved: Vec<String>,
+    unsaved: HashSet<String>,
 }
 
-fn module_tables(graph: &Graph<'_>, value: Value) -> Option<Module> {
-    let attributes = graph.dict(graph.call(value)?.state)?;
-    let attribute = |name| attributes.iter().find(|&&(key, _)| graph.text(key) == Some(name)).map(|&(_, value)| value);
-    let [parameters, buffers, modules] = ["_parameters", "_buffers", "_modules"].map(attribute);
+/// Returns a value as a module, if it has the attributes of one.
+fn module(rebuilder: &mut Rebuilder<'_, '_>, value: Value) -> Result<Option<Module>, PyTorchError> {
+    let graph = rebuilder.graph;
+    let attributes = graph.call(value).and_then(|call| graph.dict(call.state));
+    let Some(attributes) = attributes else { return Ok(None) };
+    rebuilder.spend(attributes.len())?;
+    let attribute = |name| attributes.iter().find(|&&(key, _)| graph.is(key, name)).map(|&(_, value)| value);
+    let [Some(parameters), Some(buffers), Some(modules)] = ["_parameters", "_buffers", "_modules"].map(attribute)
+    else {
+        return Ok(None);
+    };
     // `set([...])`, or a set.
     let unsaved = attribute("_non_persistent_buffers_set").and_then(|set| match graph.call(set) {
         Some(call) => graph.list(*graph.tuple(call.arguments)?.first()?),
         None => graph.list(set),
     });
-    let unsaved = unsaved.unwrap_or_default().iter();
-    let unsaved = unsaved.filter_map(|&name| graph.text(name).map(str::to_owned)).collect();
-    Some(Module { parameters: parameters?, buffers: buffers?, modules: modules?, unsaved })
+    let mut names = HashSet::new();
+    for name in unsaved.unwrap_or_default().iter().filter_map(|&name| graph.text(name)) {
+        rebuilder.spend(1 + name.len())?;
+        names.insert(name.to_owned());
+    }
+    Ok(Some(Module { parameters, buffers, modules, unsaved: names }))
 }
 
 /// Adds the tensors of a value, with names in which dots join the keys that lead to them.
@@ -187,13 +219,12 @@ fn collect(
     rebuilder.spend(1)?;
     let depth = depth.checked_sub(1).ok_or(PyTorchError::TooComplex)?;
     let graph = rebuilder.graph;
-    let inner: IndexMap<String, Value> = match module_tables(graph, value) {
+    let inner = match module(rebuilder, value)? {
         Some(Module { parameters, buffers, modules, unsaved }) => {
             let buffers = entries(graph, buffers).filter(|(name, _)| !unsaved.contains(name));
-            entries(graph, parameters).chain(buffers).chain(entries(graph, modules)).collect()
+            by_key(rebuilder, entries(graph, parameters).chain(buffers).chain(entries(graph, modules)))?
         }
-        // As in Python, a later value of a key replaces an earlier one.
-        None => entries(graph, value).collect(),
+        None => by_key(rebuilder, entries(graph, value))?,
     };
     if !inner.is_empty() {
         for (key, value) in inner {
@@ -224,7 +255,7 @@ fn left_out(rebuilder: &mut Rebuilder<'_, '_>, path: &[String]) -> Result<Vec<St
     let graph = rebuilder.graph;
     let (mut value, mut left_out) = (graph.root, Vec::new());
     for (depth, step) in path.iter().enumerate() {
-        let inner: IndexMap<String, Value> = entries(graph, value).collect();
+        let inner = by_key(rebuilder, entries(graph, value))?;
         for (key, &beside) in inner.iter().filter(|(key, _)| *key != step) {
             if rebuilder.has_storage(beside)? {
                 rebuilder.spend(path.iter().map(String::len).sum())?;
@@ -239,7 +270,8 @@ fn left_out(rebuilder: &mut Rebuilder<'_, '_>, path: &[String]) -> Result<Vec<St
 
 /// The error for a key that leads to no tensors, with the keys of the outermost dictionary that do.
 fn missing(rebuilder: &mut Rebuilder<'_, '_>, key: &str) -> PyTorchError {
-    let inner: IndexMap<String, Value> = entries(rebuilder.graph, rebuilder.graph.root).collect();
+    let graph = rebuilder.graph;
+    let inner = by_key(rebuilder, entries(graph, graph.root)).unwrap_or_default();
     let keys = inner.into_iter().filter(|(_, value)| rebuilder.has_storage(*value).unwrap_or(false));
     PyTorchError::MissingKey { key: key.to_owned(), keys: keys.map(|(key, _)| key).collect() }
 }
