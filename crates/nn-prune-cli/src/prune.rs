@@ -105,7 +105,7 @@ impl<'a> WrittenOutput<'a> {
     fn of(checkpoint: &Checkpoint, format: FormatName, output: &'a Output) -> Result<Self, CliError> {
         let path = output.path();
         let files: Vec<PathBuf> = match output.is_directory(checkpoint, format.into())? {
-            true => checkpoint.shards().iter().map(|shard| path.join(shard.name())).collect(),
+            true => checkpoint.shards().iter().map(|shard| path.join(shard.output_name())).collect(),
             false => vec![path.to_owned()],
         };
         let bytes = files.iter().map(|file| Ok(fs::metadata(file)?.len())).sum::<io::Result<u64>>();

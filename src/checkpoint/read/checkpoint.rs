@@ -156,7 +156,7 @@ impl Checkpoint {
     /// Returns an error if two shards have one name in the output.
     fn check_names(shards: &[Shard]) -> Result<(), CheckpointError> {
         let mut names = BTreeMap::new();
-        match shards.iter().find_map(|shard| Some((names.insert(shard.name(), shard)?, shard))) {
+        match shards.iter().find_map(|shard| Some((names.insert(shard.output_name(), shard)?, shard))) {
             Some((first, second)) => {
                 let [first, second] = [first, second].map(|shard| shard.path().to_owned());
                 Err(CheckpointError::SameShardName { first, second })
@@ -168,12 +168,12 @@ impl Checkpoint {
     /// Returns an error unless the index names exactly the tensors of each shard.
     fn check_index(&self) -> Result<(), CheckpointError> {
         let Some(index) = &self.index else { return Ok(()) };
-        let shard_of = |tensor: &Tensor| self.shards[tensor.shard].source_name();
+        let shard_of = |tensor: &Tensor| self.shards[tensor.shard].name();
         let found: HashMap<&str, &Path> =
             self.tensors.iter().map(|tensor| (tensor.name.as_str(), shard_of(tensor))).collect();
         for (tensor, shard) in &index.weight_map {
             if found.get(tensor.as_str()) != Some(&Path::new(shard)) {
-                let shard = self.shards.iter().find(|found| found.source_name() == Path::new(shard));
+                let shard = self.shards.iter().find(|found| found.name() == Path::new(shard));
                 let shard = shard.map(|shard| shard.path().to_owned()).unwrap_or_default();
                 return Err(CheckpointError::MissingTensor { tensor: tensor.clone(), shard });
             }

@@ -15,10 +15,8 @@ use crate::file::open;
 #[derive(Debug)]
 pub struct Shard {
     path: PathBuf,
-    /// The name in the input: that of the index, or the file name.
-    source_name: PathBuf,
-    /// The name in the output.
     name: PathBuf,
+    output_name: PathBuf,
     bytes: u64,
     modified: Option<SystemTime>,
     /// The number by which the file is found among the open ones.
@@ -36,15 +34,14 @@ impl Shard {
         &self.path
     }
 
-    /// Returns the name in an output directory: a path below the directory of the index if there is one, and the file name
-    /// otherwise.
+    /// Returns the name: a path below the directory of the index if there is one, and the file name otherwise.
     pub fn name(&self) -> &Path {
         &self.name
     }
 
-    /// Returns the name in the input, by which an index names the shard.
-    pub(crate) fn source_name(&self) -> &Path {
-        &self.source_name
+    /// Returns the name in an output directory: the same for a safetensors file, and that of one for a file of PyTorch.
+    pub fn output_name(&self) -> &Path {
+        &self.output_name
     }
 
     /// Returns `true` if the output for the shard has another format.
@@ -82,7 +79,7 @@ impl Shard {
     /// Opens a file and reads its header. `files` has other numbers for other shards.
     pub(crate) fn open(
         path: PathBuf,
-        source_name: PathBuf,
+        name: PathBuf,
         number: usize,
         files: &Arc<OpenFiles>,
         options: &OpenOptions,
@@ -92,11 +89,11 @@ impl Shard {
         let bytes = found.len();
 
         let (contents, mut header, data) = Contents::open(&file, &path, bytes, options)?;
-        let name = contents.output_name(&source_name);
+        let output_name = contents.output_name(&name);
         let metadata = header.metadata.take();
         files.get(number, || Ok::<_, CheckpointError>(file))?;
         let (modified, files) = (found.modified().ok(), Arc::clone(files));
-        Ok((Self { path, source_name, name, bytes, modified, number, files, contents, data, metadata }, header))
+        Ok((Self { path, name, output_name, bytes, modified, number, files, contents, data, metadata }, header))
     }
 
     /// Returns the file. If it was closed because too many others were read, it is opened again, and must be the same.

@@ -55,7 +55,7 @@ impl Companions {
     pub(crate) fn beside(checkpoint: &Checkpoint) -> Result<Self, CheckpointError> {
         let directory = checkpoint.directory();
         let index = checkpoint.index_path().and_then(Path::file_name).map(Path::new);
-        let inputs: HashSet<&Path> = checkpoint.shards.iter().map(Shard::source_name).chain(index).collect();
+        let inputs: HashSet<&Path> = checkpoint.shards.iter().map(Shard::name).chain(index).collect();
         let is_model = directory.join(CONFIG).is_file();
 
         let mut companions = Self::default();

@@ -334,7 +334,7 @@ impl FileLayout {
         pieces.extend(slots.map(Piece::Parameter));
         pieces.extend(packed.into_values().map(|(plan, to)| Piece::Pack { plan, to }));
         pieces.sort_by_key(Piece::offset);
-        Ok(Self { name: shard.name().to_owned(), header, pieces, bytes: offset })
+        Ok(Self { name: shard.output_name().to_owned(), header, pieces, bytes: offset })
     }
 
     /// Returns the shards of the input that the file is made from, without its header.
@@ -412,7 +412,7 @@ fn index(checkpoint: &Checkpoint, shards: &[Vec<OutputTensor<'_>>]) -> Option<(P
     if !checkpoint.is_sharded() {
         return None;
     }
-    let names = checkpoint.shards.iter().map(|shard| Some(shard.name().to_str()?.to_owned()));
+    let names = checkpoint.shards.iter().map(|shard| Some(shard.output_name().to_str()?.to_owned()));
     let names: Vec<String> = names.collect::<Option<_>>()?;
     let maps = names.iter().zip(shards);
     let weight_map: BTreeMap<String, String> =

@@ -73,8 +73,7 @@ impl<'f> Archive<'f> {
 
     /// Reads the pickle.
     pub fn pickle(&self) -> Result<Vec<u8>, Failure> {
-        // The programs of TorchScript have a pickle of constants and a directory of code; those of `torch.export` have a
-        // description of the program.
+        // The programs of TorchScript have a pickle of constants, and a directory of code.
         let is_program = |name: &String| {
             let name = name.strip_prefix(&self.root);
             name.is_some_and(|name| name == "constants.pkl" || name.starts_with("code/"))

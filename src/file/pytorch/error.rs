@@ -21,7 +21,7 @@ pub enum PyTorchError {
         /// The entry.
         entry: String,
     },
-    /// The file is a program of `torch.jit.save` or `torch.export.save`.
+    /// The file is a program of `torch.jit.save`.
     #[error("the file is a program (TorchScript), not a state dict")]
     Program,
     /// The file is a pickle of another library.

@@ -96,11 +96,8 @@ impl Pickles {
             }
             ranges.insert(key.as_str(), start..position);
         }
-        let range = |storage: &StorageRef| match ranges.get(storage.key.as_str()) {
-            Some(range) => Ok(range.clone()),
-            None => Err(fault(&storage.key, "is missing").into()),
-        };
-        self.storages.iter().map(range).collect()
+        let range = |storage: &StorageRef| storage.checked(ranges.get(storage.key.as_str()).cloned());
+        Ok(self.storages.iter().map(range).collect::<Result<_, _>>()?)
     }
 }
 

@@ -90,14 +90,8 @@ impl PyTorchFile {
         let graph = Graph::parse(&bytes, 0)?;
         let mut rebuilder = Rebuilder::new(&graph);
         let selected = Selected::new(&mut rebuilder, key)?;
-        let ranges = rebuilder.storages.into_iter().map(|storage| {
-            let fault = |reason| Failure::from(PyTorchError::Storage { storage: storage.key.clone(), reason });
-            let range = archive.storage(&storage.key)?.ok_or_else(|| fault("is missing"))?;
-            if range.end - range.start < storage.bytes {
-                return Err(fault("is shorter than the pickle says"));
-            }
-            Ok(range)
-        });
+        let ranges = rebuilder.storages.into_iter();
+        let ranges = ranges.map(|storage| Ok::<_, Failure>(storage.checked(archive.storage(&storage.key)?)?));
         let ranges = ranges.collect::<Result<_, _>>()?;
         Ok((selected, ranges))
     }

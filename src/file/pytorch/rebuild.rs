@@ -1,6 +1,7 @@
 //! The calls of a pickle that stand for tensors.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 
 use ::safetensors::Dtype;
 
@@ -29,6 +30,18 @@ pub(crate) struct StorageRef {
     pub key: String,
     /// The length in bytes.
     pub bytes: u64,
+}
+
+impl StorageRef {
+    /// Returns the bytes of the file that hold the storage, or an error if they are fewer than the pickle says.
+    pub fn checked(&self, found: Option<Range<u64>>) -> Result<Range<u64>, PyTorchError> {
+        let fault = |reason| PyTorchError::Storage { storage: self.key.clone(), reason };
+        let range = found.ok_or_else(|| fault("is missing"))?;
+        if range.end - range.start < self.bytes {
+            return Err(fault("is shorter than the pickle says"));
+        }
+        Ok(range)
+    }
 }
 
 /// The id of a storage.
@@ -174,7 +187,7 @@ impl<'g, 'p> Rebuilder<'g, 'p> {
 
     /// Returns whether any tensor is part of a value.
     pub fn has_storage(&mut self, value: Value) -> Result<bool, PyTorchError> {
-        let mut seen = std::collections::HashSet::new();
+        let mut seen = HashSet::new();
         let mut waiting = vec![value];
         while let Some(value) = waiting.pop() {
             let Value::Node(number) = value else { continue };
