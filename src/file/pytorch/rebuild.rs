@@ -169,16 +169,17 @@ impl<'g, 'p> Rebuilder<'g, 'p> {
                 let inner = graph.call(data).ok_or_else(malformed)?;
                 self.called(inner, inner.arguments, inner.function, depth)
             }
-            (Some(("torch._tensor", "_rebuild_from_type_v2")), &[inner, _, inner_arguments, ..]) => {
-                self.called(call, inner_arguments, inner, depth)
-            }
+            (
+                Some(("torch._tensor" | "torch.tensor", "_rebuild_from_type" | "_rebuild_from_type_v2")),
+                &[inner, _, inner_arguments, ..],
+            ) => self.called(call, inner_arguments, inner, depth),
             (Some((module, name)), _) if module.starts_with("torch") && name.starts_with("_rebuild") => {
                 Err(Refusal::Tensor(format!("is of a kind that safetensors does not have ({module}.{name})")))
             }
             (found, _) => {
                 if self.has_storage(call.arguments)? || self.has_storage(call.state)? {
-                    let (module, name) = found.unwrap_or(("", "object"));
-                    return Err(Refusal::Tensor(format!("is part of an object of the type {module}.{name}")));
+                    let kind = found.map(|(module, name)| format!(" of the type {module}.{name}")).unwrap_or_default();
+                    return Err(Refusal::Tensor(format!("is part of an object{kind}")));
                 }
                 Ok(None)
             }
@@ -205,9 +206,11 @@ impl<'g, 'p> Rebuilder<'g, 'p> {
     }
 
     /// Returns an error if a view shows other values than those of its storage.
-    fn check_flags(&self, metadata: Option<&Value>) -> Result<(), Refusal> {
-        let items = metadata.and_then(|&metadata| self.graph.dict(metadata)).unwrap_or_default();
-        let is_set = |flag| items.iter().any(|&(key, value)| self.graph.is(key, flag) && value == Value::Bool(true));
+    fn check_flags(&mut self, metadata: Option<&Value>) -> Result<(), Refusal> {
+        let graph = self.graph;
+        let items = metadata.and_then(|&metadata| graph.dict(metadata)).unwrap_or_default();
+        self.spend(items.len())?;
+        let is_set = |flag| items.iter().any(|&(key, value)| graph.is(key, flag) && value == Value::Bool(true));
         match ["conj", "neg"].into_iter().find(|flag| is_set(flag)) {
             Some(flag) => {
                 Err(Refusal::Tensor(format!("has the flag `{flag}`, so its values are not those in the file")))
