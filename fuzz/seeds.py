@@ -141,8 +141,46 @@ def prunings():
         yield f"random-{number:02}", bytes([number]) + numbers_.randbytes(128 << number % 5)
 
 
+def pytorch_files():
+    """Files of PyTorch, which are stored as tests, and pickles in the old format."""
+    files = INPUTS.parent.parent / "pytorch" / "files"
+    names = "views legacy tied pruned module several protocol4 big_endian compressed quantized evil".split()
+    for name in names:
+        yield name, b"\0" + (files / f"{name}.pt").read_bytes()
+    yield "key_of_all", b"\2" + (files / "several.pt").read_bytes()
+
+    def text(value):
+        return b"X" + struct.pack("<I", len(value)) + value.encode()
+
+    def integer(value):
+        return b"\x8a\x08" + struct.pack("<q", value)
+
+    def view(entries, offset, shape, strides):
+        shape, strides = (b"(" + b"".join(map(integer, sizes)) + b"t" for sizes in (shape, strides))
+        storage = b"(" + text("storage") + b"ctorch\nFloatStorage\n" + text("0") + text("cpu") + integer(entries) + b"NtQ"
+        return b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage + integer(offset) + shape + strides + b"\x89NtR"
+
+    def items(**values):
+        return b"}" + b"".join(text(key) + value + b"s" for key, value in values.items())
+
+    def pickle(value, data=bytes(range(16))):
+        return b"\1" + sized(b"\x80\x02" + value + b".") + data
+
+    yield "pickle", pickle(items(w=view(4, 0, [2, 2], [2, 1])))
+    strides = items(w=view(4, 0, [2, 2], [1, 2]), v=view(4, 1, [3], [1]), x=view(4, 0, [3, 4], [0, 1]))
+    yield "pickle_strides", pickle(strides)
+    yield "pickle_nested", pickle(items(epoch=b"K\1", model=items(w=view(4, 0, [4], [1]))))
+    yield "pickle_huge", pickle(items(w=view(1 << 62, 0, [1 << 40, 1 << 40], [1 << 40, 1])))
+    yield "pickle_itself", pickle(b"}q\0" + text("self") + b"h\0s" + text("w") + view(4, 0, [4], [1]) + b"s")
+    pair = items(w_orig=view(4, 0, [2], [1]), w_mask=view(4, 2, [2], [1]))
+    yield "pickle_pair", pickle(pair, struct.pack("<4f", 1, 2, 1, 0))
+    call = b"cos\nsystem\n" + text("touch nn-prune-was-here") + b"\x85R"
+    yield "pickle_call", pickle(items(x=call, w=view(4, 0, [4], [1])))
+
+
 def main():
     targets = {"state_dict": state_dicts, "mask_file": mask_files, "checkpoint": checkpoints, "pruning": prunings}
+    targets["pytorch"] = pytorch_files
     for target, seeds in targets.items():
         folder = INPUTS / target
         folder.mkdir(parents=True, exist_ok=True)

@@ -26,6 +26,9 @@ mod laws;
 mod lifecycle;
 #[path = "literals.rs"]
 mod literals;
+#[cfg(feature = "pytorch")]
+#[path = "pytorch/main.rs"]
+mod pytorch;
 #[path = "sparse/main.rs"]
 mod sparse;
 #[cfg(feature = "safetensors")]

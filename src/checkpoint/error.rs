@@ -11,6 +11,8 @@ use crate::error::PruneError;
 use crate::file::dtype::Dtype;
 use crate::file::error::StateDictError;
 use crate::file::escape::{Quoted, QuotedPath};
+#[cfg(feature = "pytorch")]
+use crate::file::pytorch::error::PyTorchError;
 use crate::training::Allocation;
 
 /// The reason why a checkpoint was not read, or its output not written.
@@ -59,6 +61,22 @@ pub enum CheckpointError {
         path: PathBuf,
         /// The rule of the file format that it violates.
         source: StateDictError,
+    },
+    /// A file of PyTorch cannot be read.
+    #[cfg(feature = "pytorch")]
+    #[error("cannot read {} as a file of PyTorch", QuotedPath(path))]
+    PyTorch {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        source: PyTorchError,
+    },
+    /// The tensors under a key were asked for, but the file is a safetensors file, which has no keys.
+    #[cfg(feature = "pytorch")]
+    #[error("{} is a safetensors file, which has no keys", QuotedPath(path))]
+    NoKeys {
+        /// The file.
+        path: PathBuf,
     },
     /// The size or the modification time of a file changed after the checkpoint was opened, or the file was replaced or
     /// removed.
@@ -365,6 +383,12 @@ pub enum CheckpointError {
         path: PathBuf,
         /// `a directory` or `a file`.
         expected: &'static str,
+    },
+    /// The output is a safetensors file, but has the name of a file of PyTorch, and so does the input.
+    #[error("output {} is a safetensors file, but has the name of a file of PyTorch", QuotedPath(path))]
+    OutputName {
+        /// The path.
+        path: PathBuf,
     },
     /// A coupling, a choice or a plan does not fit the checkpoint.
     #[error("the arguments do not fit the model")]

@@ -34,6 +34,11 @@
 //!   pruned first.
 //! - A tensor stored as `w_orig` and `w_mask` is pruned further; amounts are relative to its remaining entries.
 //!
+//! # Files of PyTorch
+//!
+//! With the feature `pytorch`, [`Checkpoint::open`] also reads `.pt`, `.pth` and `.bin` files, without executing anything in them.
+//! Every function works on them as on the safetensors files that they would be; those are what it writes.
+//!
 //! # Memory
 //!
 //! Up to sixteen threads read tensors in pieces of about 1 MiB. Tensors up to 16 MiB are held in memory between selection and
@@ -61,6 +66,8 @@ mod report;
 mod verify;
 mod write;
 
+#[cfg(feature = "pytorch")]
+pub use crate::file::pytorch::error::PyTorchError;
 pub use compact::{CompactReport, CompactedTensorReport, Compactor, ConfigChange, Equality, PermuteReport, Permuter};
 pub use convert::{Conversion, MaskSource, extract_masks, remove, restore};
 pub use diff::{Containment, Difference, EntryDifference, TensorDifference, diff};
@@ -69,7 +76,7 @@ pub use inspect::{Inspection, Magnitudes, PackedSizes, TensorInspection, inspect
 pub use pack::{DenseReason, PackReport, PackedTensorReport, Packer, unpack};
 pub use progress::{Observer, Phase, Progress};
 pub use prune::{Owl, Pruner, Scope, Selection, owl, tensor_seed};
-pub use read::{Checkpoint, Dtype, Shard, Tensor};
+pub use read::{Checkpoint, Dtype, OpenOptions, Shard, Tensor};
 pub use report::{
     AxisReason, CalibrationReport, ChannelAxis, Companions, Outcome, PruneReport, SkipReason, TensorReport, Unit,
 };

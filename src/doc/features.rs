@@ -12,6 +12,7 @@
 //! | [`rayon`](#rayon) | yes | rayon | pruning of large tensors on all cores |
 //! | [`simd`](#simd) | yes | pulp | pruning and sparse products with the vector instructions that the processor has |
 //! | [`safetensors`](#safetensors) | no | safetensors, serde, serde_json, tempfile, globset | `prune::safetensors`: state dicts and masks as files; `prune::checkpoint`: files larger than memory |
+//! | [`pytorch`](#pytorch) | no | rawzip; includes `safetensors` | checkpoints in `.pt`, `.pth` and `.bin` files |
 //!
 //! # `nuclear`
 //!
@@ -81,5 +82,23 @@
 //!
 //! The module `prune::checkpoint` prunes, inspects and compares checkpoints in files, without a model. The command line
 //! `nn-prune` does the same from a shell; it is a separate package, `nn-prune-cli`, and no feature of the library.
+//!
+//! # `pytorch`
+//!
+//! `prune::checkpoint` reads files of `torch.save` as it reads safetensors files: in pieces, in shards with an index, with all its
+//! functions. Nothing in a file is executed. Outputs are safetensors files.
+//!
+//! ```no_run
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # #[cfg(feature = "pytorch")] {
+//! use prune::L1Unstructured;
+//! use prune::checkpoint::{OpenOptions, Output, Pruner};
+//!
+//! let checkpoint = OpenOptions::new().key("model").open(["training.pth"])?;
+//! Pruner::new(L1Unstructured::new(0.5)?).run(&checkpoint, &Output::new("half.safetensors"), &())?;
+//! # }
+//! # Ok(())
+//! # }
+//! ```
 //!
 //! [`Norm::Nuclear`]: crate::Norm::Nuclear

@@ -13,5 +13,7 @@ pub(crate) mod names;
 pub(crate) mod open;
 pub(crate) mod packed_file;
 pub(crate) mod positional;
+#[cfg(feature = "pytorch")]
+pub(crate) mod pytorch;
 pub(crate) mod recognise;
 pub(crate) mod tensors;

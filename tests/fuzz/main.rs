@@ -6,8 +6,12 @@
 mod checkpoint;
 mod compact;
 mod file;
+#[cfg(feature = "pytorch")]
+mod legacy;
 mod mask_file;
 mod packed;
+#[cfg(feature = "pytorch")]
+mod pytorch;
 mod replay;
 mod state_dict;
 
@@ -24,6 +28,12 @@ fn mask_files() {
 #[test]
 fn packed_files() {
     replay::all("packed", packed::check);
+}
+
+#[cfg(feature = "pytorch")]
+#[test]
+fn pytorch_files() {
+    replay::all("pytorch", pytorch::check);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
-use prune::checkpoint::{Checkpoint, Format, MaskSource, Output};
+use prune::checkpoint::{Checkpoint, Format, MaskSource, OpenOptions, Output};
 
 use crate::compact_args::CompactArgs;
 use crate::error::CliError;
@@ -23,6 +23,7 @@ Examples:
   nn-prune inspect model.safetensors
   nn-prune prune model.safetensors -o half.safetensors --method l1 --amount 0.5
   nn-prune diff model.safetensors half.safetensors
+  nn-prune prune model.pth -o half.safetensors --method l1 --amount 0.5
 
 Exit codes:
   0    success
@@ -36,7 +37,8 @@ Tables are as wide as the terminal, or as COLUMNS says; in a file or a pipe they
 /// Prune neural network checkpoints in safetensors files, of any size, without model code
 ///
 /// Pruning sets weights to zero. The methods are those of torch.nn.utils.prune. Files are read in pieces, so a checkpoint
-/// may be larger than memory. Input files are never changed: results are written to a new file.
+/// may be larger than memory. Input files are never changed: results are written to a new file. Files of PyTorch are read
+/// too, without executing anything in them; results are safetensors files.
 #[derive(Debug, Parser)]
 #[command(name = "nn-prune", version, after_help = EXAMPLES, max_term_width = 100)]
 pub struct Cli {
@@ -68,18 +70,44 @@ pub enum Command {
 
 #[derive(Debug, Args)]
 pub struct Input {
-    /// A .safetensors file, the shards of a checkpoint, its *.safetensors.index.json, or the directory of either
+    /// A .safetensors file or one of PyTorch (.pt, .pth, .bin), the shards of a checkpoint, its *.index.json, or the directory
+    /// of either
     #[arg(value_name = "IN", required = true)]
     pub paths: Vec<PathBuf>,
     /// Take all shards in the directory of the index as they are, whatever the index says; an output gets a right index
     #[arg(long)]
     pub ignore_index: bool,
+    #[command(flatten)]
+    pub key: Key,
+}
+
+#[derive(Debug, Args)]
+pub struct Key {
+    /// In files of PyTorch, read the tensors under this key, such as `model` or `ema.model`; '' reads all. By default, the only
+    /// dictionary with weights is read
+    #[arg(long, value_name = "KEY")]
+    key: Option<String>,
+}
+
+impl Key {
+    /// Returns the options for opening files.
+    pub fn options(&self) -> OpenOptions {
+        self.key.iter().fold(OpenOptions::new(), OpenOptions::key)
+    }
 }
 
 impl Input {
-    /// Opens the checkpoint.
-    pub fn open(&self) -> Result<Checkpoint, CliError> {
-        if self.ignore_index { input::open_ignoring_index(&self.paths) } else { input::open(&self.paths) }
+    /// Opens the checkpoint. Unless `quiet`, says which tensors of files of PyTorch are left out.
+    pub fn open(&self, quiet: bool) -> Result<Checkpoint, CliError> {
+        let options = self.key.options();
+        let checkpoint = match self.ignore_index {
+            true => input::open_ignoring_index(&self.paths, options)?,
+            false => input::open(&self.paths, &options)?,
+        };
+        if !quiet {
+            input::note_keys(&checkpoint);
+        }
+        Ok(checkpoint)
     }
 }
 
@@ -308,6 +336,8 @@ pub struct DiffArgs {
     pub a: PathBuf,
     /// The checkpoint to compare with
     pub b: PathBuf,
+    #[command(flatten)]
+    pub key: Key,
     #[command(flatten)]
     pub report: ReportOptions,
 }

@@ -20,7 +20,7 @@ const LISTED: usize = 10;
 
 pub fn run(args: &CompactArgs) -> Result<(), CliError> {
     let compactor = args.compactor();
-    let checkpoint = args.input.open()?;
+    let checkpoint = args.input.open(args.report.quiet)?;
     let output = args.output.as_deref().map(|path| match compactor.changes_config() {
         true => Ok(args.output_options.directory(path)),
         false => args.output_options.output(path, &checkpoint, Format::Weights),

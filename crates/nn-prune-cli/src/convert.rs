@@ -29,7 +29,7 @@ pub fn unpack(args: &ConvertArgs) -> Result<(), CliError> {
 type Convert = fn(&Checkpoint, &Output, &dyn Observer) -> Result<Conversion, CheckpointError>;
 
 fn convert(args: &ConvertArgs, convert: Convert, result: &str) -> Result<(), CliError> {
-    let checkpoint = args.input.open()?;
+    let checkpoint = args.input.open(args.report.quiet)?;
     let output = args.output_options.output(&args.output, &checkpoint, Format::Weights)?;
     let reporter = ProgressReporter::new("writing", args.report.quiet);
     let conversion = convert(&checkpoint, &output, &reporter)?;
@@ -40,7 +40,7 @@ fn convert(args: &ConvertArgs, convert: Convert, result: &str) -> Result<(), Cli
 
 pub fn masks(args: &MasksArgs) -> Result<(), CliError> {
     let source = args.source()?;
-    let checkpoint = args.input.open()?;
+    let checkpoint = args.input.open(args.report.quiet)?;
     let output = Output::new(&args.output).force(args.force);
     let reporter = ProgressReporter::new("reading", args.report.quiet);
     let names = checkpoint::extract_masks(&checkpoint, &source, &output, &reporter)?;

@@ -3,7 +3,6 @@
 mod table;
 
 use std::process::ExitCode;
-use std::slice::from_ref;
 
 use prune::checkpoint::{self, Containment, Difference, Dtype, EntryDifference, TensorDifference};
 use serde::Serialize;
@@ -15,7 +14,15 @@ use crate::table::width;
 use crate::{format, input};
 
 pub fn run(args: &DiffArgs) -> Result<ExitCode, CliError> {
-    let (a, b) = (input::open(from_ref(&args.a))?, input::open(from_ref(&args.b))?);
+    let options = args.key.options();
+    let ((a, a_has_keys), (b, b_has_keys)) =
+        (input::open_either(&args.a, &options)?, input::open_either(&args.b, &options)?);
+    if !a_has_keys && !b_has_keys {
+        return Err(CliError::usage("--key applies to files of PyTorch, and neither file is one"));
+    }
+    if !args.report.quiet {
+        [&a, &b].into_iter().for_each(input::note_keys);
+    }
     let reporter = ProgressReporter::new("comparing", args.report.quiet);
     let difference = checkpoint::diff(&a, &b, &reporter)?;
     drop(reporter);

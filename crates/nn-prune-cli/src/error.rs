@@ -8,7 +8,7 @@ use std::path::{MAIN_SEPARATOR, Path, is_separator};
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use prune::checkpoint::{CheckpointError, SkipReason};
+use prune::checkpoint::{CheckpointError, PyTorchError, SkipReason};
 use prune::safetensors::StateDictError;
 
 use crate::text::escape_invisible;
@@ -27,6 +27,12 @@ pub mod exit {
 pub fn warn(message: &str) {
     // A warning that cannot be printed is no reason to fail.
     let _ = writeln!(std::io::stderr(), "warning: {}", escape_invisible(message));
+}
+
+/// Prints a remark to standard error.
+pub fn note(message: &str) {
+    // As with a warning.
+    let _ = writeln!(std::io::stderr(), "note: {}", escape_invisible(message));
 }
 
 /// The reason why a command failed.
@@ -122,6 +128,11 @@ fn hint(error: &CheckpointError) -> Option<Cow<'static, str>> {
         }
         E::OutputKind { path, expected } => other_kind(path, expected).into(),
         E::Header { source, .. } => remedy(source)?.into(),
+        E::PyTorch { source, .. } => pytorch(source)?.into(),
+        E::OutputName { path } => {
+            let path = path.with_extension("safetensors");
+            format!("-o {}", escape_invisible(&path.to_string_lossy())).into()
+        }
         E::InvalidIndex { source, .. } => remedy(source.downcast_ref()?)?.into(),
         E::MissingTensor { .. } | E::UnindexedTensor { .. } | E::MissingShard { .. } => {
             "--ignore-index takes the shards in the directory as they are, and writes a right index".into()
@@ -150,6 +161,20 @@ fn remedy(error: &StateDictError) -> Option<&'static str> {
         StateDictError::OtherFormat { found } => Some(found.remedy()),
         _ => None,
     }
+}
+
+/// Says what to do about a file of PyTorch that cannot be read.
+fn pytorch(error: &PyTorchError) -> Option<&'static str> {
+    Some(match error {
+        PyTorchError::SeveralKeys { .. } | PyTorchError::MissingKey { .. } => {
+            "--key KEY names one, --key '' reads the tensors under all of them"
+        }
+        PyTorchError::Compressed { .. } | PyTorchError::BigEndian => "load it in Python, and save it with torch.save",
+        PyTorchError::Program => "save the state dict of the model: torch.save(model.state_dict(), \"model.pt\")",
+        PyTorchError::NoTensors => "save the state dict of a model: torch.save(model.state_dict(), \"model.pt\")",
+        PyTorchError::OtherPickle => "load it in Python and write its arrays with safetensors.numpy.save_file",
+        _ => return None,
+    })
 }
 
 /// Says what to write for an output of the other kind.

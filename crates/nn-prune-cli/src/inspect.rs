@@ -17,7 +17,7 @@ use crate::{format, plot};
 use totals::Totals;
 
 pub fn run(args: &InspectArgs) -> Result<(), CliError> {
-    let checkpoint = args.input.open()?;
+    let checkpoint = args.input.open(args.report.quiet)?;
     if let Some(path) = &args.plot {
         plot::check_output(path, args.force, &checkpoint)?;
     }

@@ -62,7 +62,7 @@ fn fraction(text: &str) -> Result<f64, String> {
 }
 
 pub fn pack(args: &PackArgs) -> Result<(), CliError> {
-    let checkpoint = args.input.open()?;
+    let checkpoint = args.input.open(args.report.quiet)?;
     let packer = Packer::new().signs(args.signs).min_sparsity(args.min_sparsity.unwrap_or(0.0));
     let output = args.output.as_deref().map(|path| args.output_options.output(path, &checkpoint, Format::Weights));
     let output = output.transpose()?;

@@ -72,7 +72,7 @@ pub fn run(args: &PermuteArgs) -> Result<(), CliError> {
     let pattern = NM::new(n, m, args.dim).map_err(CliError::usage)?;
     let search = Search { pattern, budget: args.budget, seed: args.seed };
     let permuter = args.coupling.iter().fold(Permuter::new(search), Permuter::coupling);
-    let checkpoint = args.input.open()?;
+    let checkpoint = args.input.open(args.report.quiet)?;
     let output = args.output.as_deref().map(|path| args.output_options.output(path, &checkpoint, Format::Weights));
     let output = output.transpose()?;
 

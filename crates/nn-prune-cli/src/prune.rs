@@ -25,7 +25,7 @@ pub fn run(args: &PruneArgs) -> Result<(), CliError> {
     let recipe = args.recipe()?;
     let prune = recipe.pruner()?;
     let check = args.check.as_deref().map(calibrated::open).transpose()?;
-    let checkpoint = args.input.open()?;
+    let checkpoint = args.input.open(args.report.quiet)?;
     // A dry run refuses what the run would refuse of the path.
     let output = args.output.as_deref().map(|path| args.output_options.output(path, &checkpoint, args.format.into()));
     let output = output.transpose()?;
@@ -105,7 +105,7 @@ impl<'a> WrittenOutput<'a> {
     fn of(checkpoint: &Checkpoint, format: FormatName, output: &'a Output) -> Result<Self, CliError> {
         let path = output.path();
         let files: Vec<PathBuf> = match output.is_directory(checkpoint, format.into())? {
-            true => checkpoint.shards().iter().map(|shard| path.join(shard.name())).collect(),
+            true => checkpoint.shards().iter().map(|shard| path.join(shard.output_name())).collect(),
             false => vec![path.to_owned()],
         };
         let bytes = files.iter().map(|file| Ok(fs::metadata(file)?.len())).sum::<io::Result<u64>>();

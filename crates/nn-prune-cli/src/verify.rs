@@ -18,7 +18,7 @@ use crate::table::width;
 
 pub fn run(args: &VerifyArgs) -> Result<ExitCode, CliError> {
     let pattern = pattern(args)?;
-    let checkpoint = args.input.open()?;
+    let checkpoint = args.input.open(args.report.quiet)?;
     let reporter = ProgressReporter::new("verifying", args.report.quiet);
     let found = checkpoint::verify(&checkpoint, &args.names.selection(), pattern, &reporter)?;
     drop(reporter);

@@ -2,14 +2,17 @@
 
 pub(crate) mod blocks;
 mod checkpoint;
+pub(crate) mod contents;
 pub(crate) mod cuts;
 pub(crate) mod index;
 pub(crate) mod mask_file;
 pub(crate) mod open_files;
+mod options;
 pub(crate) mod packed;
 pub(crate) mod parameter;
 mod shard;
 
 pub use crate::file::dtype::Dtype;
 pub use checkpoint::{Checkpoint, Tensor};
+pub use options::OpenOptions;
 pub use shard::Shard;

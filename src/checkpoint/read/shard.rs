@@ -5,23 +5,24 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::checkpoint::CheckpointError;
+use crate::checkpoint::read::OpenOptions;
+use crate::checkpoint::read::contents::Contents;
 use crate::checkpoint::read::open_files::OpenFiles;
-use crate::file::error::StateDictError;
-use crate::file::header::{Header, Metadata, PREFIX};
+use crate::file::header::{Header, Metadata};
 use crate::file::open;
-use crate::file::positional::read_at;
-use crate::file::recognise::BEGINNING;
 
 /// A file of a checkpoint.
 #[derive(Debug)]
 pub struct Shard {
     path: PathBuf,
     name: PathBuf,
+    output_name: PathBuf,
     bytes: u64,
     modified: Option<SystemTime>,
     /// The number by which the file is found among the open ones.
     number: usize,
     files: Arc<OpenFiles>,
+    contents: Contents,
     /// The offset of the data, which follows the header.
     pub(crate) data: u64,
     pub(crate) metadata: Option<Metadata>,
@@ -33,10 +34,41 @@ impl Shard {
         &self.path
     }
 
-    /// Returns the name, which is that in the output too: a path below the directory of the index if there is one, and the
-    /// file name otherwise.
+    /// Returns the name: a path below the directory of the index if there is one, and the file name otherwise.
     pub fn name(&self) -> &Path {
         &self.name
+    }
+
+    /// Returns the name in an output directory: the same for a safetensors file, and that of one for a file of PyTorch.
+    pub fn output_name(&self) -> &Path {
+        &self.output_name
+    }
+
+    /// Returns `true` if the output for the shard has another format.
+    pub(crate) fn is_converted(&self) -> bool {
+        match &self.contents {
+            Contents::Safetensors => false,
+            #[cfg(feature = "pytorch")]
+            Contents::PyTorch(_) => true,
+        }
+    }
+
+    /// Returns the key of the dictionary that was read, if the file is one of PyTorch and the dictionary is nested in others.
+    #[cfg(feature = "pytorch")]
+    pub fn key(&self) -> Option<&str> {
+        match &self.contents {
+            Contents::PyTorch(contents) => Some(contents.key.as_str()).filter(|key| !key.is_empty()),
+            Contents::Safetensors => None,
+        }
+    }
+
+    /// Returns the keys of a file of PyTorch under which there are other tensors, which are not part of the checkpoint.
+    #[cfg(feature = "pytorch")]
+    pub fn left_out(&self) -> &[String] {
+        match &self.contents {
+            Contents::PyTorch(contents) => &contents.left_out,
+            Contents::Safetensors => &[],
+        }
     }
 
     /// Returns the length in bytes.
@@ -50,26 +82,18 @@ impl Shard {
         name: PathBuf,
         number: usize,
         files: &Arc<OpenFiles>,
+        options: &OpenOptions,
     ) -> Result<(Self, Header), CheckpointError> {
         let read = |source| CheckpointError::Read { path: path.clone(), source };
         let (file, found) = open::open(&path).map_err(read)?;
         let bytes = found.len();
 
-        let invalid = |source: StateDictError| CheckpointError::Header { path: path.clone(), source };
-        let mut beginning = [0; BEGINNING];
-        let beginning = &mut beginning[..BEGINNING.min(usize::try_from(bytes).unwrap_or(BEGINNING))];
-        read_at(&file, beginning, 0).map_err(read)?;
-        let length = Header::length(beginning, bytes).map_err(invalid)?;
-        // Not longer than the file, nor than what the format allows.
-        let mut json = vec![0; length as usize];
-        read_at(&file, &mut json, PREFIX as u64).map_err(read)?;
-        let mut header = Header::parse(&json, bytes).map_err(invalid)?;
-
+        let (contents, mut header, data) = Contents::open(&file, &path, bytes, options)?;
+        let output_name = contents.output_name(&name);
         let metadata = header.metadata.take();
-        let data = PREFIX as u64 + length;
         files.get(number, || Ok::<_, CheckpointError>(file))?;
         let (modified, files) = (found.modified().ok(), Arc::clone(files));
-        Ok((Self { path, name, bytes, modified, number, files, data, metadata }, header))
+        Ok((Self { path, name, output_name, bytes, modified, number, files, contents, data, metadata }, header))
     }
 
     /// Returns the file. If it was closed because too many others were read, it is opened again, and must be the same.
@@ -89,9 +113,9 @@ impl Shard {
         found.len() == self.bytes && found.modified().ok() == self.modified
     }
 
-    /// Fills `bytes` with the bytes of the file that begin at `offset`.
+    /// Fills `bytes` with bytes that begin at `offset`. Offsets are those of the safetensors file that the shard is, or would be.
     pub(crate) fn read(&self, bytes: &mut [u8], offset: u64) -> Result<(), CheckpointError> {
-        read_at(&*self.file()?, bytes, offset).map_err(|source| match source.kind() {
+        self.contents.read(&*self.file()?, bytes, offset).map_err(|source| match source.kind() {
             // The file was long enough when it was opened.
             io::ErrorKind::UnexpectedEof => CheckpointError::Changed { path: self.path.clone() },
             _ => CheckpointError::Read { path: self.path.clone(), source },

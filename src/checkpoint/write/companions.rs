@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::checkpoint::error::CheckpointError;
-use crate::checkpoint::read::Checkpoint;
+use crate::checkpoint::read::{Checkpoint, Shard};
 use crate::checkpoint::report::Companions;
 use crate::file::atomic::AtomicFile;
 use crate::file::open;
@@ -55,7 +55,7 @@ impl Companions {
     pub(crate) fn beside(checkpoint: &Checkpoint) -> Result<Self, CheckpointError> {
         let directory = checkpoint.directory();
         let index = checkpoint.index_path().and_then(Path::file_name).map(Path::new);
-        let inputs: HashSet<&Path> = checkpoint.shards.iter().map(|shard| shard.name()).chain(index).collect();
+        let inputs: HashSet<&Path> = checkpoint.shards.iter().map(Shard::name).chain(index).collect();
         let is_model = directory.join(CONFIG).is_file();
 
         let mut companions = Self::default();

@@ -4,10 +4,11 @@ mod packed;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::checkpoint::error::CheckpointError;
+use crate::checkpoint::read::contents::safetensors_name;
 use crate::checkpoint::read::index::Index;
 use crate::checkpoint::read::{Checkpoint, Dtype};
 use crate::checkpoint::write::layout::packed::PackedPart;
@@ -333,7 +334,7 @@ impl FileLayout {
         pieces.extend(slots.map(Piece::Parameter));
         pieces.extend(packed.into_values().map(|(plan, to)| Piece::Pack { plan, to }));
         pieces.sort_by_key(Piece::offset);
-        Ok(Self { name: shard.name().to_owned(), header, pieces, bytes: offset })
+        Ok(Self { name: shard.output_name().to_owned(), header, pieces, bytes: offset })
     }
 
     /// Returns the shards of the input that the file is made from, without its header.
@@ -411,7 +412,7 @@ fn index(checkpoint: &Checkpoint, shards: &[Vec<OutputTensor<'_>>]) -> Option<(P
     if !checkpoint.is_sharded() {
         return None;
     }
-    let names = checkpoint.shards.iter().map(|shard| Some(shard.name().to_str()?.to_owned()));
+    let names = checkpoint.shards.iter().map(|shard| Some(shard.output_name().to_str()?.to_owned()));
     let names: Vec<String> = names.collect::<Option<_>>()?;
     let maps = names.iter().zip(shards);
     let weight_map: BTreeMap<String, String> =
@@ -420,13 +421,13 @@ fn index(checkpoint: &Checkpoint, shards: &[Vec<OutputTensor<'_>>]) -> Option<(P
     match &checkpoint.index {
         None => {
             let name = match checkpoint.index_path() {
-                Some(ignored) => ignored.file_name()?.into(),
+                Some(ignored) => safetensors_name(Path::new(ignored.file_name()?)),
                 None => Index::name_for(&names).into(),
             };
             Some((name, Index::encode(weight_map, total_size)))
         }
         Some(index) => {
-            let name = PathBuf::from(index.path.file_name()?);
+            let name = safetensors_name(Path::new(index.path.file_name()?));
             let is_equal = weight_map == index.weight_map;
             Some((name, if is_equal { index.bytes.clone() } else { index.rewritten(weight_map, total_size) }))
         }

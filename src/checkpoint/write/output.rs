@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::checkpoint::error::CheckpointError;
+use crate::checkpoint::read::contents::is_pytorch_name;
 use crate::checkpoint::read::{Checkpoint, Shard};
 use crate::checkpoint::report::Companions;
 use crate::checkpoint::write::companions::CONFIG;
@@ -165,6 +166,9 @@ impl OutputFiles {
         mask_file: Option<&Shard>,
     ) -> Result<Self, CheckpointError> {
         let is_directory = output.is_directory(checkpoint, layout.format)?;
+        if !is_directory && checkpoint.shards.iter().any(Shard::is_converted) && is_pytorch_name(&output.path) {
+            return Err(CheckpointError::OutputName { path: output.path.clone() });
+        }
         let path = |name: &PathBuf| if is_directory { output.path.join(name) } else { output.path.clone() };
         let paths = layout.files.iter().map(|file| path(&file.name)).collect();
         let index = layout.index.as_ref().map(|(name, _)| output.path.join(name));

@@ -40,7 +40,7 @@ fn files_that_are_not_checkpoints() {
         }
         folder.run(&format!("diff model.safetensors {input}")).fails(1, &message);
     }
-    let message = "error: no .safetensors file in `empty-folder`\n";
+    let message = "error: no .safetensors, .bin, .pt or .pth file in `empty-folder`\n";
     refuses(&folder, &format!("empty-folder -o out {L1}"), message);
 }
 

@@ -21,6 +21,7 @@ mod pack;
 mod patterns;
 mod permute;
 mod picture;
+mod pytorch;
 mod reproducible;
 mod selection;
 #[cfg(unix)]

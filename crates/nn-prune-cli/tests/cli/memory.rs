@@ -18,6 +18,10 @@ use serde_json::json;
 
 use crate::{Folder, INDEX, SHARDS, program};
 
+#[path = "../../../../tests/pytorch/legacy.rs"]
+#[expect(dead_code, reason = "other tests use the rest")]
+mod legacy;
+
 const ENTRIES: usize = 1 << 27; // of each shard: 512 MiB in F32
 const CHUNK: usize = 1 << 18;
 const LIMIT: u64 = 256 << 20;
@@ -78,6 +82,9 @@ fn a_large_checkpoint_takes_little_memory_and_can_be_interrupted() {
     folder.run("compact out -o small -q --coupling net.json --keep plan.json").ok();
     let small = folder.path("small").join(SHARDS[0]).metadata().unwrap().len();
     assert!(small > 4 * 10_922 * 4096 && small < 4 * 10_922 * 4096 + 1000, "{small}");
+    // A file of PyTorch: a matrix, and the same storage as its transpose, of which no row is in one place.
+    write_pytorch(&folder.path("model.pt"));
+    folder.run("prune model.pt -q --dry-run --method l1 --amount 0.5 --scope global").ok();
     // The largest of all children of this process.
     let peak = getrusage(UsageWho::RUSAGE_CHILDREN).unwrap().max_rss();
     let unit = if cfg!(target_vendor = "apple") { 1 } else { 1024 };
@@ -104,6 +111,19 @@ fn write_shard(path: &Path, number: usize) {
         out.write_all(&chunk).unwrap();
     }
     out.flush().unwrap();
+}
+
+fn write_pytorch(path: &Path) {
+    let entries = 8192 * 10_240;
+    let views = [(&[8192, 10_240], &[10_240, 1]), (&[10_240, 8192], &[1, 10_240])];
+    let views = views.map(|(shape, strides)| legacy::view(entries, 0, shape, strides));
+    let names = ["a.weight", "b.weight"].map(legacy::text);
+    let items = names.iter().zip(&views).flat_map(|(name, view)| [&name[..], view, b"s"].concat());
+    let pickle = [b"\x80\x02}".to_vec(), items.collect(), b".".to_vec()].concat();
+    let file = legacy::file(&pickle, entries as u64, &[]);
+    std::fs::write(path, &file).unwrap();
+    // Zeros that take no space on a disk.
+    File::options().write(true).open(path).unwrap().set_len(file.len() as u64 + 4 * entries as u64).unwrap();
 }
 
 fn header(shard: usize) -> Vec<u8> {
