@@ -131,7 +131,7 @@ pub use module::{Module, NamedParameters, NamedParametersMut, prefixed};
 pub use parameter::{Parameter, PruningContainer, Record};
 pub use pruning_type::PruningType;
 pub use score::{Norm, channel_norms};
-pub use select::TieBreak;
+pub use select::{Bracket, Histogram, TieBreak};
 pub use store::ParameterStore;
 pub use summary::{ParameterSummary, Summary};
 

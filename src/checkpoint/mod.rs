@@ -50,10 +50,12 @@
 
 mod compact;
 mod convert;
+mod cut_error;
 mod diff;
 mod error;
 mod inspect;
 mod pack;
+mod peers;
 mod progress;
 mod prune;
 mod read;
@@ -63,12 +65,14 @@ mod write;
 
 pub use compact::{CompactReport, CompactedTensorReport, Compactor, ConfigChange, Equality, PermuteReport, Permuter};
 pub use convert::{Conversion, MaskSource, extract_masks, remove, restore};
+pub use cut_error::CutError;
 pub use diff::{Containment, Difference, EntryDifference, TensorDifference, diff};
 pub use error::CheckpointError;
 pub use inspect::{Inspection, Magnitudes, PackedSizes, TensorInspection, inspect};
 pub use pack::{DenseReason, PackReport, PackedTensorReport, Packer, unpack};
+pub use peers::Peers;
 pub use progress::{Observer, Phase, Progress};
-pub use prune::{Owl, Pruner, Scope, Selection, owl, tensor_seed};
+pub use prune::{Counts, Cut, Owl, Pruner, Scope, Selection, owl, tensor_seed};
 pub use read::{Checkpoint, Dtype, Shard, Tensor};
 pub use report::{
     AxisReason, CalibrationReport, ChannelAxis, Companions, Outcome, PruneReport, SkipReason, TensorReport, Unit,

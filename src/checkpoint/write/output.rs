@@ -156,14 +156,8 @@ pub(crate) struct OutputFiles {
 }
 
 impl OutputFiles {
-    /// Checks the output, and prepares it if it is a directory. `mask_file` is an input too.
-    pub fn prepare(
-        checkpoint: &Checkpoint,
-        layout: &Layout,
-        output: &Output,
-        identity: RunIdentity,
-        mask_file: Option<&Shard>,
-    ) -> Result<Self, CheckpointError> {
+    /// The files, and whether they are in a directory.
+    fn of(checkpoint: &Checkpoint, layout: &Layout, output: &Output) -> Result<(Self, bool), CheckpointError> {
         let is_directory = output.is_directory(checkpoint, layout.format)?;
         let path = |name: &PathBuf| if is_directory { output.path.join(name) } else { output.path.clone() };
         let paths = layout.files.iter().map(|file| path(&file.name)).collect();
@@ -177,7 +171,36 @@ impl OutputFiles {
         if files.config.is_some() {
             files.companions.copied.retain(|name| name != Path::new(CONFIG));
         }
+        Ok((files, is_directory))
+    }
 
+    /// The files of a run that another process has prepared.
+    pub fn join(
+        checkpoint: &Checkpoint,
+        layout: &Layout,
+        output: &Output,
+        identity: RunIdentity,
+        mask_file: Option<&Shard>,
+    ) -> Result<Self, CheckpointError> {
+        let (mut files, is_directory) = Self::of(checkpoint, layout, output)?;
+        if is_directory {
+            let inputs = checkpoint.shards.iter().chain(mask_file);
+            let mut run = ResumeFile::new(output.path.clone(), identity, inputs);
+            run.join(output)?;
+            files.run = Some(run);
+        }
+        Ok(files)
+    }
+
+    /// Checks the output, and prepares it if it is a directory. `mask_file` is an input too.
+    pub fn prepare(
+        checkpoint: &Checkpoint,
+        layout: &Layout,
+        output: &Output,
+        identity: RunIdentity,
+        mask_file: Option<&Shard>,
+    ) -> Result<Self, CheckpointError> {
+        let (mut files, is_directory) = Self::of(checkpoint, layout, output)?;
         let inputs = checkpoint.shards.iter().chain(mask_file);
         files.check_apart(
             inputs.clone().map(Shard::path).chain(checkpoint.index_path()),
