@@ -389,3 +389,7 @@ impl<A: Element> Bins<A> {
         (widen_key::<A>(first), widen_key::<A>(last.min(self.end - A::Key::ONE)))
     }
 }
+
+#[cfg(test)]
+#[path = "histogram_tests.rs"]
+mod tests;
