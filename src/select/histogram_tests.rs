@@ -151,7 +151,7 @@ fn what_is_outside_has_no_bracket() {
     let error = inner.merge(&histogram).unwrap_err();
     assert_eq!(error.to_string(), "a histogram from 0 to NaN cannot be merged with one from 2 to 2.015625");
     let error = histogram.add(&[1.0_f32], Some(&[true, false])).unwrap_err();
-    assert_eq!(error, PruneError::ShapeMismatch { argument: "mask", expected: vec![1], found: vec![2] });
+    assert_eq!(error, PruneError::ShapeMismatch { argument: "mask".into(), expected: vec![1], found: vec![2] });
 }
 
 /// What files hold is the whole histogram, and nothing else is taken for one.
