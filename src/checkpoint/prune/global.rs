@@ -32,21 +32,9 @@ impl<'c> Planner<'c, '_> {
     ) -> Result<Totals, CheckpointError> {
         let request = self.request_global(method, plans, remaining)?;
         let requested = request.count();
-        let decision = match self.group.is_alone() {
+        let (decision, threshold) = match self.group.is_alone() {
             true => self.decide(&request, remaining)?,
             false => self.decide_together(method, &request, remaining)?,
-        };
-        let threshold = match &decision {
-            Decision::Lowest(threshold) => Some(f64::from_bits(threshold.key)),
-            Decision::Keep
-            | Decision::LowestInRanges(_)
-            | Decision::LowestScaled(..)
-            | Decision::InGroups(_)
-            | Decision::Groups(_)
-            | Decision::Random(_)
-            | Decision::Candidates(_)
-            | Decision::Channels(..)
-            | Decision::Mask(_) => None,
         };
         let decision = Arc::new(decision);
         let mut first_chunk = 0;
@@ -86,12 +74,12 @@ impl<'c> Planner<'c, '_> {
         request.resolve(tensors, no_channels, no_groups, refused)
     }
 
-    /// The decision about the parameters of this process alone.
+    /// The decision about the parameters of this process alone, and its threshold, if it has one.
     fn decide(
         &self,
         request: &ResolvedRequest,
         remaining: &[RemainingEntries<'c>],
-    ) -> Result<Decision<f64>, CheckpointError> {
+    ) -> Result<(Decision<f64>, Option<f64>), CheckpointError> {
         let total = match request.reads() {
             Reads::Nothing => 0,
             Reads::Pieces | Reads::Rows | Reads::Whole => self.bytes(remaining),
@@ -107,18 +95,35 @@ impl<'c> Planner<'c, '_> {
             else => dtype.cannot_be_pruned(),
         );
         progress.finish()?;
-        Ok(decision)
+        let threshold = match (request, &decision) {
+            // The types of these parameters may not hold it.
+            (&ResolvedRequest::UpTo { key, .. }, _) => Some(f64::from_bits(key)),
+            (_, Decision::Lowest(threshold)) => Some(f64::from_bits(threshold.key)),
+            (
+                _,
+                Decision::Keep
+                | Decision::LowestInRanges(_)
+                | Decision::LowestScaled(..)
+                | Decision::InGroups(_)
+                | Decision::Groups(_)
+                | Decision::Random(_)
+                | Decision::Candidates(_)
+                | Decision::Channels(..)
+                | Decision::Mask(_),
+            ) => None,
+        };
+        Ok((decision, threshold))
     }
 
-    /// The decision about the parameters of all processes, for those of this one.
+    /// The decision about the parameters of all processes, for those of this one, and its threshold.
     fn decide_together(
         &self,
         method: &AnyMethod,
         request: &ResolvedRequest,
         remaining: &[RemainingEntries<'c>],
-    ) -> Result<Decision<f64>, CheckpointError> {
+    ) -> Result<(Decision<f64>, Option<f64>), CheckpointError> {
         match request {
-            ResolvedRequest::Nothing => Ok(Decision::Keep),
+            request if request.count() == Some(0) => Ok((Decision::Keep, None)),
             &ResolvedRequest::Lowest { count, score: Score::Magnitude, tie_break: TieBreak::LowestIndex } => {
                 let up_to = self.lowest_together(count, remaining)?;
                 self.decide(&up_to, remaining)
@@ -127,9 +132,10 @@ impl<'c> Planner<'c, '_> {
                 let chunks: Vec<usize> = remaining.iter().flat_map(RemainingEntries::in_chunks).collect();
                 let entries = remaining.iter().map(|remaining| remaining.parameter.entries).sum();
                 let subset = RandomSubset::of_part(*seed, &chunks, entries, *count, self.group)?;
-                Ok(Decision::Random(Arc::new(subset)))
+                Ok((Decision::Random(Arc::new(subset)), None))
             }
-            ResolvedRequest::Lowest { .. }
+            ResolvedRequest::Nothing
+            | ResolvedRequest::Lowest { .. }
             | ResolvedRequest::UpTo { .. }
             | ResolvedRequest::Random { .. }
             | ResolvedRequest::Channels { .. }

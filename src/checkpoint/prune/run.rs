@@ -290,9 +290,10 @@ impl<'r> PlannedRun<'r> {
         let durable = output.as_ref().is_some_and(|(output, _)| output.durable);
         let written = self.write(files.as_mut(), durable, group, check);
         let resumed = group.agree(written)?;
+        let companions = files.as_ref().map(|files| files.companions.clone()).unwrap_or_default();
         let close = |(files, (output, _)): (OutputFiles, (&Output, _))| files.close(checkpoint, output, layout);
-        let closed = files.zip(output).filter(|_| group.is_first()).map(close).transpose();
-        let companions = group.agree(closed)?.unwrap_or_default();
+        let closed = files.zip(output).filter(|_| group.is_first()).map(close);
+        group.agree(closed.unwrap_or(Ok(())))?;
         Ok(RunResult { plans: self.plans, resumed, companions })
     }
 

@@ -257,12 +257,7 @@ impl OutputFiles {
     }
 
     /// Ends the run: copies the companions, writes the index and removes the run file.
-    pub fn close(
-        self,
-        checkpoint: &Checkpoint,
-        output: &Output,
-        layout: &Layout,
-    ) -> Result<Companions, CheckpointError> {
+    pub fn close(self, checkpoint: &Checkpoint, output: &Output, layout: &Layout) -> Result<(), CheckpointError> {
         self.companions.copy(checkpoint.directory(), &output.path, output.durable)?;
         if let Some((path, bytes)) = self.config.as_ref().zip(layout.config.as_ref()) {
             write_whole(path, bytes)?;
@@ -270,8 +265,7 @@ impl OutputFiles {
         if let Some((path, (_, bytes))) = self.index.as_ref().zip(layout.index.as_ref()) {
             write_whole(path, bytes)?;
         }
-        self.run.map_or(Ok(()), ResumeFile::remove)?;
-        Ok(self.companions)
+        self.run.map_or(Ok(()), ResumeFile::remove)
     }
 
     /// Returns `Ok` if no file of the output is an input file, by whatever path. Companions are inputs, from `directory`.
