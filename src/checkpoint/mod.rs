@@ -34,6 +34,11 @@
 //!   pruned first.
 //! - A tensor stored as `w_orig` and `w_mask` is pruned further; amounts are relative to its remaining entries.
 //!
+//! # Many machines
+//!
+//! [`Pruner::run_among`] is a run of several processes that share an operation, a sum of counts. [`Counts`] and [`Cut`] need none: they
+//! find one threshold for shards that are counted and pruned anywhere. `docs/MANY-MACHINES.md` compares them.
+//!
 //! # Memory
 //!
 //! Up to sixteen threads read tensors in pieces of about 1 MiB. Tensors up to 16 MiB are held in memory between selection and

@@ -398,7 +398,7 @@ fn a_process_that_fails_stops_all_and_the_run_is_resumed() {
     let (folder, index) = folder_with(&shards(10));
     let [one, many] = ["one", "many"].map(|name| folder.path().join(name));
     let pruner = l1_pruner(0.5).scope(Scope::Global);
-    pruner.run(&Checkpoint::open([&index]).unwrap(), &Output::new(&one), &()).unwrap();
+    drop(pruner.run(&Checkpoint::open([&index]).unwrap(), &Output::new(&one), &()).unwrap());
     let mut unfinished = 0;
     for calls in 0..100 {
         let count = Mutex::new(0);

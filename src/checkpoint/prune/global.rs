@@ -96,6 +96,7 @@ impl<'c> Planner<'c, '_> {
         );
         progress.finish()?;
         let threshold = match (request, &decision) {
+            (ResolvedRequest::UpTo { key: 0, ties: 0 }, _) => None, // nothing is pruned
             // The types of these parameters may not hold it.
             (&ResolvedRequest::UpTo { key, .. }, _) => Some(f64::from_bits(key)),
             (_, Decision::Lowest(threshold)) => Some(f64::from_bits(threshold.key)),
