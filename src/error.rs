@@ -294,6 +294,14 @@ pub enum PruneError {
         /// The name of the parameter.
         parameter: String,
     },
+    /// Histograms of different brackets were to be merged.
+    #[error("a histogram from {} to {} cannot be merged with one from {} to {}", found.0, found.1, expected.0, expected.1)]
+    OtherBracket {
+        /// The lowest and the highest magnitude of the histogram that was to be added to.
+        expected: (f64, f64),
+        /// Those of the other histogram.
+        found: (f64, f64),
+    },
     /// Any other error of a method, made with [`PruneError::method`].
     #[error("{method}: {reason}")]
     Method {

@@ -60,6 +60,7 @@
 //!   replace, and [`Lowest`] by scores with signs. Implement [`PruningMethod`] to add one.
 //! - [`score`] has scores for any of them. [`training::Allocation`] divides a sparsity among parameters.
 //! - [`global_unstructured`] ranks the entries of several parameters together.
+//! - [`Histogram`] finds one exact threshold for a model of which each of many processes has a part.
 //! - [`compact`] removes pruned units for real, so that the model is smaller and faster.
 //! - [`sparse`] packs weights without their zeros, and multiplies with them faster than dense products do.
 //! - [`training`] prunes while a model is trained: schedules, sessions, lottery tickets, dynamic sparse training.
@@ -131,7 +132,7 @@ pub use module::{Module, NamedParameters, NamedParametersMut, prefixed};
 pub use parameter::{Parameter, PruningContainer, Record};
 pub use pruning_type::PruningType;
 pub use score::{Norm, channel_norms};
-pub use select::TieBreak;
+pub use select::{Bracket, Histogram, TieBreak};
 pub use store::ParameterStore;
 pub use summary::{ParameterSummary, Summary};
 

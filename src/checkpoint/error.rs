@@ -5,6 +5,7 @@ use std::io;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::path::PathBuf;
 
+use crate::checkpoint::cut_error::CutError;
 use crate::checkpoint::report::SkipReason;
 use crate::compact::CompactError;
 use crate::error::PruneError;
@@ -497,6 +498,33 @@ pub enum CheckpointError {
     /// Folding was requested for a coupling file, which does not say where constants go.
     #[error("folding needs a model type with a preset, not a coupling file")]
     FoldWithoutPreset,
+    /// Counts could not be added up over all processes.
+    #[error("cannot exchange counts with the other processes")]
+    Peers {
+        /// The error of the transport.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Other processes of a run have failed, so this one has stopped too. They return the reason.
+    #[error("stopped because {failed} of the other processes failed")]
+    PeersFailed {
+        /// Their number.
+        failed: u64,
+    },
+    /// The magnitudes that several processes counted are not those that they counted before.
+    #[error("weights changed while they were counted")]
+    CountsChanged,
+    /// Counts make no cut, or a cut does not fit the files.
+    #[error(transparent)]
+    Cut {
+        /// The reason.
+        source: CutError,
+    },
+    /// Several processes cannot prune together in this way.
+    #[error("{what} cannot be shared among processes")]
+    NotShared {
+        /// The method or the option.
+        what: String,
+    },
     /// The [observer](crate::checkpoint::Observer) stopped the run.
     #[error("stopped before it was finished")]
     Stopped,

@@ -39,6 +39,11 @@
 //! With the feature `pytorch`, [`Checkpoint::open`] also reads `.pt`, `.pth` and `.bin` files, without executing anything in them.
 //! Every function works on them as on the safetensors files that they would be; those are what it writes.
 //!
+//! # Many machines
+//!
+//! [`Pruner::run_among`] is a run of several processes that share an operation, a sum of counts. [`Counts`] and [`Cut`] need none: they
+//! find one threshold for shards that are counted and pruned anywhere. `docs/MANY-MACHINES.md` compares them.
+//!
 //! # Memory
 //!
 //! Up to sixteen threads read tensors in pieces of about 1 MiB. Tensors up to 16 MiB are held in memory between selection and
@@ -55,10 +60,12 @@
 
 mod compact;
 mod convert;
+mod cut_error;
 mod diff;
 mod error;
 mod inspect;
 mod pack;
+mod peers;
 mod progress;
 mod prune;
 mod read;
@@ -70,12 +77,14 @@ mod write;
 pub use crate::file::pytorch::error::PyTorchError;
 pub use compact::{CompactReport, CompactedTensorReport, Compactor, ConfigChange, Equality, PermuteReport, Permuter};
 pub use convert::{Conversion, MaskSource, extract_masks, remove, restore};
+pub use cut_error::CutError;
 pub use diff::{Containment, Difference, EntryDifference, TensorDifference, diff};
 pub use error::CheckpointError;
 pub use inspect::{Inspection, Magnitudes, PackedSizes, TensorInspection, inspect};
 pub use pack::{DenseReason, PackReport, PackedTensorReport, Packer, unpack};
+pub use peers::Peers;
 pub use progress::{Observer, Phase, Progress};
-pub use prune::{Owl, Pruner, Scope, Selection, owl, tensor_seed};
+pub use prune::{Counts, Cut, Owl, Pruner, Scope, Selection, owl, tensor_seed};
 pub use read::{Checkpoint, Dtype, OpenOptions, Shard, Tensor};
 pub use report::{
     AxisReason, CalibrationReport, ChannelAxis, Companions, Outcome, PruneReport, SkipReason, TensorReport, Unit,

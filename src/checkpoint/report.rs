@@ -14,7 +14,8 @@ pub struct PruneReport {
     pub tensors: Vec<TensorReport>,
     /// The unit of the requested amounts.
     pub unit: Unit,
-    /// The requested number of units of all tensors together; `None` for masks from a file.
+    /// The requested number of units of all tensors together; `None` for masks from a file, and for some of the shards of a
+    /// [`Cut`](crate::checkpoint::Cut).
     pub asked: Option<usize>,
     /// The highest pruned magnitude of a pruning by magnitude with global scope; `None` otherwise, and if the requested
     /// number is 0.

@@ -2,6 +2,7 @@
 
 pub(crate) mod accumulator;
 mod uniform;
+pub(crate) mod wide;
 
 use std::fmt::{Debug, Display};
 

@@ -23,6 +23,7 @@ mod registry;
 pub(crate) mod request;
 pub(crate) mod resolved;
 mod units;
+mod up_to;
 pub(crate) mod violations;
 
 pub use block::Block;
@@ -40,6 +41,7 @@ pub use random_unstructured::RandomUnstructured;
 pub use reconstruct::{Reconstruct, Reconstruction};
 pub use registry::{AnyMethod, MethodInfo, MethodOptions};
 pub use units::Units;
+pub use up_to::UpTo;
 pub use violations::{Violation, Violations};
 
 /// The methods that can be chosen by name.

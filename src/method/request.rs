@@ -22,6 +22,8 @@ pub enum Request {
     Nothing,
     /// The entries with the lowest scores, of one tensor or of all together.
     Lowest { amount: Amount, score: Score, tie_break: TieBreak },
+    /// The entries below a magnitude, a key of `f64`, and the first `ties` entries at it.
+    UpTo { key: u64, ties: usize },
     /// A random subset of the entries, of one tensor or of all together.
     Random { amount: Amount, source: RandomSource, tie_break: TieBreak },
     /// Channels along the axis `dim`.
@@ -133,6 +135,7 @@ impl Request {
             Self::Lowest { score: Score::Signed, .. } | Self::InGroups { score: Score::Signed, .. } => Some("Lowest"),
             Self::Nothing
             | Self::Lowest { .. }
+            | Self::UpTo { .. }
             | Self::Random { source: RandomSource::Seed(_), .. }
             | Self::Channels { by: ChannelScore::Norm(..) | ChannelScore::Distances, .. }
             | Self::Channels { by: ChannelScore::Random(RandomSource::Seed(_)), .. }
@@ -148,6 +151,7 @@ impl Request {
             Self::Groups(_) => true,
             Self::Nothing
             | Self::Lowest { .. }
+            | Self::UpTo { .. }
             | Self::Random { .. }
             | Self::Channels { .. }
             | Self::InGroups { .. }
@@ -160,7 +164,12 @@ impl Request {
     pub fn amount_of_entries(&self) -> Option<Amount> {
         match self {
             Self::Lowest { amount, .. } | Self::Random { amount, .. } => Some(*amount),
-            Self::Nothing | Self::Channels { .. } | Self::InGroups { .. } | Self::Groups(_) | Self::Mask(_) => None,
+            Self::Nothing
+            | Self::UpTo { .. }
+            | Self::Channels { .. }
+            | Self::InGroups { .. }
+            | Self::Groups(_)
+            | Self::Mask(_) => None,
         }
     }
 
@@ -170,7 +179,12 @@ impl Request {
         match self {
             Self::Lowest { amount: _, score, tie_break } => Self::Lowest { amount, score, tie_break },
             Self::Random { amount: _, source, tie_break } => Self::Random { amount, source, tie_break },
-            Self::Nothing | Self::Channels { .. } | Self::InGroups { .. } | Self::Groups(_) | Self::Mask(_) => self,
+            Self::Nothing
+            | Self::UpTo { .. }
+            | Self::Channels { .. }
+            | Self::InGroups { .. }
+            | Self::Groups(_)
+            | Self::Mask(_) => self,
         }
     }
 
@@ -187,6 +201,7 @@ impl Request {
             Self::Channels { dim: _, amount, by } => Self::Channels { dim: axis as isize, amount, by },
             Self::Nothing
             | Self::Lowest { .. }
+            | Self::UpTo { .. }
             | Self::Random { .. }
             | Self::InGroups { .. }
             | Self::Groups(_)
@@ -208,6 +223,7 @@ impl Request {
             }
             Self::Nothing
             | Self::Lowest { .. }
+            | Self::UpTo { .. }
             | Self::Channels { by: ChannelScore::Norm(..) | ChannelScore::Distances, .. }
             | Self::InGroups { .. }
             | Self::Groups(_)
@@ -233,6 +249,7 @@ impl Request {
                 score.check(tensors.shapes).map_err(&refuse)?;
                 ResolvedRequest::Lowest { count: entries(amount)?, score, tie_break }
             }
+            Self::UpTo { key, ties } => ResolvedRequest::UpTo { key, ties },
             Self::Random { amount, source, tie_break } => {
                 ResolvedRequest::Random { count: entries(amount)?, source, tie_break }
             }

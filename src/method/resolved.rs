@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::element::Element;
+use crate::element::wide::narrow_key;
 use crate::key::{Key, Ranked};
 use crate::mask::Mask;
 use crate::method::RandomSource;
@@ -31,6 +32,7 @@ const MAX_STRETCH: usize = 1 << 18;
 pub enum ResolvedRequest {
     Nothing,
     Lowest { count: usize, score: Score, tie_break: TieBreak },
+    UpTo { key: u64, ties: usize },
     Random { count: usize, source: RandomSource, tie_break: TieBreak },
     Channels { channels: Channels, remaining: Vec<usize>, count: usize, by: ChannelScore },
     InGroups(GroupRule),
@@ -71,7 +73,7 @@ impl ResolvedRequest {
             Self::Nothing => Some(0),
             Self::Lowest { count, .. } | Self::Random { count, .. } | Self::Channels { count, .. } => Some(count),
             Self::Groups(RankedGroups { count, .. }) => Some(count),
-            Self::InGroups(_) | Self::Mask(_) => None,
+            Self::UpTo { .. } | Self::InGroups(_) | Self::Mask(_) => None,
         }
     }
 
@@ -83,7 +85,7 @@ impl ResolvedRequest {
             Self::Lowest { count, .. } | Self::Random { count, .. } => Some(before + count),
             Self::Channels { channels, count, .. } => (before == 0).then(|| count * channels.size()),
             Self::Groups(RankedGroups { count: 0, .. }) => Some(before),
-            Self::InGroups(_) | Self::Groups(_) | Self::Mask(_) => None,
+            Self::UpTo { .. } | Self::InGroups(_) | Self::Groups(_) | Self::Mask(_) => None,
         }
     }
 
@@ -93,6 +95,8 @@ impl ResolvedRequest {
         match self {
             Self::Nothing | Self::Random { .. } | Self::Mask(_) => Reads::Nothing,
             Self::Lowest { count: 0, .. } | Self::Channels { count: 0, .. } => Reads::Nothing,
+            Self::UpTo { ties: 0 | usize::MAX, .. } => Reads::Nothing,
+            Self::UpTo { .. } => Reads::Pieces,
             Self::Channels { by: ChannelScore::Random(_), .. } => Reads::Nothing,
             // PyTorch's choice among equals depends on all keys, in order.
             Self::Lowest { tie_break: TieBreak::PyTorch, .. } => Reads::Whole,
@@ -127,6 +131,7 @@ impl ResolvedRequest {
                 Ok(lowest.decision(|threshold| Decision::LowestScaled(vec![(0, threshold)], Arc::clone(factors))))
             }
             Self::Lowest { count, score: Score::Signed, tie_break } => lowest_signed(candidates, *count, *tie_break),
+            &Self::UpTo { key, ties } => Ok(Decision::Lowest(threshold_at(candidates.scores(), key, ties)?)),
             Self::Random { count, source, tie_break } => random(candidates, *count, source, *tie_break),
             Self::Channels { channels, remaining, count, by } => {
                 let lowest = match by {
@@ -177,6 +182,17 @@ impl<K: Key> Lowest<K> {
             Self::Candidates(pruned) => Decision::Candidates(Arc::new(pruned)),
         }
     }
+}
+
+/// The threshold that prunes all entries below a magnitude, given as a key of `f64`, and the first `ties` entries at it.
+fn threshold_at<A: Element, S: Scores<Score = A> + ?Sized>(
+    scores: &S,
+    magnitude: u64,
+    ties: usize,
+) -> Result<Threshold<A::Key>, S::Error> {
+    let (key, is_exact) = narrow_key::<A>(magnitude);
+    // A type that cannot hold the magnitude has no ties.
+    select::up_to(scores, key, if is_exact { ties } else { 0 })
 }
 
 /// The keys of the remaining entries, in order.

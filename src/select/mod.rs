@@ -22,6 +22,7 @@
 mod bisect;
 #[cfg(test)]
 mod group_tests;
+pub(crate) mod histogram;
 pub(crate) mod in_groups;
 pub(crate) mod keystream;
 mod radix;
@@ -35,6 +36,7 @@ mod tie_break;
 
 use std::sync::atomic::AtomicUsize;
 
+pub use histogram::{Bracket, Histogram};
 pub use tie_break::TieBreak;
 
 use crate::key::{Key, Ranked};
@@ -101,6 +103,20 @@ pub(crate) fn lowest_of<S: Scores + ?Sized>(scores: &S, k: usize) -> Result<Thre
         return Ok(Threshold { key, end: Position::END, tie: false });
     }
     Ok(Threshold { key, end: end_of_tie(scores, &scans, key, pruned)?, tie: true })
+}
+
+/// Returns the threshold that prunes all remaining entries below a key, and the first `ties` of those at it.
+pub(crate) fn up_to<S: Scores + ?Sized>(
+    scores: &S,
+    key: KeyOf<S>,
+    ties: usize,
+) -> Result<Threshold<KeyOf<S>>, S::Error> {
+    let end = match ties {
+        0 => Position::START,
+        usize::MAX => Position::END,
+        n => end_of_tie(scores, &[], key, n)?,
+    };
+    Ok(Threshold { key, end, tie: end != Position::START && end != Position::END })
 }
 
 pub(crate) type KeyOf<S> = <<S as Scores>::Score as Ranked>::Key;

@@ -5,6 +5,8 @@
 //! order, draws word j of a second keystream, and the threshold among them is found as for any other scores. A keystream can be
 //! entered anywhere, so nothing drawn is kept: each chunk makes its own bytes, once to count and once to write.
 
+use std::convert::Infallible;
+
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
@@ -18,6 +20,30 @@ use crate::tensor::parallel;
 const WINDOW: usize = 3;
 /// The number of entries counted at a time. Their count fits in a byte, so that counts share the vector lanes of the bytes.
 const SHORT: usize = 128;
+
+/// The processes that draw a subset together, in the order of their chunks. Each calls the same functions in the same order.
+pub(crate) trait Parts {
+    type Error;
+
+    /// Returns the sums of numbers over all processes.
+    fn sum<const N: usize>(&self, numbers: [usize; N]) -> Result<[usize; N], Self::Error>;
+    /// Returns the sum of a number over the processes before this one.
+    fn before(&self, number: usize) -> Result<usize, Self::Error>;
+}
+
+/// One process has all chunks.
+struct Whole;
+
+impl Parts for Whole {
+    type Error = Infallible;
+
+    fn sum<const N: usize>(&self, numbers: [usize; N]) -> Result<[usize; N], Infallible> {
+        Ok(numbers)
+    }
+    fn before(&self, _: usize) -> Result<usize, Infallible> {
+        Ok(0)
+    }
+}
 
 /// A random subset of the remaining entries, which are pruned.
 #[derive(Debug)]
@@ -54,15 +80,29 @@ impl RandomSubset {
 
     /// [`new`](Self::new), given the number of remaining entries of each chunk and the number of all entries.
     pub fn of(seed: u64, remaining: &[usize], entries: usize, k: usize) -> Self {
+        infallible(Self::of_part(seed, remaining, entries, k, &Whole))
+    }
+
+    /// A part of a subset that several processes draw together: `k` are drawn of the chunks of all of them, of which these are
+    /// the ones that this process has. Each gets the part that one process would draw for its chunks.
+    pub fn of_part<P: Parts>(
+        seed: u64,
+        remaining: &[usize],
+        entries: usize,
+        k: usize,
+        parts: &P,
+    ) -> Result<Self, P::Error> {
         let bytes = ChaCha8Rng::seed_from_u64(seed);
-        let total = remaining.iter().sum::<usize>();
-        let spans: Vec<_> = running_sum(remaining).zip(remaining.iter().copied()).collect();
+        let own = remaining.iter().sum::<usize>();
+        let (before, total) = (parts.before(own)?, parts.sum([own])?[0]);
+        let spans: Vec<_> = running_sum(remaining).zip(remaining).map(|(start, &len)| (before + start, len)).collect();
 
         // The boundary is close to k's fraction of 256; if it is not in the window there, the window moves.
         let mut first = (k.saturating_mul(256) / total.max(1)).saturating_sub(WINDOW / 2).min(256 - WINDOW);
         let (boundary, below, ties) = loop {
             let counts = parallel::map(&spans, entries, |&(start, len)| count(&bytes, start, len, first as u8));
             let totals: Counts = std::array::from_fn(|i| counts.iter().map(|count| count[i]).sum());
+            let totals = parts.sum(totals)?;
             match boundary(totals, k) {
                 Boundary::Before => first = first.saturating_sub(WINDOW),
                 Boundary::Behind => first = (first + WINDOW).min(256 - WINDOW),
@@ -72,13 +112,15 @@ impl RandomSubset {
                 }
             }
         };
-        let starts = running_sum(remaining).zip(running_sum(&ties));
-        let starts = starts.map(|(remaining, ties)| Start { remaining, ties }).collect();
+        let own = ties.iter().sum::<usize>();
+        let (ties_before, all_ties) = (parts.before(own)?, parts.sum([own])?[0]);
+        let starts = spans.iter().zip(running_sum(&ties));
+        let starts = starts.map(|(&(remaining, _), ties)| Start { remaining, ties: ties_before + ties }).collect();
         let mut stream = bytes.clone();
         stream.set_stream(1);
-        let words = Keystream::new(stream, ties.iter().sum());
+        let words = Keystream::new(stream, all_ties);
         let threshold = infallible(lowest_of(&words, k - below));
-        Self { bytes, boundary, words, threshold, starts }
+        Ok(Self { bytes, boundary, words, threshold, starts })
     }
 
     /// Draws `k` of `count` entries: true = pruned.

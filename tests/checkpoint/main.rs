@@ -10,6 +10,7 @@ mod formats;
 mod hostile;
 mod hostile_index;
 mod inspect;
+mod many;
 mod masks;
 mod order;
 mod output;

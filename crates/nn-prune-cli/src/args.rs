@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use prune::checkpoint::{Checkpoint, Format, MaskSource, OpenOptions, Output};
 
 use crate::compact_args::CompactArgs;
+use crate::cut::{CountArgs, CutArgs};
 use crate::error::CliError;
 use crate::input;
 use crate::pack::PackArgs;
@@ -49,6 +50,8 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Prune(Box<PruneArgs>),
+    Count(CountArgs),
+    Cut(CutArgs),
     Compact(CompactArgs),
     Permute(PermuteArgs),
     Inspect(InspectArgs),
@@ -206,6 +209,9 @@ pub struct PruneArgs {
     /// Prune by a recipe, a TOML or JSON file, instead of the options that it replaces
     #[arg(id = "recipe", long = "recipe", value_name = "FILE", conflicts_with_all = Recipe::OPTIONS)]
     recipe_file: Option<PathBuf>,
+    /// Prune some shards of a checkpoint up to the threshold that `nn-prune cut` has found for all, instead of by a method
+    #[arg(long, value_name = "FILE", conflicts_with_all = Recipe::OPTIONS, conflicts_with_all = ["recipe", "save_recipe", "check"])]
+    pub cut: Option<PathBuf>,
     /// Write the options that decide what is pruned to a file, for --recipe: JSON if its name ends in .json, otherwise TOML
     #[arg(long, value_name = "FILE", conflicts_with = "recipe")]
     pub save_recipe: Option<PathBuf>,

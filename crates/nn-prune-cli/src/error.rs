@@ -8,7 +8,7 @@ use std::path::{MAIN_SEPARATOR, Path, is_separator};
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use prune::checkpoint::{CheckpointError, PyTorchError, SkipReason};
+use prune::checkpoint::{CheckpointError, CutError, PyTorchError, SkipReason};
 use prune::safetensors::StateDictError;
 
 use crate::text::escape_invisible;
@@ -115,6 +115,7 @@ fn hint(error: &CheckpointError) -> Option<Cow<'static, str>> {
         E::UnfinishedRun { .. } => "--resume continues the run, --force starts again".into(),
         E::OtherRun { .. } => "use --force instead of --resume to start again".into(),
         E::NothingSelected { reasons } => nothing_selected(reasons)?.into(),
+        E::Cut { source } => cut(source)?.into(),
         E::WeightNorm { .. } => WEIGHT_NORM.into(),
         E::UnsupportedDtype { .. } => "prune the model before it is quantised".into(),
         E::LayersWithGlobalScope => "write one --amount without a pattern, or --scope tensor".into(),
@@ -137,6 +138,26 @@ fn hint(error: &CheckpointError) -> Option<Cow<'static, str>> {
         E::MissingTensor { .. } | E::UnindexedTensor { .. } | E::MissingShard { .. } => {
             "--ignore-index takes the shards in the directory as they are, and writes a right index".into()
         }
+        _ => return None,
+    })
+}
+
+/// Says which command comes next.
+fn cut(error: &CutError) -> Option<&'static str> {
+    Some(match error {
+        CutError::NotExact { .. } => {
+            "run `nn-prune count SHARD... --within CUT -o PART` for all shards, then `nn-prune cut PART...`"
+        }
+        CutError::NoAmount => "--amount says how much to prune of all shards together",
+        CutError::OtherAmount { .. } => "leave out --amount, or count without --within for another amount",
+        CutError::OtherTensors { .. } => "give the shards together that were counted together",
+        CutError::Split { .. } => "give both to one `nn-prune count`, and to one `nn-prune prune`",
+        CutError::Counted { .. } => "count again with --exclude GLOB, or count all shards together",
+        CutError::Skipped { .. } => "count again with --only GLOB, or count all shards together",
+        CutError::MaybeTied { .. } => {
+            "count both shards together; --exclude GLOB skips the tensor, --only GLOB prunes it"
+        }
+        CutError::OtherFile { .. } | CutError::Changed { .. } => "count all shards again, without --within",
         _ => return None,
     })
 }

@@ -10,6 +10,7 @@ mod compact;
 mod compact_args;
 mod companions;
 mod convert;
+mod cut;
 mod diff;
 mod error;
 mod format;
@@ -59,6 +60,8 @@ fn run(command: Command) -> Result<ExitCode, CliError> {
     progress::stop_when_interrupted()?;
     match command {
         Command::Prune(args) => prune::run(&args)?,
+        Command::Count(args) => cut::count(&args)?,
+        Command::Cut(args) => cut::cut(&args)?,
         Command::Compact(args) => compact::run(&args)?,
         Command::Permute(args) => permute::run(&args)?,
         Command::Inspect(args) => inspect::run(&args)?,

@@ -6,7 +6,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use prune::checkpoint::{CalibrationReport, Checkpoint, Outcome, Output, PruneReport, Pruner, TensorReport, Unit};
+use prune::checkpoint::{CalibrationReport, Checkpoint, Cut, Outcome, Output, PruneReport, Pruner, TensorReport, Unit};
 use serde::Serialize;
 
 use crate::args::PruneArgs;
@@ -23,7 +23,10 @@ use crate::text::visible_path;
 
 pub fn run(args: &PruneArgs) -> Result<(), CliError> {
     let recipe = args.recipe()?;
-    let prune = recipe.pruner()?;
+    let by = match &args.cut {
+        Some(path) => By::Cut(Cut::read(path)?),
+        None => By::Recipe(recipe.pruner()?),
+    };
     let check = args.check.as_deref().map(calibrated::open).transpose()?;
     let checkpoint = args.input.open(args.report.quiet)?;
     // A dry run refuses what the run would refuse of the path.
@@ -31,7 +34,11 @@ pub fn run(args: &PruneArgs) -> Result<(), CliError> {
     let output = output.transpose()?;
 
     let reporter = ProgressReporter::new("pruning", args.report.quiet);
-    let prune = recipe.allocated(&checkpoint, &reporter)?.unwrap_or(prune).format(args.format.into());
+    let prune = match by {
+        By::Cut(cut) => cut.pruner(&checkpoint)?,
+        By::Recipe(pruner) => recipe.allocated(&checkpoint, &reporter)?.unwrap_or(pruner),
+    };
+    let prune = prune.format(args.format.into());
     let prune = check.into_iter().fold(prune, Pruner::check);
     if let Some((name, bytes)) = prune.working_memory(&checkpoint)?
         && bytes > MUCH_MEMORY
@@ -64,6 +71,14 @@ pub fn run(args: &PruneArgs) -> Result<(), CliError> {
         |out| table::write(out, width(), &report, args.report.full),
         || summary(args, &report, written),
     )
+}
+
+/// What says which entries are pruned.
+enum By {
+    /// The threshold for all shards.
+    Cut(Cut),
+    /// A method and its options.
+    Recipe(Pruner),
 }
 
 /// The bytes of memory that a run may need without a message.

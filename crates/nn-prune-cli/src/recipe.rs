@@ -25,7 +25,7 @@ use crate::parse::{BlockName, MethodName, NormName, PatternName, ScopeName, Ties
 #[serde(default, deny_unknown_fields)]
 pub struct Recipe {
     /// The method that selects what is pruned
-    #[arg(long, value_parser = MethodName::parser(), required_unless_present = "recipe")]
+    #[arg(long, value_parser = MethodName::parser(), required_unless_present_any = ["recipe", "cut"])]
     #[serde(skip_serializing_if = "Option::is_none")]
     method: Option<MethodName>,
     /// How much to prune: a fraction (0.5, 50%), or a count of entries, channels or blocks (100). PATTERN=AMOUNT is for the

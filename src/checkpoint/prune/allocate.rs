@@ -63,7 +63,7 @@ impl<'c> Planner<'c, '_> {
         total: usize,
         pruned: &[usize],
     ) -> Result<Vec<usize>, CheckpointError> {
-        let Self { checkpoint, pool, observer } = *self;
+        let Self { checkpoint, pool, observer, group: _ } = *self;
         let bytes: u64 = parameters.iter().map(|parameter| checkpoint.tensors[parameter.weights].bytes).sum();
         let progress = ProgressCounter::new(observer, Phase::Ranking, PASSES * bytes);
         let mut buffer = Buffer::default();

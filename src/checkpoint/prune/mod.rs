@@ -4,7 +4,11 @@ pub(crate) mod allocate;
 mod axes;
 pub(crate) mod calibrated;
 pub(crate) mod candidates;
+mod counts;
+pub(crate) mod cut;
+mod cut_file;
 pub(crate) mod execute;
+pub(crate) mod global;
 #[cfg(test)]
 mod granularity_tests;
 pub(crate) mod kind;
@@ -19,6 +23,8 @@ pub(crate) mod remaining;
 pub(crate) mod run;
 pub(crate) mod selection;
 
+pub use counts::Counts;
+pub use cut::Cut;
 pub use owl::{Owl, owl};
 pub use plan::tensor_seed;
 pub use pruner::{Pruner, Scope};

@@ -7,16 +7,16 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use crate::amount::Amount;
 use crate::checkpoint::error::CheckpointError;
+use crate::checkpoint::peers::Group;
 use crate::checkpoint::progress::{Observer, Phase, ProgressCounter};
 use crate::checkpoint::prune::calibrated::Measure;
-use crate::checkpoint::prune::candidates::{FileCandidates, widened};
 use crate::checkpoint::prune::layer_methods::MatchedMethods;
 use crate::checkpoint::prune::pruner::{PruneBy, Scope};
 use crate::checkpoint::prune::remaining::{RemainingEntries, open_groups, remaining_channels};
 use crate::checkpoint::read::blocks::Pool;
 use crate::checkpoint::read::mask_file::MaskFile;
 use crate::checkpoint::read::parameter::ParameterEntry;
-use crate::checkpoint::read::{Checkpoint, Dtype};
+use crate::checkpoint::read::{Checkpoint, Dtype, Shard};
 use crate::checkpoint::report::{CalibrationReport, ChannelAxis, SkipReason};
 use crate::element::Element;
 use crate::error::PruneError;
@@ -25,13 +25,9 @@ use crate::hash::fnv1a;
 use crate::method::built_in::BuiltIn;
 use crate::method::decision::Decision;
 use crate::method::request::{Remaining, Request};
-use crate::method::resolved::{Reads, ResolvedRequest};
+use crate::method::resolved::ResolvedRequest;
 use crate::method::{AnyMethod, Describe, PruningMethod};
 use crate::pruning_type::PruningType;
-use crate::select::TieBreak;
-use crate::tensor::channels::Channels;
-use crate::tensor::chunk::CHUNK;
-use crate::tensor::numbered::NumberedGroups;
 use crate::training::{Allocation, Bounds};
 
 /// The plan for one parameter: skipped, or pruned with a new mask.
@@ -100,6 +96,14 @@ pub(crate) enum MaskOrigin<'p> {
 }
 
 impl<'p> MaskOrigin<'p> {
+    /// The mask file, which is an input.
+    pub fn file(&self) -> Option<&Shard> {
+        match self {
+            Self::Methods(_) => None,
+            Self::File(masks) => Some(&masks.file),
+        }
+    }
+
     pub fn open(by: &'p PruneBy) -> Result<Self, CheckpointError> {
         match by {
             PruneBy::Methods(methods) => Ok(Self::Methods(methods.matched()?)),
@@ -144,6 +148,8 @@ pub(crate) struct Totals {
     /// `true` if the requested units are groups.
     pub counts_groups: bool,
     pub threshold: Option<f64>,
+    /// `true` if the requested units are the sum of those of each parameter.
+    pub of_each: bool,
 }
 
 /// Returns the seed of a tensor in a random pruning with [`Scope::Tensor`](crate::checkpoint::Scope::Tensor).
@@ -162,6 +168,8 @@ pub(crate) struct Planner<'c, 'o> {
     pub checkpoint: &'c Checkpoint,
     pub pool: &'c Pool,
     pub observer: &'o dyn Observer,
+    /// The processes of the run. Plans are filled in for the parameters of this one.
+    pub group: &'o Group<'o>,
 }
 
 impl<'c> Planner<'c, '_> {
@@ -173,12 +181,15 @@ impl<'c> Planner<'c, '_> {
         allocation: Option<(Allocation, Bounds)>,
         plans: &mut [ParameterPlan<'c>],
     ) -> Result<Totals, CheckpointError> {
-        let mut plans: Vec<_> = plans.iter_mut().filter(|plan| plan.skip.is_none()).collect();
-        plans.iter().try_for_each(|plan| check_shape(plan.parameter))?;
+        let is_own = |parameter: &ParameterEntry| self.group.has(self.checkpoint.tensors[parameter.weights].shard);
+        let own = plans.iter_mut().filter(|plan| plan.skip.is_none() && is_own(plan.parameter));
+        let mut plans: Vec<_> = own.collect();
         let progress = self.counting(origin, &plans);
         let count =
             |plan: &&mut ParameterPlan<'c>| RemainingEntries::of(self.checkpoint, plan.parameter, self.pool, &progress);
-        let remaining = plans.iter().map(count).collect::<Result<Vec<_>, _>>()?;
+        let shapes = plans.iter().try_for_each(|plan| check_shape(plan.parameter));
+        let remaining = shapes.and_then(|()| plans.iter().map(count).collect::<Result<Vec<_>, _>>());
+        let remaining = self.group.agree(remaining)?;
         for (plan, remaining) in plans.iter_mut().zip(&remaining) {
             plan.before = remaining.pruned();
         }
@@ -208,7 +219,8 @@ impl<'c> Planner<'c, '_> {
                 if counted().any(|plan| plan.counts_groups != counts_groups) {
                     return Err(CheckpointError::MixedUnits);
                 }
-                Ok(Totals { requested: plans.iter().map(|plan| plan.requested).sum(), counts_groups, threshold: None })
+                let requested = plans.iter().map(|plan| plan.requested).sum();
+                Ok(Totals { requested, counts_groups, threshold: None, of_each: true })
             }
             (MaskOrigin::Methods(methods), Scope::Global) => {
                 let Some(method) = methods.only() else { return Err(CheckpointError::LayersWithGlobalScope) };
@@ -274,74 +286,6 @@ impl<'c> Planner<'c, '_> {
         plan.mask = MaskPlan::Request { request, remaining };
         Ok(())
     }
-
-    /// Plans the pruning of all parameters with one ranking, or one random subset.
-    fn plan_global(
-        &self,
-        method: &AnyMethod,
-        plans: &mut [&mut ParameterPlan<'c>],
-        remaining: &[RemainingEntries<'c>],
-    ) -> Result<Totals, CheckpointError> {
-        let name = || method.name().to_owned();
-        let Some(built_in) = built_in(method) else {
-            return Err(CheckpointError::OnlyInMemory { method: name(), what: "global scope of a custom method" });
-        };
-        let dtype = common_dtype(plans.iter().map(|plan| plan.parameter.dtype));
-        let names: Vec<&str> = plans.iter().map(|plan| plan.parameter.name.as_str()).collect();
-        let shapes: Vec<&[usize]> = plans.iter().map(|plan| plan.parameter.shape.as_slice()).collect();
-        let tensors = Remaining {
-            shapes: &shapes,
-            dtype: name_and_size(dtype),
-            entries: plans.iter().map(|plan| plan.parameter.entries).sum(),
-            remaining: remaining.iter().map(|remaining| remaining.count).sum(),
-        };
-        let refused = |source| CheckpointError::Method { source };
-        let request = request(built_in, &names, refused)?;
-        if matches!(request, Request::Lowest { tie_break: TieBreak::PyTorch, .. }) {
-            return Err(CheckpointError::OnlyInMemory { method: name(), what: "global scope of TieBreak::PyTorch" });
-        }
-        let no_channels = |_: &Channels| Err(CheckpointError::NotUnstructured { method: name() });
-        let no_groups = |_: &NumberedGroups, _| Err(CheckpointError::NotUnstructured { method: name() });
-        let request = request.resolve(tensors, no_channels, no_groups, refused)?;
-
-        let total = match request.reads() {
-            Reads::Nothing => 0,
-            Reads::Pieces | Reads::Rows | Reads::Whole => {
-                plans.iter().map(|plan| self.checkpoint.tensors[plan.parameter.weights].bytes).sum()
-            }
-        };
-        let progress = ProgressCounter::new(self.observer, Phase::Ranking, total);
-        let decision = with_dtype!(
-            dtype,
-            W: Element => {
-                let candidates = FileCandidates::<W>::new(self.checkpoint, remaining, self.pool, &progress);
-                widened(request.decide(&candidates)?)
-            },
-            else => dtype.cannot_be_pruned(),
-        );
-        progress.finish()?;
-
-        let threshold = match &decision {
-            Decision::Lowest(threshold) => Some(f64::from_bits(threshold.key)),
-            Decision::Keep
-            | Decision::LowestInRanges(_)
-            | Decision::LowestScaled(..)
-            | Decision::InGroups(_)
-            | Decision::Groups(_)
-            | Decision::Random(_)
-            | Decision::Candidates(_)
-            | Decision::Channels(..)
-            | Decision::Mask(_) => None,
-        };
-        let decision = Arc::new(decision);
-        let mut first_chunk = 0;
-        for (segment, plan) in plans.iter_mut().enumerate() {
-            plan.mask = MaskPlan::Global { decision: Arc::clone(&decision), segment, first_chunk };
-            plan.after = (request.count() == Some(0)).then_some(plan.before);
-            first_chunk += plan.parameter.entries.div_ceil(CHUNK);
-        }
-        Ok(Totals { requested: request.count(), counts_groups: false, threshold })
-    }
 }
 
 /// The request of a method, if it can be carried out on files.
@@ -358,7 +302,7 @@ pub(crate) fn request(
 }
 
 /// The name of a dtype that can be pruned, and the size of an element in bytes.
-fn name_and_size(dtype: Dtype) -> (&'static str, usize) {
+pub(super) fn name_and_size(dtype: Dtype) -> (&'static str, usize) {
     fn of<A: Element>() -> (&'static str, usize) {
         (A::DTYPE, size_of::<A>())
     }
@@ -374,40 +318,6 @@ pub(crate) fn check_shape(parameter: &ParameterEntry) -> Result<(), CheckpointEr
         None => {
             let found = parameter.shape.clone();
             Err(CheckpointError::ImpossibleShape { tensor: parameter.name.clone(), found })
-        }
-    }
-}
-
-/// The dtype that holds the values of all these dtypes: their own if they are equal.
-fn common_dtype(mut dtypes: impl Iterator<Item = Dtype> + Clone) -> Dtype {
-    use ::safetensors::Dtype::{F32, F64};
-    let has_f64 = dtypes.clone().any(|dtype| dtype.0 == F64);
-    match dtypes.next() {
-        Some(first) if dtypes.all(|dtype| dtype == first) => first,
-        Some(_) | None if has_f64 => Dtype(F64),
-        Some(_) | None => Dtype(F32),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use ::safetensors::Dtype::{self as D, BF16, F16, F32, F64};
-
-    use super::*;
-
-    /// The type is exact, and no wider than that: 64-bit keys take more time, and twice the memory.
-    #[test]
-    fn tensors_are_ranked_in_the_narrowest_type_for_all() {
-        let ranked_in = |dtypes: &[D]| common_dtype(dtypes.iter().map(|&dtype| Dtype(dtype))).0;
-        for dtype in [F16, BF16, F32, F64] {
-            assert_eq!(ranked_in(&[dtype]), dtype);
-            assert_eq!(ranked_in(&[dtype; 3]), dtype);
-        }
-        for mixed in [&[F16, BF16][..], &[F16, F16, F32], &[F32, BF16], &[BF16, F16, F16]] {
-            assert_eq!(ranked_in(mixed), F32, "{mixed:?}");
-        }
-        for mixed in [&[F64, F16][..], &[BF16, F64], &[F32, F32, F64], &[F16, BF16, F64, F32]] {
-            assert_eq!(ranked_in(mixed), F64, "{mixed:?}");
         }
     }
 }

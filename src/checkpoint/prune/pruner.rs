@@ -8,8 +8,10 @@ use serde_json::json;
 
 use crate::calibration::Statistics;
 use crate::checkpoint::error::CheckpointError;
+use crate::checkpoint::peers::{Group, Peers};
 use crate::checkpoint::progress::Observer;
 use crate::checkpoint::prune::calibrated;
+use crate::checkpoint::prune::cut::Cut;
 use crate::checkpoint::prune::layer_methods::LayerMethods;
 use crate::checkpoint::prune::run;
 use crate::checkpoint::prune::selection::Selection;
@@ -64,6 +66,7 @@ pub struct Pruner {
     pub(crate) output_axis: bool,
     pub(crate) statistics: Option<Arc<Statistics>>,
     pub(crate) check: Option<Arc<Statistics>>,
+    pub(crate) cut: Option<Arc<Cut>>,
 }
 
 /// The origin of the new masks.
@@ -133,6 +136,7 @@ impl Pruner {
             output_axis: false,
             statistics: None,
             check: None,
+            cut: None,
         }
     }
 
@@ -259,6 +263,92 @@ impl Pruner {
         run::run(self, checkpoint, Some(output), observer)
     }
 
+    /// Prunes the checkpoint together with other processes, each of which calls this with the same arguments, reads some of the
+    /// shards and writes them. Files and report are those of [`run`](Self::run) by one process, byte for byte.
+    ///
+    /// Shards are divided by their bytes; neighbours stay together. With [`Scope::Global`], one exact threshold is found from
+    /// [`Histogram`](crate::Histogram)s that are added up over all processes, two for `f32`, one for `f16` and `bf16`, four for `f64`;
+    /// a random subset is drawn by its seed, where each process draws for its own entries. With [`Scope::Tensor`], only errors
+    /// and the numbers of the report are exchanged. The first process checks the output and writes index and
+    /// [companions](crate::checkpoint::Companions).
+    ///
+    /// If a process ends early, the others get an error or are ended too. The output then is an unfinished run, which any number
+    /// of processes can [resume](Output::resume), and one alone by [`run`](Self::run).
+    ///
+    /// [`PruneReport::resumed`] lists the shards of this process only, and only they have
+    /// [`TensorReport::calibration`](crate::checkpoint::TensorReport::calibration).
+    ///
+    /// ```
+    /// # use ndarray::arr2;
+    /// # let directory = tempfile::tempdir()?;
+    /// # let shards = ["a.safetensors", "b.safetensors"].map(|name| directory.path().join(name));
+    /// # for (path, name) in shards.iter().zip(["a.weight", "b.weight"]) {
+    /// #     let layer = prune::ParameterStore::from_iter([(name, arr2(&[[1.0_f32, -2.0], [3.0, 1.0]]))]);
+    /// #     prune::safetensors::save_file(&layer, path)?;
+    /// # }
+    /// # let output = Output::new(directory.path().join("out"));
+    /// use std::sync::{Barrier, Mutex};
+    /// use prune::L1Unstructured;
+    /// use prune::checkpoint::{Checkpoint, Output, Peers, Pruner, Scope};
+    ///
+    /// struct Threads<'a> {
+    ///     rank: usize,
+    ///     all: &'a Barrier,
+    ///     sums: &'a Mutex<Vec<u64>>,
+    /// }
+    ///
+    /// impl Peers for Threads<'_> {
+    ///     fn rank(&self) -> usize {
+    ///         self.rank
+    ///     }
+    ///     fn size(&self) -> usize {
+    ///         2
+    ///     }
+    ///     fn sum(&self, numbers: &mut [u64]) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    ///         let mut sums = self.sums.lock().unwrap();
+    ///         sums.resize(numbers.len(), 0);
+    ///         sums.iter_mut().zip(&*numbers).for_each(|(sum, number)| *sum += number);
+    ///         drop(sums);
+    ///         self.all.wait(); // all have added
+    ///         numbers.copy_from_slice(&self.sums.lock().unwrap());
+    ///         self.all.wait(); // all have read
+    ///         self.sums.lock().unwrap().clear();
+    ///         self.all.wait();
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// let pruner = Pruner::new(L1Unstructured::new(0.5)?).scope(Scope::Global);
+    /// let (all, sums) = (Barrier::new(2), Mutex::default());
+    /// let prune = |rank| {
+    ///     let peers = Threads { rank, all: &all, sums: &sums };
+    ///     pruner.run_among(&Checkpoint::open(&shards)?, &output, &peers, &())
+    /// };
+    /// let reports = std::thread::scope(|scope| {
+    ///     [0, 1].map(|rank| scope.spawn(move || prune(rank))).map(|thread| thread.join().unwrap())
+    /// });
+    /// for report in reports {
+    ///     assert_eq!(report?.pruned_after(), 4);
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`run`](Self::run). [`CheckpointError::NotShared`] for [`Format::Masks`], for an [`allocation`](Self::allocation), and
+    /// with global scope for other methods than [`L1Unstructured`](crate::L1Unstructured) and
+    /// [`RandomUnstructured`](crate::RandomUnstructured); [`CheckpointError::PeersFailed`] if another process returns an error;
+    /// [`CheckpointError::Peers`] if numbers cannot be added up; [`CheckpointError::CountsChanged`] if weights changed.
+    pub fn run_among(
+        &self,
+        checkpoint: &Checkpoint,
+        output: &Output,
+        peers: &dyn Peers,
+        observer: &dyn Observer,
+    ) -> Result<PruneReport, CheckpointError> {
+        run::run_among(self, checkpoint, Some(output), &Group::new(checkpoint, peers), observer)
+    }
+
     /// Returns the report of [`run`](Self::run) without writing anything.
     ///
     /// # Errors
@@ -270,7 +360,7 @@ impl Pruner {
 
     /// The options that decide the bytes of the output. The mask file is not one of them: it is an input.
     pub(crate) fn identity(&self) -> RunIdentity {
-        // A method names its statistics among its options, and what is measured is not written.
+        // A method names its statistics among its options, and what is measured is not written. A cut is a method, and a condition.
         let Self {
             by,
             scope,
@@ -280,6 +370,7 @@ impl Pruner {
             output_axis,
             statistics: _,
             check: _,
+            cut: _,
         } = self;
         let describe = |method: &AnyMethod| json!({ "name": method.name(), "options": method.options() });
         let method = match by {

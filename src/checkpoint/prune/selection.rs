@@ -2,6 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use serde::{Deserialize, Serialize};
+
 use crate::checkpoint::error::CheckpointError;
 use crate::checkpoint::prune::kind::{Kinds, last_layer};
 use crate::checkpoint::prune::nearest::nearest;
@@ -32,7 +34,8 @@ use crate::checkpoint::report::SkipReason;
 /// let selection = Selection::new().include("encoder.*").exclude("*.q_proj.weight");
 /// let everything = Selection::new().only("*");
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Selection {
     pub(crate) only: Vec<String>,
     pub(crate) include: Vec<String>,
@@ -128,6 +131,22 @@ impl Selection {
         Ok(Selected { reasons, unmatched: unmatched.map(|pattern| pattern.text.clone()).collect() })
     }
 
+    /// Returns `true` if no pattern replaces the default selection.
+    pub(crate) fn is_default(&self) -> bool {
+        self.only.is_empty()
+    }
+
+    /// The reasons for a part of a checkpoint, in which patterns may match nothing.
+    pub(crate) fn in_part(&self, checkpoint: &Checkpoint) -> Result<Vec<Option<SkipReason>>, CheckpointError> {
+        self.reasons(&Patterns::compile(self)?, checkpoint, Purpose::Entries, &checkpoint.packed()?)
+    }
+
+    /// The reasons that names, shapes and dtypes give. Tensors that are packed or equal to an embedding are not found.
+    pub(crate) fn by_headers(&self, parameters: &[ParameterEntry]) -> Result<Vec<Option<SkipReason>>, CheckpointError> {
+        let (patterns, kinds) = (Patterns::of(self, parameters)?, Kinds::of(parameters));
+        Ok(parameters.iter().map(|parameter| patterns.reason(parameter, &kinds, Purpose::Entries)).collect())
+    }
+
     fn reasons(
         &self,
         patterns: &Patterns,
@@ -139,7 +158,7 @@ impl Selection {
         let kinds = Kinds::of(parameters);
         let reason = |parameter| patterns.reason(parameter, &kinds, purpose);
         let mut reasons: Vec<_> = parameters.iter().map(reason).collect();
-        let is_default = self.only.is_empty() && !matches!(purpose, Purpose::Masks(_));
+        let is_default = self.is_default() && !matches!(purpose, Purpose::Masks(_));
         if is_default {
             skip_tied(checkpoint, &kinds, &mut reasons)?;
         }
@@ -166,9 +185,7 @@ struct Patterns {
 impl Patterns {
     /// Compiles the patterns. Each pattern that selects tensors must match one that can be pruned.
     fn of(selection: &Selection, parameters: &[ParameterEntry]) -> Result<Self, CheckpointError> {
-        let Selection { only, include, exclude } = selection;
-        let [only, include, exclude] = [only, include, exclude].map(|texts| Pattern::all(texts));
-        let patterns = Self { only: only?, include: include?, exclude: exclude? };
+        let patterns = Self::compile(selection)?;
         for pattern in patterns.only.iter().chain(&patterns.include) {
             let mut matching = parameters.iter().filter(|parameter| pattern.matches(&parameter.name)).peekable();
             let Some(&first) = matching.peek() else {
@@ -181,6 +198,12 @@ impl Patterns {
             }
         }
         Ok(patterns)
+    }
+
+    fn compile(selection: &Selection) -> Result<Self, CheckpointError> {
+        let Selection { only, include, exclude } = selection;
+        let [only, include, exclude] = [only, include, exclude].map(|texts| Pattern::all(texts));
+        Ok(Self { only: only?, include: include?, exclude: exclude? })
     }
 
     fn reason(&self, parameter: &ParameterEntry, kinds: &Kinds<'_>, purpose: Purpose<'_>) -> Option<SkipReason> {

@@ -157,14 +157,8 @@ pub(crate) struct OutputFiles {
 }
 
 impl OutputFiles {
-    /// Checks the output, and prepares it if it is a directory. `mask_file` is an input too.
-    pub fn prepare(
-        checkpoint: &Checkpoint,
-        layout: &Layout,
-        output: &Output,
-        identity: RunIdentity,
-        mask_file: Option<&Shard>,
-    ) -> Result<Self, CheckpointError> {
+    /// The files, and whether they are in a directory.
+    fn of(checkpoint: &Checkpoint, layout: &Layout, output: &Output) -> Result<(Self, bool), CheckpointError> {
         let is_directory = output.is_directory(checkpoint, layout.format)?;
         if !is_directory && checkpoint.shards.iter().any(Shard::is_converted) && is_pytorch_name(&output.path) {
             return Err(CheckpointError::OutputName { path: output.path.clone() });
@@ -181,7 +175,36 @@ impl OutputFiles {
         if files.config.is_some() {
             files.companions.copied.retain(|name| name != Path::new(CONFIG));
         }
+        Ok((files, is_directory))
+    }
 
+    /// The files of a run that another process has prepared.
+    pub fn join(
+        checkpoint: &Checkpoint,
+        layout: &Layout,
+        output: &Output,
+        identity: RunIdentity,
+        mask_file: Option<&Shard>,
+    ) -> Result<Self, CheckpointError> {
+        let (mut files, is_directory) = Self::of(checkpoint, layout, output)?;
+        if is_directory {
+            let inputs = checkpoint.shards.iter().chain(mask_file);
+            let mut run = ResumeFile::new(output.path.clone(), identity, inputs);
+            run.join(output)?;
+            files.run = Some(run);
+        }
+        Ok(files)
+    }
+
+    /// Checks the output, and prepares it if it is a directory. `mask_file` is an input too.
+    pub fn prepare(
+        checkpoint: &Checkpoint,
+        layout: &Layout,
+        output: &Output,
+        identity: RunIdentity,
+        mask_file: Option<&Shard>,
+    ) -> Result<Self, CheckpointError> {
+        let (mut files, is_directory) = Self::of(checkpoint, layout, output)?;
         let inputs = checkpoint.shards.iter().chain(mask_file);
         files.check_apart(
             inputs.clone().map(Shard::path).chain(checkpoint.index_path()),
@@ -238,12 +261,7 @@ impl OutputFiles {
     }
 
     /// Ends the run: copies the companions, writes the index and removes the run file.
-    pub fn close(
-        self,
-        checkpoint: &Checkpoint,
-        output: &Output,
-        layout: &Layout,
-    ) -> Result<Companions, CheckpointError> {
+    pub fn close(self, checkpoint: &Checkpoint, output: &Output, layout: &Layout) -> Result<(), CheckpointError> {
         self.companions.copy(checkpoint.directory(), &output.path, output.durable)?;
         if let Some((path, bytes)) = self.config.as_ref().zip(layout.config.as_ref()) {
             write_whole(path, bytes)?;
@@ -251,8 +269,7 @@ impl OutputFiles {
         if let Some((path, (_, bytes))) = self.index.as_ref().zip(layout.index.as_ref()) {
             write_whole(path, bytes)?;
         }
-        self.run.map_or(Ok(()), ResumeFile::remove)?;
-        Ok(self.companions)
+        self.run.map_or(Ok(()), ResumeFile::remove)
     }
 
     /// Returns `Ok` if no file of the output is an input file, by whatever path. Companions are inputs, from `directory`.

@@ -90,8 +90,19 @@ impl ResumeFile {
         let create = OpenOptions::new().create(true).append(true).open(&run_file);
         create.map_err(|source| CheckpointError::Write { path: run_file.clone(), source })?;
         self.save()?;
-        let lines = OpenOptions::new().append(true).open(&run_file);
-        self.lines = Some(lines.map_err(|source| CheckpointError::Write { path: run_file, source })?);
+        self.open_lines()
+    }
+
+    /// Takes part in a run that another process has begun.
+    pub fn join(&mut self, output: &Output) -> Result<(), CheckpointError> {
+        self.load(&output.clone().resume(true))?;
+        self.open_lines()
+    }
+
+    fn open_lines(&mut self) -> Result<(), CheckpointError> {
+        let path = self.path();
+        let lines = OpenOptions::new().append(true).open(&path);
+        self.lines = Some(lines.map_err(|source| CheckpointError::Write { path, source })?);
         Ok(())
     }
 

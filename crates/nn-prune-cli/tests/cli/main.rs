@@ -13,6 +13,7 @@ mod inputs;
 mod inspect;
 #[cfg(unix)]
 mod killed;
+mod many;
 mod masks;
 #[cfg(unix)]
 mod memory;
