@@ -20,6 +20,5 @@ pub(crate) mod run;
 pub(crate) mod selection;
 
 pub use owl::{Owl, owl};
-pub use plan::tensor_seed;
 pub use pruner::{Pruner, Scope};
 pub use selection::Selection;
