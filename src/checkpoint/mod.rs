@@ -84,13 +84,15 @@ pub use inspect::{Inspection, Magnitudes, PackedSizes, TensorInspection, inspect
 pub use pack::{DenseReason, PackReport, PackedTensorReport, Packer, unpack};
 pub use peers::Peers;
 pub use progress::{Observer, Phase, Progress};
-pub use prune::{Counts, Cut, Owl, Pruner, Scope, Selection, owl, tensor_seed};
+pub use prune::{Counts, Cut, Owl, Pruner, Scope, Selection, owl};
 pub use read::{Checkpoint, Dtype, OpenOptions, Shard, Tensor};
 pub use report::{
     AxisReason, CalibrationReport, ChannelAxis, Companions, Outcome, PruneReport, SkipReason, TensorReport, Unit,
 };
 pub use verify::{TensorVerification, Verification, ZeroPattern, verify};
 pub use write::{Format, Output};
+
+pub use crate::method::tensor_seed;
 
 /// The types of models, by `model_type` of their `config.json`, that [`Compactor`] and [`Permuter`] know.
 pub const MODEL_TYPES: [&str; 12] =

@@ -35,7 +35,7 @@ pub use ln_structured::LnStructured;
 pub use lowest::Lowest;
 pub use n_m::NM;
 pub use pruning_method::{Describe, PruningMethod};
-pub use random_source::RandomSource;
+pub use random_source::{RandomSource, tensor_seed};
 pub use random_structured::RandomStructured;
 pub use random_unstructured::RandomUnstructured;
 pub use reconstruct::{Reconstruct, Reconstruction};

@@ -3,7 +3,10 @@
 use std::fmt;
 
 use rand::Rng;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
 
+use crate::hash::fnv1a;
 use crate::torch::Generator;
 
 /// Where a random method gets its numbers from: a value that the method holds, never a hidden state.
@@ -66,4 +69,23 @@ impl fmt::Display for RandomSource {
             Self::Torch(generator) => write!(f, "torch:{:x}", generator.address()),
         }
     }
+}
+
+/// Returns a seed for one of several tensors that are pruned at random, by its name.
+///
+/// Tensors of one shape then differ, and the mask of a tensor does not depend on the others. Checkpoints are pruned so, unless
+/// all tensors are ranked together: with this seed, [`RandomUnstructured`](crate::RandomUnstructured) and
+/// [`RandomStructured`](crate::RandomStructured) give a tensor the same mask in memory. The seed consists of the first eight
+/// bytes, in little-endian order, that ChaCha8 generates for `seed` in the stream with the number of the 64-bit FNV-1a hash of
+/// the name.
+///
+/// ```
+/// use prune::tensor_seed;
+///
+/// assert_ne!(tensor_seed(42, "0.weight"), tensor_seed(42, "1.weight"));
+/// ```
+pub fn tensor_seed(seed: u64, tensor: &str) -> u64 {
+    let mut stream = ChaCha8Rng::seed_from_u64(seed);
+    stream.set_stream(fnv1a(tensor.bytes()));
+    stream.next_u64()
 }

@@ -44,7 +44,7 @@ fn search(k: u64, add: &dyn Fn(&mut Histogram)) -> (Bracket, usize) {
 fn agrees_with_selection<A: Element>(most_rounds: usize) {
     for (count, seed) in [(1, 1), (7, 2), (500, 3), (3000, 4)] {
         let all = numbers::<A>(count, seed);
-        let mask: Vec<bool> = (0..count).map(|i| (i as u64 * 7 + seed) % 3 > 0).collect();
+        let mask: Vec<bool> = (0..count).map(|i| !(i as u64 * 7 + seed).is_multiple_of(3)).collect();
         for mask in [None, Some(&mask)] {
             let remaining = mask.map_or(count, |mask| mask.iter().filter(|&&kept| kept).count());
             let middle = [remaining / 7, remaining / 3, remaining / 2, remaining - remaining / 9];

@@ -79,7 +79,7 @@ pub struct CutArgs {
 /// Runs `nn-prune count`.
 pub fn count(args: &CountArgs) -> Result<(), CliError> {
     let cut = args.within.as_ref().map(Cut::read).transpose()?;
-    let checkpoint = args.input.open()?;
+    let checkpoint = args.input.open(args.report.quiet)?;
     let reporter = ProgressReporter::new("counting", args.report.quiet);
     let counts = match &cut {
         Some(cut) => Counts::within(&checkpoint, cut, &reporter)?,

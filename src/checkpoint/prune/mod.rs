@@ -26,6 +26,5 @@ pub(crate) mod selection;
 pub use counts::Counts;
 pub use cut::Cut;
 pub use owl::{Owl, owl};
-pub use plan::tensor_seed;
 pub use pruner::{Pruner, Scope};
 pub use selection::Selection;

@@ -2,9 +2,6 @@
 
 use std::sync::Arc;
 
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
-
 use crate::amount::Amount;
 use crate::checkpoint::error::CheckpointError;
 use crate::checkpoint::peers::Group;
@@ -21,12 +18,11 @@ use crate::checkpoint::report::{CalibrationReport, ChannelAxis, SkipReason};
 use crate::element::Element;
 use crate::error::PruneError;
 use crate::file::dtype::with_dtype;
-use crate::hash::fnv1a;
 use crate::method::built_in::BuiltIn;
 use crate::method::decision::Decision;
 use crate::method::request::{Remaining, Request};
 use crate::method::resolved::ResolvedRequest;
-use crate::method::{AnyMethod, Describe, PruningMethod};
+use crate::method::{AnyMethod, Describe, PruningMethod, tensor_seed};
 use crate::pruning_type::PruningType;
 use crate::training::{Allocation, Bounds};
 
@@ -150,17 +146,6 @@ pub(crate) struct Totals {
     pub threshold: Option<f64>,
     /// `true` if the requested units are the sum of those of each parameter.
     pub of_each: bool,
-}
-
-/// Returns the seed of a tensor in a random pruning with [`Scope::Tensor`](crate::checkpoint::Scope::Tensor).
-///
-/// With it, [`RandomUnstructured`](crate::RandomUnstructured) and [`RandomStructured`](crate::RandomStructured) give the
-/// tensor the same mask in memory. The seed consists of the first eight bytes, in little-endian order, that ChaCha8 generates
-/// for `seed` in the stream with the number of the 64-bit FNV-1a hash of the name.
-pub fn tensor_seed(seed: u64, tensor: &str) -> u64 {
-    let mut stream = ChaCha8Rng::seed_from_u64(seed);
-    stream.set_stream(fnv1a(tensor.bytes()));
-    stream.next_u64()
 }
 
 /// Plans the pruning of the selected parameters.

@@ -57,7 +57,7 @@ fn add_boxes(axes: &[Axis], start: usize, range: Range<usize>, boxes: &mut Vec<P
         return add_boxes(inner, at(first), range.start - first * row..range.end - first * row, boxes);
     }
     let (whole_start, whole_end) = (range.start.div_ceil(row), range.end / row);
-    if range.start % row > 0 {
+    if !range.start.is_multiple_of(row) {
         add_boxes(inner, at(first), range.start - first * row..row, boxes);
     }
     if whole_start < whole_end {
@@ -70,7 +70,7 @@ fn add_boxes(axes: &[Axis], start: usize, range: Range<usize>, boxes: &mut Vec<P
         }
         boxes.push(Part { start: at(whole_start), axes });
     }
-    if range.end % row > 0 {
+    if !range.end.is_multiple_of(row) {
         add_boxes(inner, at(last), 0..range.end - last * row, boxes);
     }
 }

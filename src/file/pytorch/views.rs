@@ -76,7 +76,7 @@ impl View {
         // Pieces may begin and end within an entry.
         let (size, within) = (self.size, within as usize);
         let entries = within / size..(within + bytes.len()).div_ceil(size);
-        if within % size == 0 && bytes.len() % size == 0 {
+        if within.is_multiple_of(size) && bytes.len().is_multiple_of(size) {
             return self.gather(file, entries, bytes);
         }
         let mut whole = vec![0; entries.len() * size];
