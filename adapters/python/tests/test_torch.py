@@ -33,8 +33,8 @@ def only_fast(monkeypatch):
 @pytest.mark.parametrize("shape", [(6, 5), (4, 3, 2, 2), (300, 500)])
 def test_every_call_and_every_pair_of_calls(dtype, grid, shape, only_fast):
     pairs = enumerate(itertools.product(CALLS, CALLS))
-    # Of large tensors, each call about once as the first and once as the second.
-    for seed, (first, second) in itertools.islice(pairs, 0, None, 13 if shape == (300, 500) else 1):
+    # Of large tensors, only some of the pairs.
+    for seed, (first, second) in itertools.islice(pairs, 0, None, 26 if shape == (300, 500) else 1):
         a, b = module(shape, dtype, seed, grid), module(shape, dtype, seed, grid)
         for call in (first, second):
             with pytest.MonkeyPatch.context() as patch:
