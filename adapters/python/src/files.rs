@@ -124,29 +124,27 @@ pub struct CompactOptions<'py> {
 
 impl CompactOptions<'_> {
     fn compactor(self) -> PyResult<Compactor> {
-        let mut compactor = Compactor::new()
+        /// Sets an option that is given.
+        fn with<T>(compactor: Compactor, option: Option<T>, set: fn(Compactor, T) -> Compactor) -> Compactor {
+            match option {
+                Some(option) => set(compactor, option),
+                None => compactor,
+            }
+        }
+        let amount = |option: Option<Bound<'_, PyAny>>| option.as_ref().map(amount).transpose();
+        let compactor = Compactor::new()
             .drop_layers(self.drop_layers)
             .dead(self.dead)
             .multiple(self.multiple)
             .minimum(self.minimum)
             .fold(self.fold);
-        let amounts: [(_, fn(Compactor, prune::Amount) -> Compactor); 3] =
-            [(self.ffn, Compactor::ffn), (self.kv_groups, Compactor::kv_groups), (self.heads, Compactor::heads)];
-        for (value, set) in amounts {
-            if let Some(value) = value {
-                compactor = set(compactor, amount(&value)?);
-            }
-        }
-        let paths: [(_, fn(Compactor, PathBuf) -> Compactor); 4] = [
-            (self.coupling, Compactor::coupling),
-            (self.keep, Compactor::keep),
-            (self.scores, Compactor::scores),
-            (self.save_plan, Compactor::save_plan),
-        ];
-        Ok(paths.into_iter().fold(compactor, |compactor, (path, set)| match path {
-            Some(path) => set(compactor, path),
-            None => compactor,
-        }))
+        let compactor = with(compactor, amount(self.ffn)?, Compactor::ffn);
+        let compactor = with(compactor, amount(self.kv_groups)?, Compactor::kv_groups);
+        let compactor = with(compactor, amount(self.heads)?, Compactor::heads);
+        let compactor = with(compactor, self.coupling, Compactor::coupling);
+        let compactor = with(compactor, self.keep, Compactor::keep);
+        let compactor = with(compactor, self.scores, Compactor::scores);
+        Ok(with(compactor, self.save_plan, Compactor::save_plan))
     }
 }
 
