@@ -149,7 +149,7 @@ fn what_is_outside_has_no_bracket() {
     inner.add(&[1.0_f32, 2.0, 3.0], None).unwrap();
     assert_eq!([1, 2, 3].map(|k| inner.bracket(k).is_some()), [false, true, false]);
     let error = inner.merge(&histogram).unwrap_err();
-    assert_eq!(error.to_string(), "a histogram from 0 to NaN cannot be merged with one from 2 to 2.015625");
+    assert_eq!(error.to_string(), "a histogram from 0 to NaN cannot be merged with one from 2 to 2.007812261581421");
     let error = histogram.add(&[1.0_f32], Some(&[true, false])).unwrap_err();
     assert_eq!(error, PruneError::ShapeMismatch { argument: "mask".into(), expected: vec![1], found: vec![2] });
 }

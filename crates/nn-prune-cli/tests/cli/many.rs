@@ -117,7 +117,7 @@ fn the_next_command_is_named() {
     assert!(early.err.ends_with(
         "  hint: run `nn-prune count SHARD... --within CUT -o PART` for all shards, then `nn-prune cut PART...`\n"
     ));
-    early.fails(1, "error: the cut is not exact yet: the magnitude is between 0.4");
+    early.fails(1, "error: the cut is not exact yet: the magnitude is between 0.");
     for (number, shard) in SHARDS.iter().enumerate() {
         folder.run(&format!("count in/{shard} -o again-{number}.json --within cut.json")).ok();
     }
