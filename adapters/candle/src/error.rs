@@ -16,13 +16,13 @@ use prune::safetensors::StateDictError;
 /// use prune_candle::PrunedVars;
 ///
 /// let error = PrunedVars::new(&VarMap::new()).l1_unstructured("fc.weight", 0.5).unwrap_err();
-/// assert_eq!(error.to_string(), "no variable matches `fc.weight`; the variables are none");
+/// assert_eq!(error.to_string(), "no variable matches `fc.weight`; the map has none");
 /// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A name or a pattern that no variable has.
-    #[error("no variable matches `{pattern}`; the variables are {}", List(known))]
+    #[error("no variable matches `{pattern}`; the map has {}", List(known))]
     NoMatch {
         /// The name or pattern that was given.
         pattern: String,

@@ -93,3 +93,30 @@ fn on_host(tensor: &Tensor) -> candle_core::Result<Tensor> {
     // Detached, since nothing is differentiated: a result of an operation would keep its arguments alive.
     tensor.detach().to_device(&Device::Cpu)?.contiguous()
 }
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Device, Storage, Tensor, Var, WithDType};
+
+    use super::Ranked;
+
+    fn address(tensor: &Tensor) -> *const f32 {
+        let (storage, layout) = tensor.storage_and_layout();
+        let Storage::Cpu(storage) = &*storage else { panic!("not on the CPU") };
+        f32::cpu_storage_as_slice(storage).unwrap()[layout.start_offset()..].as_ptr()
+    }
+
+    #[test]
+    fn weights_and_contiguous_scores_are_ranked_where_they_are() {
+        let weights = Var::ones((4, 6), DType::F32, &Device::Cpu).unwrap();
+        let ranked = Ranked::weights("w", &weights, None).unwrap();
+        assert_eq!(address(&ranked.host), address(&weights));
+
+        let scores = Tensor::zeros((6, 6), DType::F32, &Device::Cpu).unwrap().narrow(0, 2, 4).unwrap();
+        let ranked = Ranked::scores("w", &weights, &scores, None).unwrap();
+        assert_eq!(address(&ranked.host), address(&scores));
+        let scores = Tensor::zeros((6, 4), DType::F32, &Device::Cpu).unwrap().t().unwrap();
+        let ranked = Ranked::scores("w", &weights, &scores, None).unwrap();
+        assert_ne!(address(&ranked.host), address(&scores));
+    }
+}

@@ -53,6 +53,11 @@ use crate::pruned_var::PrunedVar;
 ///
 /// If a call returns an error, no variable and no mask has changed. The one exception is a device that fails while values are
 /// written.
+///
+/// # Locks
+///
+/// A variable of candle is behind a lock, and pruning writes to it. While the guard of `Tensor::storage_and_layout` is held, a call
+/// in the same thread waits for ever. So does a method that calls the `PrunedVars` that run it.
 #[derive(Clone)]
 pub struct PrunedVars {
     pub(crate) map: VarMap,

@@ -57,7 +57,7 @@ fn an_unknown_name_is_an_error_that_lists_the_names() {
     let pruned = PrunedVars::new(&map);
     let before = snapshot(&map, &pruned);
     let error = pruned.l1_unstructured("c.*", 1).unwrap_err();
-    assert_eq!(error.to_string(), "no variable matches `c.*`; the variables are `a`, `b`");
+    assert_eq!(error.to_string(), "no variable matches `c.*`; the map has `a`, `b`");
     // One that is known beside it is not pruned.
     let error = pruned.global_unstructured(&["a", "c"], L1Unstructured::new(1).unwrap()).unwrap_err();
     assert!(matches!(error, Error::NoMatch { pattern, known } if pattern == "c" && known == ["a", "b"]));
