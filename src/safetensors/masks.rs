@@ -1,4 +1,4 @@
-use std::borrow::Cow;
+use std::borrow::{Borrow, Cow};
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -37,9 +37,35 @@ use crate::safetensors::state_dict::check_unique;
 ///
 /// [`StateDictError::Write`] if the file cannot be written; any error of [`masks_to_bytes`].
 pub fn save_masks<M: Module + ?Sized>(module: &M, path: impl AsRef<Path>) -> Result<(), StateDictError> {
-    let masks = masks_of(module)?;
+    save_named_masks(masks_of(module), path)
+}
+
+/// Writes masks with their names, like [`save_masks`], for tensors that are in no [`Module`].
+///
+/// ```
+/// use ndarray::arr1;
+/// use prune::{Mask, safetensors};
+///
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("masks.safetensors");
+/// let masks = vec![("a".to_owned(), Mask::from(arr1(&[true, false]))), ("b".to_owned(), Mask::from_elem([2, 3], true))];
+/// safetensors::save_named_masks(masks.clone(), &path)?;
+/// assert_eq!(safetensors::load_masks(&path)?, masks);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+///
+/// [`StateDictError::Write`] if the file cannot be written; [`StateDictError::NameClash`] if two masks have one name;
+/// [`StateDictError::HeaderTooLarge`] if the names are too long for a file.
+pub fn save_named_masks(
+    masks: impl IntoIterator<Item = (impl Into<String>, impl Borrow<Mask>)>,
+    path: impl AsRef<Path>,
+) -> Result<(), StateDictError> {
+    let masks: Vec<(String, _)> = masks.into_iter().map(|(name, mask)| (name.into(), mask)).collect();
     let encoded = encode(&masks)?;
-    write_file(path.as_ref(), &encoded.beginning, masks.iter().map(|(_, mask)| Cow::Owned(pack(mask.as_slice()))))
+    let bits = masks.iter().map(|(_, mask)| Cow::Owned(pack(mask.borrow().as_slice())));
+    write_file(path.as_ref(), &encoded.beginning, bits)
 }
 
 /// Returns the bytes that [`save_masks`] writes.
@@ -49,7 +75,7 @@ pub fn save_masks<M: Module + ?Sized>(module: &M, path: impl AsRef<Path>) -> Res
 /// [`StateDictError::NameClash`] if the module has two pruned parameters of one name; [`StateDictError::HeaderTooLarge`] if
 /// their names are too long for a file.
 pub fn masks_to_bytes<M: Module + ?Sized>(module: &M) -> Result<Vec<u8>, StateDictError> {
-    let masks = masks_of(module)?;
+    let masks = masks_of(module);
     let EncodedMasks { beginning: mut bytes, len, .. } = encode(&masks)?;
     bytes.reserve_exact(len as usize - bytes.len());
     masks.iter().for_each(|(_, mask)| bytes.extend(pack(mask.as_slice())));
@@ -153,14 +179,12 @@ pub fn apply_masks<M: Module + ?Sized>(
 }
 
 /// Returns the names and masks of the pruned parameters of a module.
-fn masks_of<M: Module + ?Sized>(module: &M) -> Result<Vec<(String, &Mask)>, StateDictError> {
+fn masks_of<M: Module + ?Sized>(module: &M) -> Vec<(String, &Mask)> {
     let parameters = module.named_parameters();
-    let masks = parameters.into_iter().filter_map(|(name, parameter)| Some((name, parameter.mask()?)));
-    let masks: Vec<_> = masks.collect();
-    check_unique(masks.iter().map(|(name, _)| name))?;
-    Ok(masks)
+    parameters.into_iter().filter_map(|(name, parameter)| Some((name, parameter.mask()?))).collect()
 }
 
-fn encode(masks: &[(String, &Mask)]) -> Result<EncodedMasks, StateDictError> {
-    EncodedMasks::new(masks.iter().map(|(name, mask)| (name.as_str(), mask.shape())))
+fn encode(masks: &[(String, impl Borrow<Mask>)]) -> Result<EncodedMasks, StateDictError> {
+    check_unique(masks.iter().map(|(name, _)| name))?;
+    EncodedMasks::new(masks.iter().map(|(name, mask)| (name.as_str(), mask.borrow().shape())))
 }

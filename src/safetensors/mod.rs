@@ -71,7 +71,7 @@ mod stored;
 pub use crate::file::error::StateDictError;
 pub use crate::file::recognise::FileFormat;
 pub use load::{from_bytes, load_file, load_file_into, load_into};
-pub use masks::{apply_masks, load_masks, masks_from_bytes, masks_to_bytes, save_masks};
+pub use masks::{apply_masks, load_masks, masks_from_bytes, masks_to_bytes, save_masks, save_named_masks};
 pub use packed::{NamedTensors, PackedTensor, load_packed, packed_from_bytes, packed_to_bytes, save_packed};
 pub use report::{LoadReport, SkipReason, Skipped};
 pub use save::{save_file, to_bytes};

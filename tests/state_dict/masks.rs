@@ -1,8 +1,8 @@
 //! Mask files.
 
 use ndarray::{Array, ArrayD, Axis, IxDyn, arr0, arr1, arr2};
-use prune::ParameterStore;
-use prune::safetensors::{apply_masks, masks_from_bytes, masks_to_bytes, to_bytes};
+use prune::safetensors::{StateDictError, apply_masks, masks_from_bytes, masks_to_bytes, save_named_masks, to_bytes};
+use prune::{Mask, ParameterStore};
 
 use super::{file_of, history, layer, tensors};
 
@@ -42,6 +42,21 @@ fn the_same_masks_are_the_same_bytes_whatever_the_weights() {
     doubled["weight"].update(|mut weight| weight *= 2.0);
     assert_eq!(masks_to_bytes(&layer()).unwrap(), masks_to_bytes(&doubled).unwrap());
     assert_eq!(masks_to_bytes(&ParameterStore::<f64>::new()).unwrap(), b"\x08\0\0\0\0\0\0\0{}      ");
+}
+
+#[test]
+fn masks_without_a_module_are_the_bytes_of_a_module_with_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("masks.safetensors");
+    let module = layer();
+    let parameters = module.iter().filter_map(|(name, parameter)| Some((name, parameter.mask()?)));
+    save_named_masks(parameters, &path).unwrap();
+    assert_eq!(std::fs::read(&path).unwrap(), masks_to_bytes(&module).unwrap());
+
+    let mask = Mask::from_elem([2], true);
+    let error = save_named_masks([("w", &mask), ("w", &mask)], &path).unwrap_err();
+    assert!(matches!(error, StateDictError::NameClash { name } if name == "w"));
+    assert_eq!(std::fs::read(&path).unwrap(), masks_to_bytes(&module).unwrap());
 }
 
 #[test]
