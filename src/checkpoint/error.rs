@@ -11,6 +11,8 @@ use crate::error::PruneError;
 use crate::file::dtype::Dtype;
 use crate::file::error::StateDictError;
 use crate::file::escape::{Quoted, QuotedPath};
+#[cfg(feature = "onnx")]
+use crate::file::onnx::OnnxError;
 use crate::training::Allocation;
 
 /// The reason why a checkpoint was not read, or its output not written.
@@ -59,6 +61,31 @@ pub enum CheckpointError {
         path: PathBuf,
         /// The rule of the file format that it violates.
         source: StateDictError,
+    },
+    /// A file is not a valid ONNX model, or its external data does not fit it.
+    #[cfg(feature = "onnx")]
+    #[error("{} is not a valid ONNX model", QuotedPath(path))]
+    Onnx {
+        /// The model.
+        path: PathBuf,
+        /// The rule that it violates.
+        source: OnnxError,
+    },
+    /// An operation would change more of an ONNX model than the values of its tensors.
+    #[error("cannot {what} ONNX model {}: only the values of its tensors can be changed", QuotedPath(path))]
+    InPlace {
+        /// The model.
+        path: PathBuf,
+        /// What was to be done to it, such as `pack`.
+        what: &'static str,
+    },
+    /// Statistics of the inputs of a layer cannot be used for its weight, in which they lie along another axis.
+    #[error("cannot use statistics for {}: as the weight of {operator}, it has input channels first", Quoted(tensor))]
+    InputsFirst {
+        /// The weight in an ONNX model.
+        tensor: String,
+        /// The operator that takes it.
+        operator: &'static str,
     },
     /// The size or the modification time of a file changed after the checkpoint was opened, or the file was replaced or
     /// removed.

@@ -61,6 +61,8 @@ mod report;
 mod verify;
 mod write;
 
+#[cfg(feature = "onnx")]
+pub use crate::file::onnx::OnnxError;
 pub use compact::{CompactReport, CompactedTensorReport, Compactor, ConfigChange, Equality, PermuteReport, Permuter};
 pub use convert::{Conversion, MaskSource, extract_masks, remove, restore};
 pub use diff::{Containment, Difference, EntryDifference, TensorDifference, diff};

@@ -15,6 +15,9 @@ use crate::file::recognise::BEGINNING;
 pub(crate) enum Contents {
     /// A header, and the data of the tensors.
     Safetensors,
+    /// Tensors at places that something else knows: an ONNX model, or its external data.
+    #[cfg(feature = "onnx")]
+    Plain,
 }
 
 impl Contents {
@@ -43,6 +46,8 @@ impl Contents {
     pub fn read(&self, file: &File, bytes: &mut [u8], offset: u64) -> io::Result<()> {
         match self {
             Self::Safetensors => read_at(file, bytes, offset),
+            #[cfg(feature = "onnx")]
+            Self::Plain => read_at(file, bytes, offset),
         }
     }
 
@@ -50,6 +55,17 @@ impl Contents {
     pub fn output_name(&self, source_name: &Path) -> PathBuf {
         match self {
             Self::Safetensors => source_name.to_owned(),
+            #[cfg(feature = "onnx")]
+            Self::Plain => source_name.to_owned(),
+        }
+    }
+
+    /// Returns `true` if the tensors keep their places in the output.
+    pub fn is_in_place(&self) -> bool {
+        match self {
+            Self::Safetensors => false,
+            #[cfg(feature = "onnx")]
+            Self::Plain => true,
         }
     }
 }

@@ -70,8 +70,28 @@ impl Shard {
         Ok((Self { path, source_name, name, bytes, modified, number, files, contents, data, metadata }, header))
     }
 
+    /// Opens a file of tensors at places that something else knows.
+    #[cfg(feature = "onnx")]
+    pub(crate) fn plain(
+        path: PathBuf,
+        name: PathBuf,
+        number: usize,
+        files: &Arc<OpenFiles>,
+    ) -> Result<Self, CheckpointError> {
+        let (file, found) = open::open(&path).map_err(|source| CheckpointError::Read { path: path.clone(), source })?;
+        files.get(number, || Ok::<_, CheckpointError>(file))?;
+        let (bytes, modified, files) = (found.len(), found.modified().ok(), Arc::clone(files));
+        let (source_name, contents) = (name.clone(), Contents::Plain);
+        Ok(Self { path, source_name, name, bytes, modified, number, files, contents, data: 0, metadata: None })
+    }
+
+    /// Returns `true` if the tensors keep their places in the output, and everything else its bytes.
+    pub(crate) fn is_in_place(&self) -> bool {
+        self.contents.is_in_place()
+    }
+
     /// Returns the file. If it was closed because too many others were read, it is opened again, and must be the same.
-    fn file(&self) -> Result<Arc<File>, CheckpointError> {
+    pub(super) fn file(&self) -> Result<Arc<File>, CheckpointError> {
         self.files.get(self.number, || match open::open(&self.path) {
             Ok((file, found)) if self.is_same(&found) => Ok(file),
             Ok(_) => Err(CheckpointError::Changed { path: self.path.clone() }),

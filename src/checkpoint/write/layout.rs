@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::checkpoint::error::CheckpointError;
 use crate::checkpoint::read::index::Index;
-use crate::checkpoint::read::{Checkpoint, Dtype};
+use crate::checkpoint::read::{Checkpoint, Dtype, Tensor};
 use crate::checkpoint::write::layout::packed::PackedPart;
 use crate::checkpoint::write::output::Format;
 use crate::checkpoint::write::pack::{PackPlan, PackedOffsets, UnpackPlan};
@@ -153,8 +153,12 @@ impl Layout {
     /// Returns the layout of the output if the selected parameters are pruned.
     pub fn new(checkpoint: &Checkpoint, selected: &[bool], format: Format) -> Result<Self, CheckpointError> {
         match format {
+            Format::Weights if checkpoint.in_place().is_some() => Ok(Self::in_place(checkpoint, selected)),
             Format::Weights => Self::of_tensors(checkpoint, selected, format, push_value),
-            Format::PyTorch => Self::of_tensors(checkpoint, selected, format, push_pair),
+            Format::PyTorch => {
+                checkpoint.check_rewritable("write originals and masks into")?;
+                Self::of_tensors(checkpoint, selected, format, push_pair)
+            }
             Format::Masks => Self::of_masks(checkpoint, selected),
         }
     }
@@ -162,6 +166,24 @@ impl Layout {
     /// Returns the layout of the output if the selected parameters are stored as their originals, without masks.
     pub fn restored(checkpoint: &Checkpoint, selected: &[bool]) -> Result<Self, CheckpointError> {
         Self::of_tensors(checkpoint, selected, Format::Weights, push_original)
+    }
+
+    /// The files of the input, byte for byte, but for the values of the selected parameters.
+    fn in_place(checkpoint: &Checkpoint, selected: &[bool]) -> Self {
+        let files = checkpoint.shards.iter().enumerate().map(|(number, shard)| {
+            let copy = |from: u64, end: u64| Piece::Copy { shard: number, from, to: from, bytes: end - from };
+            let (mut pieces, mut at) = (Vec::new(), 0);
+            // Tensors are in the order of their data, and each is one parameter.
+            for parameter in checkpoint.tensors_of(number).filter(|&tensor| selected[tensor]) {
+                let Tensor { start, bytes, .. } = checkpoint.tensors[parameter];
+                pieces.push(copy(at, start));
+                pieces.push(Piece::Parameter(OutputSlots { parameter, value: Some(start), ..OutputSlots::default() }));
+                at = start + bytes;
+            }
+            pieces.push(copy(at, shard.bytes()));
+            FileLayout { name: shard.name().to_owned(), header: Vec::new(), pieces, bytes: shard.bytes() }
+        });
+        Self { files: files.collect(), index: None, format: Format::Weights, config: None }
     }
 
     /// A checkpoint. `push` adds the tensors of a selected parameter in the place of one of its tensors.
