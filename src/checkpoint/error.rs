@@ -13,6 +13,8 @@ use crate::file::error::StateDictError;
 use crate::file::escape::{Quoted, QuotedPath};
 #[cfg(feature = "onnx")]
 use crate::file::onnx::OnnxError;
+#[cfg(feature = "pytorch")]
+use crate::file::pytorch::error::PyTorchError;
 use crate::training::Allocation;
 
 /// The reason why a checkpoint was not read, or its output not written.
@@ -86,6 +88,22 @@ pub enum CheckpointError {
         tensor: String,
         /// The operator that takes it.
         operator: &'static str,
+    },
+    /// A file of PyTorch cannot be read.
+    #[cfg(feature = "pytorch")]
+    #[error("cannot read {} as a file of PyTorch", QuotedPath(path))]
+    PyTorch {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        source: PyTorchError,
+    },
+    /// The tensors under a key were asked for, but the file is a safetensors file, which has no keys.
+    #[cfg(feature = "pytorch")]
+    #[error("{} is a safetensors file, which has no keys", QuotedPath(path))]
+    NoKeys {
+        /// The file.
+        path: PathBuf,
     },
     /// The size or the modification time of a file changed after the checkpoint was opened, or the file was replaced or
     /// removed.

@@ -63,6 +63,8 @@ mod write;
 
 #[cfg(feature = "onnx")]
 pub use crate::file::onnx::OnnxError;
+#[cfg(feature = "pytorch")]
+pub use crate::file::pytorch::error::PyTorchError;
 pub use compact::{CompactReport, CompactedTensorReport, Compactor, ConfigChange, Equality, PermuteReport, Permuter};
 pub use convert::{Conversion, MaskSource, extract_masks, remove, restore};
 pub use diff::{Containment, Difference, EntryDifference, TensorDifference, diff};
@@ -71,7 +73,7 @@ pub use inspect::{Inspection, Magnitudes, PackedSizes, TensorInspection, inspect
 pub use pack::{DenseReason, PackReport, PackedTensorReport, Packer, unpack};
 pub use progress::{Observer, Phase, Progress};
 pub use prune::{Owl, Pruner, Scope, Selection, owl, tensor_seed};
-pub use read::{Checkpoint, Dtype, Shard, Tensor};
+pub use read::{Checkpoint, Dtype, OpenOptions, Shard, Tensor};
 pub use report::{
     AxisReason, CalibrationReport, ChannelAxis, Companions, Outcome, PruneReport, SkipReason, TensorReport, Unit,
 };

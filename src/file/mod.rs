@@ -15,5 +15,7 @@ pub(crate) mod onnx;
 pub(crate) mod open;
 pub(crate) mod packed_file;
 pub(crate) mod positional;
+#[cfg(feature = "pytorch")]
+pub(crate) mod pytorch;
 pub(crate) mod recognise;
 pub(crate) mod tensors;

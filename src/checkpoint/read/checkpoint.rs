@@ -4,10 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::checkpoint::CheckpointError;
-use crate::checkpoint::read::Shard;
 use crate::checkpoint::read::index::Index;
+#[cfg(feature = "onnx")]
+use crate::checkpoint::read::onnx;
 use crate::checkpoint::read::parameter::{ParameterEntry, parameters};
 use crate::checkpoint::read::usage::Usage;
+use crate::checkpoint::read::{OpenOptions, Shard};
 use crate::file::atomic::directory_of;
 use crate::file::dtype::Dtype;
 
@@ -63,17 +65,24 @@ impl Checkpoint {
     /// - If two tensors contradict each other: [`CheckpointError::DuplicateTensor`], [`CheckpointError::PrunedAndPlain`];
     ///   [`CheckpointError::ShapeMismatch`] if a mask differs in shape from its original.
     pub fn open<P: AsRef<Path>>(paths: impl IntoIterator<Item = P>) -> Result<Self, CheckpointError> {
-        let paths: Vec<PathBuf> = paths.into_iter().map(|path| path.as_ref().to_owned()).collect();
+        OpenOptions::new().open(paths)
+    }
+
+    /// Opens files or an index with options.
+    pub(crate) fn with_options(paths: Vec<PathBuf>, options: &OpenOptions) -> Result<Self, CheckpointError> {
         let is_index = |path: &&PathBuf| path.extension().is_some_and(|extension| extension == "json");
         match (paths.as_slice(), paths.iter().find(is_index)) {
             ([], _) => Err(CheckpointError::NoPaths),
-            ([path], Some(_)) => Self::of_index(Index::read(path)?),
+            ([path], Some(_)) if options.ignored_index.is_none() => Self::of_index(Index::read(path)?, options),
             (_, Some(index)) => Err(CheckpointError::IndexAmongOthers { path: index.clone() }),
             #[cfg(feature = "onnx")]
-            ([path], None) if crate::checkpoint::read::onnx::is_model(path)? => Self::of_onnx(path),
+            ([path], None) if options.ignored_index.is_none() && onnx::is_model(path)? => {
+                options.check_keyless(path)?;
+                Self::of_onnx(path)
+            }
             (paths, None) => {
                 let name = |path: &PathBuf| PathBuf::from(path.file_name().unwrap_or(path.as_os_str()));
-                Self::of_shards(paths.iter().map(|path| (path.clone(), name(path))).collect(), None)
+                Self::of_shards(paths.iter().map(|path| (path.clone(), name(path))).collect(), None, options)
             }
         }
     }
@@ -101,26 +110,26 @@ impl Checkpoint {
         index: impl Into<PathBuf>,
         shards: impl IntoIterator<Item = P>,
     ) -> Result<Self, CheckpointError> {
-        let checkpoint = Self::open(shards)?;
-        match checkpoint.index {
-            Some(other) => Err(CheckpointError::IndexAmongOthers { path: other.path }),
-            None => Ok(Self { ignored_index: Some(index.into()), ..checkpoint }),
-        }
+        OpenOptions::new().ignored_index(index).open(shards)
     }
 
-    fn of_index(index: Index) -> Result<Self, CheckpointError> {
+    fn of_index(index: Index, options: &OpenOptions) -> Result<Self, CheckpointError> {
         let directory = index.path.parent().unwrap_or(Path::new("")).to_owned();
         let shards = index.shards().into_iter().map(|shard| (directory.join(shard), PathBuf::from(shard)));
         let shards: Vec<_> = shards.collect();
         if let Some((missing, _)) = shards.iter().find(|(path, _)| matches!(path.try_exists(), Ok(false))) {
             return Err(CheckpointError::MissingShard { path: index.path, shard: missing.clone() });
         }
-        let checkpoint = Self::of_shards(shards, Some(index))?;
+        let checkpoint = Self::of_shards(shards, Some(index), options)?;
         checkpoint.check_index()?;
         Ok(checkpoint)
     }
 
-    fn of_shards(files: Vec<(PathBuf, PathBuf)>, index: Option<Index>) -> Result<Self, CheckpointError> {
+    fn of_shards(
+        files: Vec<(PathBuf, PathBuf)>,
+        index: Option<Index>,
+        options: &OpenOptions,
+    ) -> Result<Self, CheckpointError> {
         let mut names = BTreeMap::new();
         for (path, name) in &files {
             if let Some(first) = names.insert(name, path) {
@@ -130,7 +139,7 @@ impl Checkpoint {
         let (mut shards, mut tensors) = (Vec::with_capacity(files.len()), Vec::new());
         let open_files = Arc::default();
         for (number, (path, name)) in files.into_iter().enumerate() {
-            let (shard, header) = Shard::open(path, name, number, &open_files)?;
+            let (shard, header) = Shard::open(path, name, number, &open_files, options)?;
             tensors.extend(header.tensors.into_iter().map(|(name, info)| {
                 let (start, end) = info.data_offsets;
                 Tensor {
@@ -147,7 +156,7 @@ impl Checkpoint {
         }
         Self::check_names(&shards)?;
         let parameters = parameters(&shards, &tensors)?;
-        Ok(Self { shards, tensors, parameters, index, ignored_index: None })
+        Ok(Self { shards, tensors, parameters, index, ignored_index: options.ignored_index.clone() })
     }
 
     /// Returns an error if two shards have one name in the output.

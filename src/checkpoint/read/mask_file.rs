@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::checkpoint::CheckpointError;
-use crate::checkpoint::read::Shard;
+use crate::checkpoint::read::{OpenOptions, Shard};
 use crate::file::bits::packed_len;
 use crate::file::mask_file::{MaskEntry, MaskShape};
 
@@ -30,7 +30,7 @@ pub(crate) struct MaskLocation {
 impl MaskFile {
     /// Opens a mask file and reads the shapes of its masks.
     pub fn open(path: &Path) -> Result<Self, CheckpointError> {
-        let (file, header) = Shard::open(path.to_owned(), path.to_owned(), 0, &Arc::default())?;
+        let (file, header) = Shard::open(path.to_owned(), path.to_owned(), 0, &Arc::default(), &OpenOptions::new())?;
         let invalid = |source| CheckpointError::MaskFile { path: path.to_owned(), source };
         let mut masks = HashMap::new();
         for entry in MaskEntry::all(&header) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::checkpoint::CheckpointError;
+use crate::checkpoint::read::OpenOptions;
 use crate::checkpoint::read::contents::Contents;
 use crate::checkpoint::read::open_files::OpenFiles;
 use crate::file::header::{Header, Metadata};
@@ -46,6 +47,34 @@ impl Shard {
         &self.source_name
     }
 
+    /// Returns `true` for a file of PyTorch.
+    #[cfg(feature = "pytorch")]
+    pub fn is_pytorch(&self) -> bool {
+        matches!(self.contents, Contents::PyTorch(_))
+    }
+
+    /// Returns the key of the dictionary that was read, if the file is one of PyTorch and the dictionary is nested in others.
+    #[cfg(feature = "pytorch")]
+    pub fn key(&self) -> Option<&str> {
+        match &self.contents {
+            Contents::PyTorch(contents) => Some(contents.key.as_str()).filter(|key| !key.is_empty()),
+            Contents::Safetensors => None,
+            #[cfg(feature = "onnx")]
+            Contents::Plain => None,
+        }
+    }
+
+    /// Returns the keys of a file of PyTorch under which there are other tensors, which are not part of the checkpoint.
+    #[cfg(feature = "pytorch")]
+    pub fn left_out(&self) -> &[String] {
+        match &self.contents {
+            Contents::PyTorch(contents) => &contents.left_out,
+            Contents::Safetensors => &[],
+            #[cfg(feature = "onnx")]
+            Contents::Plain => &[],
+        }
+    }
+
     /// Returns the length in bytes.
     pub fn bytes(&self) -> u64 {
         self.bytes
@@ -57,12 +86,13 @@ impl Shard {
         source_name: PathBuf,
         number: usize,
         files: &Arc<OpenFiles>,
+        options: &OpenOptions,
     ) -> Result<(Self, Header), CheckpointError> {
         let read = |source| CheckpointError::Read { path: path.clone(), source };
         let (file, found) = open::open(&path).map_err(read)?;
         let bytes = found.len();
 
-        let (contents, mut header, data) = Contents::open(&file, &path, bytes)?;
+        let (contents, mut header, data) = Contents::open(&file, &path, bytes, options)?;
         let name = contents.output_name(&source_name);
         let metadata = header.metadata.take();
         files.get(number, || Ok::<_, CheckpointError>(file))?;

@@ -4,10 +4,11 @@ mod packed;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::checkpoint::error::CheckpointError;
+use crate::checkpoint::read::contents::safetensors_name;
 use crate::checkpoint::read::index::Index;
 use crate::checkpoint::read::{Checkpoint, Dtype, Tensor};
 use crate::checkpoint::write::layout::packed::PackedPart;
@@ -442,13 +443,13 @@ fn index(checkpoint: &Checkpoint, shards: &[Vec<OutputTensor<'_>>]) -> Option<(P
     match &checkpoint.index {
         None => {
             let name = match checkpoint.index_path() {
-                Some(ignored) => ignored.file_name()?.into(),
+                Some(ignored) => safetensors_name(Path::new(ignored.file_name()?)),
                 None => Index::name_for(&names).into(),
             };
             Some((name, Index::encode(weight_map, total_size)))
         }
         Some(index) => {
-            let name = PathBuf::from(index.path.file_name()?);
+            let name = safetensors_name(Path::new(index.path.file_name()?));
             let is_equal = weight_map == index.weight_map;
             Some((name, if is_equal { index.bytes.clone() } else { index.rewritten(weight_map, total_size) }))
         }
