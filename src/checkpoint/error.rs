@@ -98,9 +98,9 @@ pub enum CheckpointError {
         /// The reason.
         source: PyTorchError,
     },
-    /// The tensors under a key were asked for, but the file is a safetensors file, which has no keys.
+    /// The tensors under a key were asked for, but the file is not one of PyTorch, and has no keys.
     #[cfg(feature = "pytorch")]
-    #[error("{} is a safetensors file, which has no keys", QuotedPath(path))]
+    #[error("{} is not a file of PyTorch, and has no keys", QuotedPath(path))]
     NoKeys {
         /// The file.
         path: PathBuf,
@@ -403,12 +403,12 @@ pub enum CheckpointError {
         path: PathBuf,
     },
     /// The path of an output for a sharded checkpoint is one of a file, or that of an output for masks is one of a directory, or
-    /// a file is at a path that ends in a separator.
+    /// a file is at a path that ends in a separator, or that of a safetensors file is for an ONNX model.
     #[error("output {} is not {expected}", QuotedPath(path))]
     OutputKind {
         /// The path.
         path: PathBuf,
-        /// `a directory` or `a file`.
+        /// `a directory`, `a file` or `an ONNX model`.
         expected: &'static str,
     },
     /// A coupling, a choice or a plan does not fit the checkpoint.

@@ -11,6 +11,14 @@ mod hostile;
 mod hostile_index;
 mod inspect;
 mod masks;
+#[cfg(feature = "onnx")]
+mod onnx;
+#[cfg(feature = "onnx")]
+mod onnx_file;
+#[cfg(feature = "onnx")]
+mod onnx_hostile;
+#[cfg(feature = "onnx")]
+mod onnx_selection;
 mod order;
 mod output;
 mod passing;

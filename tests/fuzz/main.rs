@@ -7,6 +7,8 @@ mod checkpoint;
 mod compact;
 mod file;
 mod mask_file;
+#[cfg(feature = "onnx")]
+mod onnx;
 mod packed;
 mod replay;
 mod state_dict;
@@ -19,6 +21,12 @@ fn state_dicts() {
 #[test]
 fn mask_files() {
     replay::all("mask_file", mask_file::check);
+}
+
+#[cfg(feature = "onnx")]
+#[test]
+fn onnx_models() {
+    replay::all("onnx", onnx::check);
 }
 
 #[test]

@@ -18,7 +18,8 @@ use crate::checkpoint::report::SkipReason;
 /// larger than 1 and the name of a layer's weight, such as `fc.weight` or `lstm.weight_ih_l0`. Norms, embeddings, output
 /// layers over a vocabulary, routers of experts, parts of quantised weights, gains of weight norms and optimizer state are not
 /// selected, nor is a tensor that equals an embedding byte for byte. A structured method skips the last layer too, so that
-/// the model keeps its outputs. `docs/FILES.md` states the rule with examples.
+/// the model keeps its outputs. In an ONNX model, the operators that take a tensor decide instead of its name. `docs/FILES.md` states
+/// both rules with examples.
 ///
 /// - [`include`](Self::include) restricts this selection to the tensors that match a pattern.
 /// - [`only`](Self::only) replaces it: every floating-point tensor that matches a pattern is selected, whatever it is.

@@ -115,6 +115,12 @@ impl Shard {
         Ok(Self { path, source_name, name, bytes, modified, number, files, contents, data: 0, metadata: None })
     }
 
+    /// Returns `true` for an ONNX model, and for a file of its external data.
+    #[cfg(feature = "onnx")]
+    pub fn is_onnx(&self) -> bool {
+        self.is_in_place()
+    }
+
     /// Returns `true` if the tensors keep their places in the output, and everything else its bytes.
     pub(crate) fn is_in_place(&self) -> bool {
         self.contents.is_in_place()

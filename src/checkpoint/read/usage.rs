@@ -4,6 +4,7 @@ use crate::checkpoint::report::SkipReason;
 
 /// The use of a tensor.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[cfg_attr(not(feature = "onnx"), allow(dead_code, reason = "other files say nothing"))]
 pub(crate) enum Usage {
     /// The file does not say it.
     #[default]
@@ -22,6 +23,7 @@ pub(crate) enum Usage {
 
 /// The weight of a layer, as the operator says that takes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(feature = "onnx"), allow(dead_code, reason = "as above"))]
 pub(crate) struct LayerWeight {
     pub operator: &'static str,
     /// The axis of the output channels.

@@ -1,5 +1,6 @@
 //! The layout of an output: the origin and the offset of every byte of every file, before anything is written.
 
+mod in_place;
 mod packed;
 
 use std::borrow::Cow;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use crate::checkpoint::error::CheckpointError;
 use crate::checkpoint::read::contents::safetensors_name;
 use crate::checkpoint::read::index::Index;
-use crate::checkpoint::read::{Checkpoint, Dtype, Tensor};
+use crate::checkpoint::read::{Checkpoint, Dtype};
 use crate::checkpoint::write::layout::packed::PackedPart;
 use crate::checkpoint::write::output::Format;
 use crate::checkpoint::write::pack::{PackPlan, PackedOffsets, UnpackPlan};
@@ -167,24 +168,6 @@ impl Layout {
     /// Returns the layout of the output if the selected parameters are stored as their originals, without masks.
     pub fn restored(checkpoint: &Checkpoint, selected: &[bool]) -> Result<Self, CheckpointError> {
         Self::of_tensors(checkpoint, selected, Format::Weights, push_original)
-    }
-
-    /// The files of the input, byte for byte, but for the values of the selected parameters.
-    fn in_place(checkpoint: &Checkpoint, selected: &[bool]) -> Self {
-        let files = checkpoint.shards.iter().enumerate().map(|(number, shard)| {
-            let copy = |from: u64, end: u64| Piece::Copy { shard: number, from, to: from, bytes: end - from };
-            let (mut pieces, mut at) = (Vec::new(), 0);
-            // Tensors are in the order of their data, and each is one parameter.
-            for parameter in checkpoint.tensors_of(number).filter(|&tensor| selected[tensor]) {
-                let Tensor { start, bytes, .. } = checkpoint.tensors[parameter];
-                pieces.push(copy(at, start));
-                pieces.push(Piece::Parameter(OutputSlots { parameter, value: Some(start), ..OutputSlots::default() }));
-                at = start + bytes;
-            }
-            pieces.push(copy(at, shard.bytes()));
-            FileLayout { name: shard.name().to_owned(), header: Vec::new(), pieces, bytes: shard.bytes() }
-        });
-        Self { files: files.collect(), index: None, format: Format::Weights, config: None }
     }
 
     /// A checkpoint. `push` adds the tensors of a selected parameter in the place of one of its tensors.

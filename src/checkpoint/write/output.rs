@@ -102,12 +102,17 @@ impl Output {
         let path: PathBuf = self.path.components().collect();
         let (exists, is_file) = fs::metadata(path).map_or((false, false), |found| (true, !found.is_dir()));
         let named_directory = exists && !is_file || ends_in_separator(&self.path);
-        let is_model = |extension: &OsStr| ["onnx", "safetensors"].iter().any(|known| extension == *known);
-        let named_file = is_file || self.path.extension().is_some_and(is_model);
+        let named = |extension: &str| self.path.extension() == Some(OsStr::new(extension));
+        let named_file = is_file || named("safetensors") || named("onnx");
         let wrong = |expected| Err(CheckpointError::OutputKind { path: self.path.clone(), expected });
         match format {
             Format::Masks if named_directory => wrong("a file"),
             Format::Masks => Ok(false),
+            Format::Weights | Format::PyTorch
+                if checkpoint.in_place().is_some() && named("safetensors") && !named_directory =>
+            {
+                wrong("an ONNX model")
+            }
             Format::Weights | Format::PyTorch if checkpoint.is_sharded() => {
                 if named_file && !named_directory {
                     wrong("a directory")

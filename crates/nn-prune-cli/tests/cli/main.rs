@@ -16,6 +16,7 @@ mod killed;
 mod masks;
 #[cfg(unix)]
 mod memory;
+mod onnx;
 mod output;
 mod pack;
 mod patterns;
