@@ -178,9 +178,88 @@ def pytorch_files():
     yield "pickle_call", pickle(items(x=call, w=view(4, 0, [4], [1])))
 
 
+def varint(number):
+    bytes_ = b""
+    while number >= 0x80:
+        bytes_ += bytes([number & 0x7F | 0x80])
+        number >>= 7
+    return bytes_ + bytes([number])
+
+
+def field(number, value):
+    """A field of a protobuf message: a number, text, or bytes of any kind."""
+    if isinstance(value, int):
+        return varint(number << 3) + varint(value)
+    value = value.encode() if isinstance(value, str) else value
+    return varint(number << 3 | 2) + varint(len(value)) + value
+
+
+def node(operator, inputs, output, *attributes):
+    names = b"".join(field(1, name) for name in inputs) + field(2, output) + field(4, operator)
+    return field(1, names + b"".join(field(5, attribute) for attribute in attributes))
+
+
+def tensor(name, dtype, shape, data=None, external=None):
+    number = {"F32": 1, "I64": 7, "F16": 10, "F64": 11, "BF16": 16}[dtype]
+    head = b"".join(field(1, size) for size in shape) + field(2, number) + field(8, name)
+    if external is not None:
+        pairs = (field(1, key) + field(2, value) for key, value in external.items())
+        return field(5, head + b"".join(field(13, pair) for pair in pairs) + field(14, 1))
+    return field(5, head + field(9, numbers(dtype, entries(shape)) if data is None else data))
+
+
+def model(*parts):
+    return field(1, 10) + field(2, "seed") + field(7, b"".join(parts) + field(12, field(1, "y"))) + field(8, field(2, 21))
+
+
+def onnx_models():
+    """The options of a checkpoint, external data with its length, and a model."""
+    gemm = node("Gemm", ["x", "w", "b"], "h", field(1, "transB") + field(3, 1))
+    product = node("MatMul", ["h", "v"], "y")
+    plain = model(gemm, product, tensor("w", "F32", [4, 3]), tensor("b", "F32", [4]), tensor("v", "F16", [4, 2]))
+    chain = model(
+        node("Transpose", ["w"], "t", field(1, "perm") + field(8, 1) + field(8, 0)),
+        node("MatMul", ["x", "t"], "y"),
+        node("Conv", ["x", "c"], "z"),
+        tensor("w", "BF16", [3, 4]),
+        tensor("c", "F64", [2, 2, 1, 2]),
+    )
+    branch = node("MatMul", ["x", "v"], "z") + tensor("v", "F32", [2, 2])
+    value = tensor("", "F32", [2, 2])[2:]
+    nested = model(
+        node("Constant", [], "k", field(1, "value") + field(5, value)),
+        node("If", ["x"], "i", field(1, "then_branch") + field(6, branch)),
+        node("MatMul", ["x", "k"], "y"),
+        tensor("w", "F32", [2, 2]),
+    )
+    outside = model(
+        gemm,
+        product,
+        tensor("w", "F32", [4, 3], external={"location": "data", "offset": "2", "length": "48"}),
+        tensor("v", "F16", [4, 2], external={"location": "./data", "offset": "52"}),
+    )
+    typed = model(product, field(5, field(1, 2) + field(1, 3) + field(2, 1) + field(8, "v") + field(4, numbers("F32", 6))))
+    data = bytes(range(70))
+    for method in range(4):
+        for name, bytes_ in (("plain", plain), ("chain", chain), ("nested", nested), ("outside", outside), ("typed", typed)):
+            for format_ in (0, 2):
+                yield f"{method}-{format_}-{name}", bytes([method, 127, format_ << 1]) + sized(data) + bytes_
+    yield "global", bytes([0, 127, 1]) + sized(data) + outside
+    yield "pytorch", bytes([0, 127, 2]) + sized(data) + plain
+    for location in ("../data", "/data", "model.onnx", "none"):
+        bytes_ = model(product, tensor("v", "F32", [2, 2], external={"location": location}))
+        yield "at-" + location.replace("/", "-"), bytes([0, 127, 0]) + sized(data) + bytes_
+    overlap = {"location": "data", "offset": "8"}
+    both = model(product, tensor("w", "F32", [4, 3], external=overlap), tensor("v", "F32", [2, 2], external=overlap))
+    yield "overlap", bytes([0, 127, 0]) + sized(data) + both
+    yield "short", bytes([0, 127, 0]) + sized(b"") + outside
+    yield "negative", bytes([0, 127, 0]) + sized(b"") + model(product, tensor("v", "F32", [(1 << 64) - 1, 2], b"abcd"))
+    yield "overflow", bytes([0, 127, 0]) + sized(b"") + model(product, tensor("v", "F32", [1 << 33, 1 << 33], b"abcd"))
+
+
 def main():
     targets = {"state_dict": state_dicts, "mask_file": mask_files, "checkpoint": checkpoints, "pruning": prunings}
-    targets["pytorch"] = pytorch_files
+    targets |= {"pytorch": pytorch_files, "onnx": onnx_models}
     for target, seeds in targets.items():
         folder = INPUTS / target
         folder.mkdir(parents=True, exist_ok=True)

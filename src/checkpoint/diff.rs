@@ -129,13 +129,16 @@ pub fn diff(a: &Checkpoint, b: &Checkpoint, observer: &dyn Observer) -> Result<D
     };
     let pairs = a.parameters.iter().filter_map(|of_a| Some((of_a, &b.parameters[*names_b.get(&of_a.name)?])));
     let pairs: Vec<_> = pairs.collect();
-    let work = |&(a, b): &(&ParameterEntry, &ParameterEntry)| if comparable(a, b) { bytes(a) } else { 0 };
+    let readable = |of_a: &ParameterEntry, of_b: &ParameterEntry| {
+        comparable(of_a, of_b) && a.usage(of_a).is_readable() && b.usage(of_b).is_readable()
+    };
+    let work = |&(of_a, of_b): &(&ParameterEntry, &ParameterEntry)| if readable(of_a, of_b) { bytes(of_a) } else { 0 };
     let progress = ProgressCounter::new(observer, Phase::Processing, pairs.iter().map(work).sum());
     let comparison = Comparison { a, b, pool_a: &Pool::default(), pool_b: &Pool::default(), progress: &progress };
-    let common = pairs.into_iter().map(|(a, b)| {
-        let entries = comparison.compare(a, b)?;
+    let common = pairs.into_iter().map(|(of_a, of_b)| {
+        let entries = if readable(of_a, of_b) { comparison.compare(of_a, of_b)? } else { None };
         let kind = |parameter: &ParameterEntry| (parameter.dtype, parameter.shape.clone());
-        Ok(TensorDifference { name: a.name.clone(), a: kind(a), b: kind(b), entries })
+        Ok(TensorDifference { name: of_a.name.clone(), a: kind(of_a), b: kind(of_b), entries })
     });
     let common = common.collect::<Result<_, CheckpointError>>()?;
     a.check_unchanged()?;
@@ -165,9 +168,6 @@ struct Comparison<'c, 'o> {
 impl Comparison<'_, '_> {
     /// Compares two tensors of one shape. Returns `None` if their dtypes differ and are not both floating-point.
     fn compare(&self, a: &ParameterEntry, b: &ParameterEntry) -> Result<Option<EntryDifference>, CheckpointError> {
-        if !comparable(a, b) {
-            return Ok(None);
-        }
         with_dtype!(
             a.dtype,
             A: Element => with_dtype!(

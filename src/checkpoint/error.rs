@@ -12,6 +12,8 @@ use crate::error::PruneError;
 use crate::file::dtype::Dtype;
 use crate::file::error::StateDictError;
 use crate::file::escape::{Quoted, QuotedPath};
+#[cfg(feature = "onnx")]
+use crate::file::onnx::OnnxError;
 #[cfg(feature = "pytorch")]
 use crate::file::pytorch::error::PyTorchError;
 use crate::training::Allocation;
@@ -63,6 +65,31 @@ pub enum CheckpointError {
         /// The rule of the file format that it violates.
         source: StateDictError,
     },
+    /// A file is not a valid ONNX model, or its external data does not fit it.
+    #[cfg(feature = "onnx")]
+    #[error("{} is not a valid ONNX model", QuotedPath(path))]
+    Onnx {
+        /// The model.
+        path: PathBuf,
+        /// The rule that it violates.
+        source: OnnxError,
+    },
+    /// An operation would change more of an ONNX model than the values of its tensors.
+    #[error("cannot {what} ONNX model {}: only the values of its tensors can be changed", QuotedPath(path))]
+    InPlace {
+        /// The model.
+        path: PathBuf,
+        /// What was to be done to it, such as `pack`.
+        what: &'static str,
+    },
+    /// Statistics of the inputs of a layer cannot be used for its weight, in which they lie along another axis.
+    #[error("cannot use statistics for {}: as the weight of {operator}, it has input channels first", Quoted(tensor))]
+    InputsFirst {
+        /// The weight in an ONNX model.
+        tensor: String,
+        /// The operator that takes it.
+        operator: &'static str,
+    },
     /// A file of PyTorch cannot be read.
     #[cfg(feature = "pytorch")]
     #[error("cannot read {} as a file of PyTorch", QuotedPath(path))]
@@ -72,9 +99,9 @@ pub enum CheckpointError {
         /// The reason.
         source: PyTorchError,
     },
-    /// The tensors under a key were asked for, but the file is a safetensors file, which has no keys.
+    /// The tensors under a key were asked for, but the file is not one of PyTorch, and has no keys.
     #[cfg(feature = "pytorch")]
-    #[error("{} is a safetensors file, which has no keys", QuotedPath(path))]
+    #[error("{} is not a file of PyTorch, and has no keys", QuotedPath(path))]
     NoKeys {
         /// The file.
         path: PathBuf,
@@ -377,12 +404,12 @@ pub enum CheckpointError {
         path: PathBuf,
     },
     /// The path of an output for a sharded checkpoint is one of a file, or that of an output for masks is one of a directory, or
-    /// a file is at a path that ends in a separator.
+    /// a file is at a path that ends in a separator, or that of a safetensors file is for an ONNX model.
     #[error("output {} is not {expected}", QuotedPath(path))]
     OutputKind {
         /// The path.
         path: PathBuf,
-        /// `a directory` or `a file`.
+        /// `a directory`, `a file` or `an ONNX model`.
         expected: &'static str,
     },
     /// The output is a safetensors file, but has the name of a file of PyTorch, and so does the input.

@@ -200,6 +200,9 @@ impl Inspector<'_, '_> {
     /// Counts the zeros of a tensor, and all else for a dtype that can be pruned. Returns `None` for a dtype that this crate
     /// cannot read.
     fn count(&self, parameter: &ParameterEntry) -> Result<Option<Counts>, CheckpointError> {
+        if !self.checkpoint.usage(parameter).is_readable() {
+            return Ok(None);
+        }
         let zero = parameter.dtype.zero_bits();
         with_dtype!(
             parameter.dtype,

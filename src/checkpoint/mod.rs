@@ -1,8 +1,10 @@
 //! Prune, inspect and compare safetensors checkpoints of any size, without model code.
 //!
 //! [`Checkpoint::open`] reads the headers only. [`Pruner`] writes a pruned copy, [`inspect`] counts zeros, [`diff`] compares
-//! two checkpoints, [`verify`] checks patterns of zeros, [`remove`] makes masks permanent, [`restore`] drops them and [`extract_masks`] writes a mask file. Input
-//! files are never written to.
+//! two checkpoints, [`verify`] checks patterns of zeros, [`remove`] makes masks permanent, [`restore`] drops them and
+//! [`extract_masks`] writes a mask file. Input files are never written to.
+//!
+//! With the feature `onnx`, an ONNX model is a checkpoint too, and its output the same file with other values.
 //!
 //! ```
 //! use prune::L1Unstructured;
@@ -73,6 +75,8 @@ mod report;
 mod verify;
 mod write;
 
+#[cfg(feature = "onnx")]
+pub use crate::file::onnx::OnnxError;
 #[cfg(feature = "pytorch")]
 pub use crate::file::pytorch::error::PyTorchError;
 pub use compact::{CompactReport, CompactedTensorReport, Compactor, ConfigChange, Equality, PermuteReport, Permuter};

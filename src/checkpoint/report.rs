@@ -36,6 +36,7 @@ impl fmt::Display for ChannelAxis {
             AxisReason::OutputFirst => "output channels come first",
             AxisReason::Bias => "the bias has one entry per channel of it",
             AxisReason::Name => "by its name, the layer stores input channels first",
+            AxisReason::Operator { name } => return write!(f, "axis {}: output channels of {name}", self.axis),
         };
         write!(f, "axis {}: {reason}", self.axis)
     }
@@ -144,6 +145,11 @@ pub enum AxisReason {
     Bias,
     /// The layer is one that stores its input channels first, by its name.
     Name,
+    /// The operator of an ONNX model that takes the weight has its output channels along this axis.
+    Operator {
+        /// The operator, such as `MatMul`.
+        name: &'static str,
+    },
 }
 
 /// The outcome of a pruning for one tensor: pruned or skipped.
@@ -172,9 +178,10 @@ pub enum SkipReason {
     Dtype,
     /// At most one dimension is larger than 1.
     Vector,
-    /// The name is not that of a layer's weight: a buffer, a token, a position, a table, a constant filter.
+    /// The name is not that of a layer's weight: a buffer, a token, a position, a table, a constant filter. In an ONNX model, it
+    /// is the operator that takes the tensor for something else.
     NotALayer {
-        /// The part of the name that says so, such as `pos_embed`.
+        /// The part of the name that says so, such as `pos_embed`, or the operator.
         name: String,
     },
     /// The layer is a norm.
@@ -184,7 +191,7 @@ pub enum SkipReason {
     },
     /// The layer is an embedding.
     Embedding {
-        /// The word in the layer's name, such as `embed`.
+        /// The word in the layer's name, such as `embed`, or the operator of an ONNX model.
         word: &'static str,
     },
     /// The tensor equals an embedding, byte for byte: the two are tied, and stored twice.
@@ -207,6 +214,13 @@ pub enum SkipReason {
     Gain,
     /// A part of a packed tensor: unpack the checkpoint to prune it.
     Packed,
+    /// A tensor of an ONNX model that is stored so that its entries cannot be replaced where they are.
+    Encoded {
+        /// The field of the model that stores it, or that forbids a change.
+        field: &'static str,
+    },
+    /// A tensor of a graph within the graph of an ONNX model, such as a branch of `If`.
+    Subgraph,
     /// State of an optimizer.
     OptimizerState,
     /// None of the patterns to include matches the name.
@@ -238,6 +252,8 @@ impl SkipReason {
             Self::Quantization { .. } => "quantization",
             Self::Gain => "gain",
             Self::Packed => "packed",
+            Self::Encoded { .. } => "encoded",
+            Self::Subgraph => "subgraph",
             Self::OptimizerState => "optimizer_state",
             Self::NotIncluded => "not_included",
             Self::Excluded { .. } => "excluded",
@@ -251,6 +267,7 @@ impl SkipReason {
         match self {
             Self::NotALayer { name } => Some(name),
             Self::Norm { word } | Self::Embedding { word } => Some(word),
+            Self::Encoded { field } => Some(field),
             Self::Tied { embedding } => Some(embedding),
             Self::Quantization { weight } => Some(weight),
             Self::Excluded { pattern } => Some(pattern),
@@ -261,6 +278,7 @@ impl SkipReason {
             | Self::LastLayer
             | Self::Gain
             | Self::Packed
+            | Self::Subgraph
             | Self::OptimizerState
             | Self::NotIncluded
             | Self::NoAmount
@@ -315,6 +333,8 @@ impl fmt::Display for SkipReason {
             Self::Quantization { .. } => f.write_str("part of a quantised weight"),
             Self::Gain => f.write_str("the gain of a weight norm"),
             Self::Packed => f.write_str("packed"),
+            Self::Encoded { field } => write!(f, "stored in `{field}`, not as plain bytes"),
+            Self::Subgraph => f.write_str("in a subgraph"),
             Self::OptimizerState => f.write_str("optimizer state"),
             Self::NotIncluded => f.write_str("not included"),
             Self::Excluded { pattern } => write!(f, "excluded by `{pattern}`"),

@@ -11,6 +11,7 @@
 //! | [`nuclear`](#nuclear) | no | nalgebra | [`Norm::Nuclear`] |
 //! | [`rayon`](#rayon) | yes | rayon | pruning of large tensors on all cores |
 //! | [`simd`](#simd) | yes | pulp | pruning and sparse products with the vector instructions that the processor has |
+//! | [`onnx`](#onnx) | no | none of its own; it includes `safetensors` | ONNX models in `prune::checkpoint`, pruned in place |
 //! | [`safetensors`](#safetensors) | no | safetensors, serde, serde_json, tempfile, globset | `prune::safetensors`: state dicts and masks as files; `prune::checkpoint`: files larger than memory |
 //! | [`pytorch`](#pytorch) | no | rawzip; includes `safetensors` | checkpoints in `.pt`, `.pth` and `.bin` files |
 //!
@@ -57,6 +58,11 @@
 //! Pruning, and products of [`sparse`](crate::sparse), use AVX2 and FMA, or NEON, if the processor has them when the program runs.
 //! Without the feature they use what the crate was compiled for, SSE2 on most x86-64 builds. Products then take about twice as
 //! long, magnitude pruning a quarter longer, and groups of 8 to 32 entries two to four times as long. Masks do not depend on it.
+//!
+//! # `onnx`
+//!
+//! `Checkpoint::open` opens ONNX models, with their external data. A pruning writes the same files with zeros among the weights of
+//! layers, which are told by the operators that take them. `docs/FILES.md` says which.
 //!
 //! # `safetensors`
 //!

@@ -10,6 +10,8 @@ pub(crate) mod header;
 pub(crate) mod json;
 pub(crate) mod mask_file;
 pub(crate) mod names;
+#[cfg(feature = "onnx")]
+pub(crate) mod onnx;
 pub(crate) mod open;
 pub(crate) mod packed_file;
 pub(crate) mod positional;

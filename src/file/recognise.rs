@@ -41,8 +41,8 @@ impl FileFormat {
             [b'P', b'K', 3 | 5, 4 | 6, ..] => Self::Zip,
             // The first opcode of a pickle is its protocol.
             [0x80, 2..=5, ..] => Self::PyTorch,
-            // A protobuf message: the version, then the producer, the graph or the operators.
-            [0x08, 1..=64, 0x12 | 0x1a | 0x3a | 0x42, ..] => Self::Onnx,
+            // A protobuf message: the version, then the producer, the domain, a text, the graph or the operators.
+            [0x08, 1..=64, 0x12 | 0x1a | 0x22 | 0x28 | 0x32 | 0x3a | 0x42, ..] => Self::Onnx,
             _ if beginning.starts_with(b"version https://git-lfs") => Self::GitLfsPointer,
             _ if [&b"<!doctype"[..], b"<html", b"<?xml"].iter().any(|start| text.starts_with(start)) => Self::Html,
             _ => return None,
@@ -59,6 +59,7 @@ impl FileFormat {
             }
             Self::Zip => "unpack it; the checkpoint may be inside",
             Self::Gguf => "prune the safetensors checkpoint from which it was made, and convert the result to GGUF",
+            Self::Onnx if cfg!(feature = "onnx") => "an ONNX model is pruned in place, as the only input",
             Self::Onnx => "prune the safetensors checkpoint from which it was exported, and export the result",
             Self::Hdf5 => "load it in Python and write its arrays with safetensors.numpy.save_file",
             Self::Html => "the download failed, perhaps for want of a login; open the file as text to see why",

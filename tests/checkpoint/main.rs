@@ -12,6 +12,14 @@ mod hostile_index;
 mod inspect;
 mod many;
 mod masks;
+#[cfg(feature = "onnx")]
+mod onnx;
+#[cfg(feature = "onnx")]
+mod onnx_file;
+#[cfg(feature = "onnx")]
+mod onnx_hostile;
+#[cfg(feature = "onnx")]
+mod onnx_selection;
 mod order;
 mod output;
 mod passing;

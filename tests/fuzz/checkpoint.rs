@@ -15,7 +15,7 @@ use prune::{Element, L1Unstructured, LnStructured, Parameter, PruneError, Random
 use crate::file;
 
 /// The options of a run, from the first three bytes.
-struct Options {
+pub struct Options {
     method: u8,
     amount: f64,
     scope: Scope,
@@ -26,7 +26,7 @@ struct Options {
 const SEED: u64 = 888;
 
 impl Options {
-    fn of(bytes: [u8; 3]) -> Self {
+    pub fn of(bytes: [u8; 3]) -> Self {
         let [method, amount, others] = bytes;
         Self {
             method: method % 4,
@@ -37,7 +37,7 @@ impl Options {
         }
     }
 
-    fn prune(&self) -> Pruner {
+    pub fn prune(&self) -> Pruner {
         let pruner = match self.method {
             0 => L1Unstructured::new(self.amount).map(Pruner::new),
             1 => RandomUnstructured::new(self.amount, SEED).map(Pruner::new),
@@ -89,14 +89,19 @@ pub fn check(bytes: &[u8]) {
     let options = Options::of(*options);
     let directory = tempfile::tempdir().expect("a scratch directory");
     let paths = write_files(directory.path(), &options, files);
-    let before = contents(directory.path());
+    check_files(directory.path(), &paths, &options);
+}
+
+/// The same for files in a directory.
+pub fn check_files(directory: &Path, paths: &[PathBuf], options: &Options) {
+    let before = contents(directory);
     // The target `pytorch` reads these; a state dict in memory is none of them.
     let is_pytorch =
         |bytes: &Vec<u8>| bytes.starts_with(b"PK") || bytes.windows(4).any(|window| window == b"\x6c\xfc\x9c\x46");
     if before.values().any(is_pytorch) {
         return;
     }
-    let checkpoint = match Checkpoint::open(&paths) {
+    let checkpoint = match Checkpoint::open(paths) {
         Ok(checkpoint) => checkpoint,
         Err(error) => return check_message(&error),
     };
@@ -108,7 +113,7 @@ pub fn check(bytes: &[u8]) {
         Err(error) => return check_message(&error),
     };
 
-    let (tried, output) = (options.prune().dry_run(&checkpoint, &()), directory.path().join("output"));
+    let (tried, output) = (options.prune().dry_run(&checkpoint, &()), directory.join("output"));
     let report = match options.prune().run(&checkpoint, &Output::new(&output), &()) {
         Ok(report) => report,
         Err(error) => {
@@ -119,21 +124,21 @@ pub fn check(bytes: &[u8]) {
     // Compared as text, since a NaN threshold does not equal itself.
     let shown = format!("{report:?}");
     assert_eq!(format!("{:?}", tried.expect("it can be done")), shown);
-    let again = directory.path().join("again");
+    let again = directory.join("again");
     let second = options.prune().run(&checkpoint, &Output::new(&again), &()).expect("it could be done");
     assert_eq!((format!("{second:?}"), contents(&again)), (shown, contents(&output)));
-    let now = contents(directory.path());
+    let now = contents(directory);
     assert!(before.iter().all(|(path, bytes)| now.get(path) == Some(bytes)), "an input has changed");
 
     match options.format {
         Format::Masks => check_masks(&output, &report),
-        _ => check_output(&checkpoint, &output, &options, &report, &inspection),
+        _ => check_output(&checkpoint, &output, options, &report, &inspection),
     }
     if options.scope == Scope::Tensor && !checkpoint.is_sharded() && options.format == Format::PyTorch {
-        check_in_memory::<f32>(&paths[0], &output, &options, &report);
-        check_in_memory::<f64>(&paths[0], &output, &options, &report);
-        check_in_memory::<f16>(&paths[0], &output, &options, &report);
-        check_in_memory::<bf16>(&paths[0], &output, &options, &report);
+        check_in_memory::<f32>(&paths[0], &output, options, &report);
+        check_in_memory::<f64>(&paths[0], &output, options, &report);
+        check_in_memory::<f16>(&paths[0], &output, options, &report);
+        check_in_memory::<bf16>(&paths[0], &output, options, &report);
     }
 }
 
@@ -175,8 +180,11 @@ fn check_masks(output: &Path, report: &PruneReport) {
 
 fn check_output(checkpoint: &Checkpoint, output: &Path, options: &Options, report: &PruneReport, before: &Inspection) {
     let pruned = pruned(report);
+    let first = checkpoint.shards()[0].name();
     let paths = if checkpoint.index().is_some() {
         vec![output.join("model.safetensors.index.json")]
+    } else if checkpoint.is_sharded() && first.extension().is_some_and(|extension| extension == "onnx") {
+        vec![output.join(first)]
     } else if checkpoint.is_sharded() {
         checkpoint.shards().iter().map(|shard| output.join(shard.name())).collect()
     } else {

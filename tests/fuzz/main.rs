@@ -9,6 +9,8 @@ mod file;
 #[cfg(feature = "pytorch")]
 mod legacy;
 mod mask_file;
+#[cfg(feature = "onnx")]
+mod onnx;
 mod packed;
 #[cfg(feature = "pytorch")]
 mod pytorch;
@@ -23,6 +25,12 @@ fn state_dicts() {
 #[test]
 fn mask_files() {
     replay::all("mask_file", mask_file::check);
+}
+
+#[cfg(feature = "onnx")]
+#[test]
+fn onnx_models() {
+    replay::all("onnx", onnx::check);
 }
 
 #[test]

@@ -39,7 +39,8 @@ Tables are as wide as the terminal, or as COLUMNS says; in a file or a pipe they
 ///
 /// Pruning sets weights to zero. The methods are those of torch.nn.utils.prune. Files are read in pieces, so a checkpoint
 /// may be larger than memory. Input files are never changed: results are written to a new file. Files of PyTorch are read
-/// too, without executing anything in them; results are safetensors files.
+/// too, without executing anything in them; results are safetensors files. Of an ONNX model, only the weights differ in the
+/// result.
 #[derive(Debug, Parser)]
 #[command(name = "nn-prune", version, after_help = EXAMPLES, max_term_width = 100)]
 pub struct Cli {
@@ -74,7 +75,7 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct Input {
     /// A .safetensors file or one of PyTorch (.pt, .pth, .bin), the shards of a checkpoint, its *.index.json, or the directory
-    /// of either
+    /// of either; or an ONNX model
     #[arg(value_name = "IN", required = true)]
     pub paths: Vec<PathBuf>,
     /// Take all shards in the directory of the index as they are, whatever the index says; an output gets a right index
@@ -185,6 +186,8 @@ Examples:
   # Prune half of each output row by weights and inputs, improve the masks, and update the weights that are kept
   nn-prune prune model.safetensors -o half.safetensors --method wanda --statistics inputs.safetensors --amount 0.5 \\
     --refine swaps --update least-squares
+  # Prune the weights of Gemm, MatMul and convolutions in an ONNX model, and keep every other byte
+  nn-prune prune model.onnx -o pruned.onnx --method l1 --amount 0.5
   # Prune ten output channels of every attention layer of a sharded checkpoint
   nn-prune prune model.safetensors.index.json -o pruned/ --method ln --amount 10 --include '*attn*.weight'";
 
@@ -201,7 +204,8 @@ Examples:
 pub struct PruneArgs {
     #[command(flatten)]
     pub input: Input,
-    /// The output: a file OUT.safetensors, or a directory OUT/, which is created if missing; a directory for shards
+    /// The output: a file OUT.safetensors, or a directory OUT/, which is created if missing; a directory for shards. Of an ONNX
+    /// model, a file OUT.onnx, or a directory if it has external data
     #[arg(short, long, value_name = "OUT", required_unless_present = "dry_run", value_parser = output_path())]
     pub output: Option<PathBuf>,
     #[command(flatten)]

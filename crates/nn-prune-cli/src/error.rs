@@ -8,7 +8,7 @@ use std::path::{MAIN_SEPARATOR, Path, is_separator};
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use prune::checkpoint::{CheckpointError, CutError, PyTorchError, SkipReason};
+use prune::checkpoint::{CheckpointError, CutError, OnnxError, PyTorchError, SkipReason};
 use prune::safetensors::StateDictError;
 
 use crate::text::escape_invisible;
@@ -134,6 +134,8 @@ fn hint(error: &CheckpointError) -> Option<Cow<'static, str>> {
             let path = path.with_extension("safetensors");
             format!("-o {}", escape_invisible(&path.to_string_lossy())).into()
         }
+        E::Onnx { source: OnnxError::Link { .. }, .. } => "copy the model and its data into a directory: cp -L".into(),
+        E::InPlace { .. } => "do it to the checkpoint from which the model was exported, and export the result".into(),
         E::InvalidIndex { source, .. } => remedy(source.downcast_ref()?)?.into(),
         E::MissingTensor { .. } | E::UnindexedTensor { .. } | E::MissingShard { .. } => {
             "--ignore-index takes the shards in the directory as they are, and writes a right index".into()
@@ -207,6 +209,7 @@ fn other_kind(path: &Path, expected: &str) -> String {
             let file = path.join("masks.safetensors");
             format!("masks are written to one file: -o {}", quoted(&file.to_string_lossy()))
         }
+        ("an ONNX model", _) => format!("-o {}", quoted(&path.with_extension("onnx").to_string_lossy())),
         (_, Some(file)) => format!("there is a file at that path: -o {}", quoted(file)),
         (_, None) => {
             let directory = path.with_extension("");

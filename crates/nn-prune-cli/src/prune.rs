@@ -6,7 +6,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use prune::checkpoint::{CalibrationReport, Checkpoint, Cut, Outcome, Output, PruneReport, Pruner, TensorReport, Unit};
+use prune::checkpoint::{
+    CalibrationReport, Checkpoint, Cut, Outcome, Output, PruneReport, Pruner, Shard, TensorReport, Unit,
+};
 use serde::Serialize;
 
 use crate::args::PruneArgs;
@@ -69,7 +71,7 @@ pub fn run(args: &PruneArgs) -> Result<(), CliError> {
         &args.report,
         || pruned_line(&report),
         |out| table::write(out, width(), &report, args.report.full),
-        || summary(args, &report, written),
+        || summary(args, &checkpoint, &report, written),
     )
 }
 
@@ -140,9 +142,15 @@ fn unit(unit: Unit) -> &'static str {
 }
 
 /// Says how to go on after a run that has changed nothing.
-const NOTHING_NEW: &str =
-    "           Nothing new was pruned: these entries were zero already. Write a larger amount, or keep masks with
-           --format pytorch, after which an amount is one of the remaining entries.";
+fn nothing_new(is_onnx: bool) -> String {
+    let masks = match is_onnx {
+        true => ".",
+        false => {
+            ", or keep masks with\n           --format pytorch, after which an amount is one of the remaining entries."
+        }
+    };
+    format!("           Nothing new was pruned: these entries were zero already. Write a larger amount{masks}")
+}
 
 /// One line for each axis along which channels were pruned, with the reason.
 fn axes(report: &PruneReport) -> Vec<String> {
@@ -176,14 +184,15 @@ fn pruned_tensors(report: &PruneReport) -> usize {
     report.tensors.iter().filter(|tensor| matches!(tensor.outcome, Outcome::Pruned { .. })).count()
 }
 
-fn summary(args: &PruneArgs, report: &PruneReport, written: Option<WrittenOutput>) -> String {
+fn summary(args: &PruneArgs, checkpoint: &Checkpoint, report: &PruneReport, written: Option<WrittenOutput>) -> String {
+    let is_onnx = checkpoint.shards().iter().any(Shard::is_onnx);
     let mut lines = Vec::new();
     if let Some(requested) = report.asked {
         lines.push(format!("requested: {} {}", format::count(requested), unit(report.unit)));
     }
     lines.push(pruned_line(report));
     if report.pruned_before() == report.pruned_after() && report.pruned_after() > 0 {
-        lines.push(NOTHING_NEW.into());
+        lines.push(nothing_new(is_onnx));
     }
     lines.extend(axes(report));
     lines.push(format!("skipped:   {}", format::counted(report.tensors.len() - pruned_tensors(report), "tensor")));
@@ -194,7 +203,10 @@ fn summary(args: &PruneArgs, report: &PruneReport, written: Option<WrittenOutput
         written.map(|WrittenOutput { path, bytes }| format!("{}, {}", visible_path(path), format::bytes(bytes)));
     lines.extend(output_lines(11, &report.resumed, written.as_deref(), &report.companions));
     if written.is_some() && args.format == FormatName::Weights {
-        lines.push("Zeros do not shrink the file; `nn-prune pack` leaves them out.".into());
+        lines.push(match is_onnx {
+            true => "Zeros do not shrink the model; runtimes that know sparse weights use them.".into(),
+            false => "Zeros do not shrink the file; `nn-prune pack` leaves them out.".into(),
+        });
     }
     lines.join("\n") + "\n"
 }

@@ -115,6 +115,7 @@ impl Permuter {
         output: Option<&Output>,
         observer: &dyn Observer,
     ) -> Result<PermuteReport, CheckpointError> {
+        checkpoint.check_rewritable("reorder units of")?;
         let structure = Structure::for_orders(self.coupling.as_deref(), checkpoint)?;
         let layout = structure.layout(None)?;
         let components = search::components(&layout, &self.search).map_err(compact)?;

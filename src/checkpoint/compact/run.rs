@@ -34,6 +34,7 @@ pub(crate) fn run(
     output: Option<&Output>,
     observer: &dyn Observer,
 ) -> Result<CompactReport, CheckpointError> {
+    checkpoint.check_rewritable("compact")?;
     let structure = Structure::of(compactor, checkpoint)?;
     let pool = Pool::default();
     let Chosen { plan, half_dead } = choose(compactor, checkpoint, &structure, &pool, observer)?;

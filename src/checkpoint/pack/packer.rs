@@ -137,6 +137,7 @@ impl Packer {
 
     /// Counts what every parameter keeps, and decides which ones are packed.
     fn plan(&self, checkpoint: &Checkpoint, pool: &Pool, observer: &dyn Observer) -> Result<Planned, CheckpointError> {
+        checkpoint.check_rewritable("pack")?;
         let names: HashSet<&str> = checkpoint.tensors.iter().map(|tensor| tensor.name.as_str()).collect();
         let packed = all_parts(&checkpoint.packed()?);
         let mut stems = HashSet::new();

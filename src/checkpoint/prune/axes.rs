@@ -6,6 +6,7 @@ use crate::checkpoint::prune::layer_methods::MatchedMethods;
 use crate::checkpoint::prune::plan::ParameterPlan;
 use crate::checkpoint::read::Checkpoint;
 use crate::checkpoint::read::parameter::ParameterEntry;
+use crate::checkpoint::read::usage::LayerWeight;
 use crate::checkpoint::report::{AxisReason, ChannelAxis};
 use crate::method::{AnyMethod, Describe, PruningMethod};
 use crate::pruning_type::PruningType;
@@ -25,8 +26,13 @@ pub(crate) fn set(
         let Some(method) = methods.of(&parameter.name) else { continue };
         let PruningType::Structured { dim } = method.pruning_type() else { continue };
         plan.axis = if by_layer && is_built_in(method) {
-            let bias = by_name.get(bias_name(&parameter.name).as_str()).map(|bias| bias.entries);
-            Some(output_axis(parameter, bias))
+            let bias = || by_name.get(bias_name(&parameter.name).as_str()).map(|bias| bias.entries);
+            Some(match checkpoint.usage(parameter).weight() {
+                Some(LayerWeight { operator: name, outputs: axis, .. }) => {
+                    ChannelAxis { axis, reason: AxisReason::Operator { name } }
+                }
+                None => output_axis(parameter, bias()),
+            })
         } else {
             given(dim, parameter)
         };

@@ -12,6 +12,7 @@ use crate::checkpoint::prune::selection::Purpose;
 use crate::checkpoint::read::Checkpoint;
 use crate::checkpoint::read::blocks::Buffer;
 use crate::checkpoint::read::parameter::ParameterEntry;
+use crate::checkpoint::read::usage::LayerWeight;
 use crate::checkpoint::report::{CalibrationReport, SkipReason};
 use crate::checkpoint::write::output::Format;
 use crate::element::Element;
@@ -39,6 +40,12 @@ pub(crate) fn check(
     let all: [(_, Has<'_>); 2] = [(&pruner.statistics, &has_tokens), (&pruner.check, &has_gram)];
     for (statistics, has) in all {
         let Some(statistics) = statistics else { continue };
+        for (parameter, _) in selected() {
+            let weight = checkpoint.usage(parameter).weight();
+            if let Some(LayerWeight { operator, .. }) = weight.filter(|weight| weight.outputs > 0) {
+                return Err(CheckpointError::InputsFirst { tensor: parameter.name.clone(), operator });
+            }
+        }
         check_all(statistics, selected().map(|(parameter, _)| parameter.name.as_str()), has)?;
     }
     Ok(())

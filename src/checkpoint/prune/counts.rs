@@ -132,6 +132,7 @@ impl Counts {
         selection: &Selection,
         observer: &dyn Observer,
     ) -> Result<Self, CheckpointError> {
+        checkpoint.check_rewritable("count shards of")?;
         let shards = count(checkpoint, selection, &Bracket::all(), observer)?;
         Ok(Self { selection: selection.clone(), within: None, shards })
     }

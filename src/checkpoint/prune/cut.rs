@@ -15,6 +15,7 @@ use crate::checkpoint::prune::plan::ParameterPlan;
 use crate::checkpoint::prune::pruner::{Pruner, Scope};
 use crate::checkpoint::prune::selection::{Selected, Selection};
 use crate::checkpoint::read::parameter::{ParameterEntry, parameters};
+use crate::checkpoint::read::usage::Usage;
 use crate::checkpoint::read::{Checkpoint, Dtype, Tensor};
 use crate::checkpoint::report::SkipReason;
 use crate::checkpoint::write::output::Output;
@@ -313,6 +314,7 @@ fn check_selection(selection: &Selection, shards: &[&ShardCounts], parts: &[Coun
             shard: number,
             bytes: 0,
             start: 0,
+            usage: Usage::Unknown,
         })
     });
     let tensors: Vec<Tensor> = tensors.collect();

@@ -8,6 +8,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::checkpoint::read::parameter::ParameterEntry;
+use crate::checkpoint::read::usage::Usage;
 use crate::checkpoint::report::{AxisReason, ChannelAxis, SkipReason};
 
 /// Words that say optimizer, at the beginning of a path.
@@ -226,8 +227,21 @@ impl<'p> Kinds<'p> {
         kinds
     }
 
-    /// The reason why a tensor is not pruned by default, or `None` if it is the weight of a layer.
-    pub fn reason(&self, parameter: &ParameterEntry) -> Option<SkipReason> {
+    /// The reason why a tensor is not pruned by default, or `None` if it is the weight of a layer. What the file says about its
+    /// use counts more than its name.
+    pub fn reason(&self, parameter: &ParameterEntry, usage: &Usage) -> Option<SkipReason> {
+        match usage {
+            Usage::Unknown => self.reason_by_name(parameter),
+            Usage::Other(reason @ SkipReason::Quantization { .. }) => Some(reason.clone()),
+            Usage::Weight(_) | Usage::Other(_) | Usage::Fixed { .. } if is_vector(parameter) => {
+                Some(SkipReason::Vector)
+            }
+            Usage::Weight(_) => None,
+            Usage::Other(reason) | Usage::Fixed { reason, .. } => Some(reason.clone()),
+        }
+    }
+
+    fn reason_by_name(&self, parameter: &ParameterEntry) -> Option<SkipReason> {
         let path = Path::of(&parameter.name);
         let layer = words(path.layer);
         if is_optimizer_state(&parameter.name) {
@@ -245,7 +259,7 @@ impl<'p> Kinds<'p> {
         if let Some(word) = noun(&layer, &NORMS) {
             return Some(SkipReason::Norm { word });
         }
-        if parameter.shape.iter().filter(|&&size| size != 1).count() < 2 {
+        if is_vector(parameter) {
             return Some(SkipReason::Vector);
         }
         if let Some(name) = constant(&path) {
@@ -291,6 +305,10 @@ impl<'p> Kinds<'p> {
         path.module.split('.').any(|component| component == "router")
             || ["gate", "gating", "wg"].contains(&path.layer) && is_near_experts
     }
+}
+
+fn is_vector(parameter: &ParameterEntry) -> bool {
+    parameter.shape.iter().filter(|&&size| size != 1).count() < 2
 }
 
 fn is_optimizer_state(name: &str) -> bool {

@@ -168,7 +168,8 @@ impl Pruner {
     ///
     /// They lie along the first axis, except in layers that store input channels first: the `Conv1D` of GPT-2 and transposed
     /// convolutions. Such a layer is recognised by its bias, which has one entry per output channel, or by its name where
-    /// both axes have one size. [`TensorReport::axis`](crate::checkpoint::TensorReport::axis) says which axis was taken, and
+    /// both axes have one size; in an ONNX model, the operator that takes the weight says it.
+    /// [`TensorReport::axis`](crate::checkpoint::TensorReport::axis) says which axis was taken, and
     /// why. Custom methods always have the axis that they name.
     pub fn output_axis(self, output_axis: bool) -> Self {
         Self { output_axis, ..self }

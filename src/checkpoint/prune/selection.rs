@@ -11,6 +11,7 @@ use crate::checkpoint::prune::pattern::Pattern;
 use crate::checkpoint::read::Checkpoint;
 use crate::checkpoint::read::packed::{PackedEntry, all_parts, hidden_parts};
 use crate::checkpoint::read::parameter::ParameterEntry;
+use crate::checkpoint::read::usage::Usage;
 use crate::checkpoint::report::SkipReason;
 
 /// A selection of the tensors to prune.
@@ -19,7 +20,8 @@ use crate::checkpoint::report::SkipReason;
 /// larger than 1 and the name of a layer's weight, such as `fc.weight` or `lstm.weight_ih_l0`. Norms, embeddings, output
 /// layers over a vocabulary, routers of experts, parts of quantised weights, gains of weight norms and optimizer state are not
 /// selected, nor is a tensor that equals an embedding byte for byte. A structured method skips the last layer too, so that
-/// the model keeps its outputs. `docs/FILES.md` states the rule with examples.
+/// the model keeps its outputs. In an ONNX model, the operators that take a tensor decide instead of its name. `docs/FILES.md` states
+/// both rules with examples.
 ///
 /// - [`include`](Self::include) restricts this selection to the tensors that match a pattern.
 /// - [`only`](Self::only) replaces it: every floating-point tensor that matches a pattern is selected, whatever it is.
@@ -144,7 +146,10 @@ impl Selection {
     /// The reasons that names, shapes and dtypes give. Tensors that are packed or equal to an embedding are not found.
     pub(crate) fn by_headers(&self, parameters: &[ParameterEntry]) -> Result<Vec<Option<SkipReason>>, CheckpointError> {
         let (patterns, kinds) = (Patterns::of(self, parameters)?, Kinds::of(parameters));
-        Ok(parameters.iter().map(|parameter| patterns.reason(parameter, &kinds, Purpose::Entries)).collect())
+        Ok(parameters
+            .iter()
+            .map(|parameter| patterns.reason(parameter, &Usage::Unknown, &kinds, Purpose::Entries))
+            .collect())
     }
 
     fn reasons(
@@ -156,7 +161,7 @@ impl Selection {
     ) -> Result<Vec<Option<SkipReason>>, CheckpointError> {
         let parameters = &checkpoint.parameters;
         let kinds = Kinds::of(parameters);
-        let reason = |parameter| patterns.reason(parameter, &kinds, purpose);
+        let reason = |parameter| patterns.reason(parameter, checkpoint.usage(parameter), &kinds, purpose);
         let mut reasons: Vec<_> = parameters.iter().map(reason).collect();
         let is_default = self.is_default() && !matches!(purpose, Purpose::Masks(_));
         if is_default {
@@ -169,7 +174,7 @@ impl Selection {
             }
         }
         if is_default && matches!(purpose, Purpose::Channels) {
-            skip_last_layer(parameters, &mut reasons);
+            skip_last_layer(checkpoint, &mut reasons);
         }
         Ok(reasons)
     }
@@ -206,14 +211,23 @@ impl Patterns {
         Ok(Self { only: only?, include: include?, exclude: exclude? })
     }
 
-    fn reason(&self, parameter: &ParameterEntry, kinds: &Kinds<'_>, purpose: Purpose<'_>) -> Option<SkipReason> {
+    fn reason(
+        &self,
+        parameter: &ParameterEntry,
+        usage: &Usage,
+        kinds: &Kinds<'_>,
+        purpose: Purpose<'_>,
+    ) -> Option<SkipReason> {
         let matching = |patterns: &[Pattern]| {
             let matching = patterns.iter().find(|pattern| pattern.matches(&parameter.name));
             matching.map(|pattern| pattern.text.clone())
         };
         let is_left_out = |patterns: &[Pattern]| !patterns.is_empty() && matching(patterns).is_none();
         if !parameter.dtype.can_be_pruned() {
-            return Some(SkipReason::Dtype);
+            return Some(match usage {
+                Usage::Other(reason @ SkipReason::Quantization { .. }) => reason.clone(),
+                Usage::Unknown | Usage::Weight(_) | Usage::Other(_) | Usage::Fixed { .. } => SkipReason::Dtype,
+            });
         }
         if let Some(pattern) = matching(&self.exclude) {
             return Some(SkipReason::Excluded { pattern });
@@ -221,10 +235,11 @@ impl Patterns {
         if is_left_out(&self.only) || is_left_out(&self.include) {
             return Some(SkipReason::NotIncluded);
         }
-        match purpose {
-            Purpose::Masks(masks) => (!masks.contains(parameter.name.as_str())).then_some(SkipReason::NoMask),
-            Purpose::Entries | Purpose::Channels if self.only.is_empty() => kinds.reason(parameter),
-            Purpose::Entries | Purpose::Channels => None,
+        match (purpose, usage) {
+            (Purpose::Masks(masks), _) if !masks.contains(parameter.name.as_str()) => Some(SkipReason::NoMask),
+            (Purpose::Entries | Purpose::Channels, _) if self.only.is_empty() => kinds.reason(parameter, usage),
+            (_, Usage::Fixed { reason, .. }) => Some(reason.clone()),
+            (_, Usage::Unknown | Usage::Weight(_) | Usage::Other(_)) => None,
         }
     }
 }
@@ -241,7 +256,7 @@ fn skip_tied(
     let skipped = parameters().filter(|(_, reason)| reason.is_some()).map(|(parameter, _)| parameter);
     let mut embeddings: HashMap<&[usize], Vec<&ParameterEntry>> = HashMap::new();
     for parameter in skipped.filter(|parameter| shapes.contains(parameter.shape.as_slice())) {
-        if matches!(kinds.reason(parameter), Some(SkipReason::Embedding { .. })) {
+        if matches!(kinds.reason(parameter, checkpoint.usage(parameter)), Some(SkipReason::Embedding { .. })) {
             embeddings.entry(&parameter.shape).or_default().push(parameter);
         }
     }
@@ -259,7 +274,8 @@ fn skip_tied(
 }
 
 /// Skips the layer that computes the output, unless it is the only one.
-fn skip_last_layer(parameters: &[ParameterEntry], reasons: &mut [Option<SkipReason>]) {
+fn skip_last_layer(checkpoint: &Checkpoint, reasons: &mut [Option<SkipReason>]) {
+    let parameters = &checkpoint.parameters;
     // The last layer may have one output, and a vector for a weight.
     let is_weight = |(parameter, reason): &(&ParameterEntry, &Option<SkipReason>)| match reason {
         Some(SkipReason::Vector) => parameter.shape.len() > 1,
@@ -267,7 +283,12 @@ fn skip_last_layer(parameters: &[ParameterEntry], reasons: &mut [Option<SkipReas
         None => true,
     };
     let weights = parameters.iter().zip(&*reasons).filter(is_weight);
-    let last = last_layer(weights.map(|(parameter, _)| parameter.name.as_str()));
+    let is_last =
+        |parameter: &&ParameterEntry| checkpoint.usage(parameter).weight().is_some_and(|weight| weight.is_last);
+    let last = match checkpoint.in_place() {
+        Some(_) => parameters.iter().find(is_last).map(|parameter| parameter.name.as_str()),
+        None => last_layer(weights.map(|(parameter, _)| parameter.name.as_str())),
+    };
     let selected = reasons.iter().filter(|reason| reason.is_none()).count();
     if selected > 1
         && let Some(number) = parameters.iter().position(|parameter| Some(parameter.name.as_str()) == last)

@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use crate::checkpoint::CheckpointError;
 use crate::checkpoint::read::index::Index;
+#[cfg(feature = "onnx")]
+use crate::checkpoint::read::onnx;
 use crate::checkpoint::read::parameter::{ParameterEntry, parameters};
+use crate::checkpoint::read::usage::Usage;
 use crate::checkpoint::read::{OpenOptions, Shard};
 use crate::file::atomic::directory_of;
 use crate::file::dtype::Dtype;
@@ -39,6 +42,8 @@ pub struct Tensor {
     pub bytes: u64,
     /// The offset of its first byte in the file.
     pub(crate) start: u64,
+    /// What the file says about its use.
+    pub(crate) usage: Usage,
 }
 
 impl Checkpoint {
@@ -52,6 +57,9 @@ impl Checkpoint {
     /// another dictionary. Outputs are safetensors files with the names that Hugging Face gives them: `pytorch_model.bin`
     /// becomes `model.safetensors`.
     ///
+    /// With the feature `onnx`, an ONNX model is a checkpoint too. Its files of external data are shards of it, and it must be
+    /// the only path.
+    ///
     /// # Errors
     ///
     /// - If the paths are no checkpoint: [`CheckpointError::NoPaths`], [`CheckpointError::IndexAmongOthers`],
@@ -62,6 +70,7 @@ impl Checkpoint {
     /// - If an index is invalid or contradicts its shards: [`CheckpointError::InvalidIndex`],
     ///   [`CheckpointError::IndexTooLarge`], [`CheckpointError::ShardOutsideFolder`], [`CheckpointError::MissingShard`],
     ///   [`CheckpointError::MissingTensor`], [`CheckpointError::UnindexedTensor`].
+    /// - If an ONNX model is invalid: `CheckpointError::Onnx`.
     /// - If two tensors contradict each other: [`CheckpointError::DuplicateTensor`], [`CheckpointError::PrunedAndPlain`];
     ///   [`CheckpointError::ShapeMismatch`] if a mask differs in shape from its original.
     pub fn open<P: AsRef<Path>>(paths: impl IntoIterator<Item = P>) -> Result<Self, CheckpointError> {
@@ -75,6 +84,11 @@ impl Checkpoint {
             ([], _) => Err(CheckpointError::NoPaths),
             ([path], Some(_)) if options.ignored_index.is_none() => Self::of_index(Index::read(path)?, options),
             (_, Some(index)) => Err(CheckpointError::IndexAmongOthers { path: index.clone() }),
+            #[cfg(feature = "onnx")]
+            ([path], None) if options.ignored_index.is_none() && onnx::is_model(path)? => {
+                options.check_keyless(path)?;
+                Self::of_onnx(path)
+            }
             (paths, None) => {
                 let name = |path: &PathBuf| PathBuf::from(path.file_name().unwrap_or(path.as_os_str()));
                 Self::of_shards(paths.iter().map(|path| (path.clone(), name(path))).collect(), None, options)
@@ -144,6 +158,7 @@ impl Checkpoint {
                     shard: number,
                     bytes: (end - start) as u64,
                     start: shard.data + start as u64,
+                    usage: Usage::Unknown,
                 }
             }));
             shards.push(shard);
@@ -221,6 +236,24 @@ impl Checkpoint {
     /// Returns `true` if there is an index or more than one file. An output is then a directory.
     pub fn is_sharded(&self) -> bool {
         self.index_path().is_some() || self.shards.len() > 1
+    }
+
+    /// Returns what the file says about the use of a parameter.
+    pub(crate) fn usage(&self, parameter: &ParameterEntry) -> &Usage {
+        &self.tensors[parameter.weights].usage
+    }
+
+    /// Returns the file of an ONNX model, of which only the values of tensors can change.
+    pub(crate) fn in_place(&self) -> Option<&Shard> {
+        self.shards.first().filter(|shard| shard.is_in_place())
+    }
+
+    /// Returns an error if only the values of tensors can change.
+    pub(crate) fn check_rewritable(&self, what: &'static str) -> Result<(), CheckpointError> {
+        match self.in_place() {
+            Some(model) => Err(CheckpointError::InPlace { path: model.path().to_owned(), what }),
+            None => Ok(()),
+        }
     }
 
     /// Returns the tensors of a shard, as a range of the tensors of all.

@@ -23,6 +23,9 @@ pub(crate) enum Contents {
     /// A pickle, and the storages of which tensors are views.
     #[cfg(feature = "pytorch")]
     PyTorch(PyTorchFile),
+    /// Tensors at places that something else knows: an ONNX model, or its external data.
+    #[cfg(feature = "onnx")]
+    Plain,
 }
 
 impl Contents {
@@ -96,6 +99,8 @@ impl Contents {
             Self::Safetensors => read_at(file, bytes, offset),
             #[cfg(feature = "pytorch")]
             Self::PyTorch(contents) => contents.read(file, bytes, offset),
+            #[cfg(feature = "onnx")]
+            Self::Plain => read_at(file, bytes, offset),
         }
     }
 
@@ -105,6 +110,19 @@ impl Contents {
             Self::Safetensors => source_name.to_owned(),
             #[cfg(feature = "pytorch")]
             Self::PyTorch(_) => safetensors_name(source_name),
+            #[cfg(feature = "onnx")]
+            Self::Plain => source_name.to_owned(),
+        }
+    }
+
+    /// Returns `true` if the tensors keep their places in the output.
+    pub fn is_in_place(&self) -> bool {
+        match self {
+            Self::Safetensors => false,
+            #[cfg(feature = "pytorch")]
+            Self::PyTorch(_) => false,
+            #[cfg(feature = "onnx")]
+            Self::Plain => true,
         }
     }
 }

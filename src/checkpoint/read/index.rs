@@ -155,7 +155,7 @@ impl<'de> UniqueObject<'de> for WeightMap {
 
 /// Returns `true` for a path to a file below the directory that it starts from, by its components alone. The file may be a
 /// symbolic link, as in the cache of Hugging Face: the owner of the directory made it.
-fn is_below_directory(shard: &str) -> bool {
+pub(crate) fn is_below_directory(shard: &str) -> bool {
     let mut components = Path::new(shard).components().peekable();
     components.peek().is_some()
         && components.all(|component| matches!(component, Component::Normal(_)))

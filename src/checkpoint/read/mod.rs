@@ -6,11 +6,14 @@ pub(crate) mod contents;
 pub(crate) mod cuts;
 pub(crate) mod index;
 pub(crate) mod mask_file;
+#[cfg(feature = "onnx")]
+mod onnx;
 pub(crate) mod open_files;
 mod options;
 pub(crate) mod packed;
 pub(crate) mod parameter;
 mod shard;
+pub(crate) mod usage;
 
 pub use crate::file::dtype::Dtype;
 pub use checkpoint::{Checkpoint, Tensor};

@@ -42,6 +42,9 @@ impl Checkpoint {
     /// Returns the packed tensors, in the order of their values. Reads their shapes, no bits and no values. Tensors of dtypes that
     /// cannot be pruned, such as F8, are not read as packed ones.
     pub(crate) fn packed(&self) -> Result<Vec<PackedEntry>, CheckpointError> {
+        if self.in_place().is_some() {
+            return Ok(Vec::new());
+        }
         let metadata: Vec<_> = self.shards.iter().map(|shard| shard.metadata.as_ref()).collect();
         let found = packed_file::find(self.tensors.iter().map(|tensor| tensor.name.as_str()), &metadata);
         let found = found.into_iter().filter(|(_, parts)| self.tensors[parts.compressed].dtype.can_be_pruned());

@@ -43,17 +43,24 @@ pub(crate) fn parameters(shards: &[Shard], tensors: &[Tensor]) -> Result<Vec<Par
             let (expected, found) = (tensor.shape.clone(), mask.shape.clone());
             return Err(CheckpointError::ShapeMismatch { tensor: mask.name.clone(), expected, found });
         }
-        parameters.push(ParameterEntry {
+        parameters.push(ParameterEntry::of(name, number, tensor, mask));
+    }
+    Ok(parameters)
+}
+
+impl ParameterEntry {
+    /// The parameter that a tensor of a number is, or a tensor and its mask.
+    pub fn of(name: &str, number: usize, tensor: &Tensor, mask: Option<usize>) -> Self {
+        Self {
             name: name.to_owned(),
             dtype: tensor.dtype,
             shape: tensor.shape.clone(),
-            // The header was checked: the product does not overflow, and fits the data.
+            // The file was checked: the product does not overflow, and fits the data.
             entries: tensor.shape.iter().product(),
             weights: number,
             mask,
-        });
+        }
     }
-    Ok(parameters)
 }
 
 /// Returns the index of each tensor, or an error if a name occurs twice.

@@ -50,6 +50,8 @@ impl Shard {
             Contents::Safetensors => false,
             #[cfg(feature = "pytorch")]
             Contents::PyTorch(_) => true,
+            #[cfg(feature = "onnx")]
+            Contents::Plain => false,
         }
     }
 
@@ -59,6 +61,8 @@ impl Shard {
         match &self.contents {
             Contents::PyTorch(contents) => Some(contents.key.as_str()).filter(|key| !key.is_empty()),
             Contents::Safetensors => None,
+            #[cfg(feature = "onnx")]
+            Contents::Plain => None,
         }
     }
 
@@ -68,6 +72,8 @@ impl Shard {
         match &self.contents {
             Contents::PyTorch(contents) => &contents.left_out,
             Contents::Safetensors => &[],
+            #[cfg(feature = "onnx")]
+            Contents::Plain => &[],
         }
     }
 
@@ -96,8 +102,34 @@ impl Shard {
         Ok((Self { path, name, output_name, bytes, modified, number, files, contents, data, metadata }, header))
     }
 
+    /// Opens a file of tensors at places that something else knows.
+    #[cfg(feature = "onnx")]
+    pub(crate) fn plain(
+        path: PathBuf,
+        name: PathBuf,
+        number: usize,
+        files: &Arc<OpenFiles>,
+    ) -> Result<Self, CheckpointError> {
+        let (file, found) = open::open(&path).map_err(|source| CheckpointError::Read { path: path.clone(), source })?;
+        files.get(number, || Ok::<_, CheckpointError>(file))?;
+        let (bytes, modified, files) = (found.len(), found.modified().ok(), Arc::clone(files));
+        let (output_name, contents) = (name.clone(), Contents::Plain);
+        Ok(Self { path, name, output_name, bytes, modified, number, files, contents, data: 0, metadata: None })
+    }
+
+    /// Returns `true` for an ONNX model, and for a file of its external data.
+    #[cfg(feature = "onnx")]
+    pub fn is_onnx(&self) -> bool {
+        self.is_in_place()
+    }
+
+    /// Returns `true` if the tensors keep their places in the output, and everything else its bytes.
+    pub(crate) fn is_in_place(&self) -> bool {
+        self.contents.is_in_place()
+    }
+
     /// Returns the file. If it was closed because too many others were read, it is opened again, and must be the same.
-    fn file(&self) -> Result<Arc<File>, CheckpointError> {
+    pub(super) fn file(&self) -> Result<Arc<File>, CheckpointError> {
         self.files.get(self.number, || match open::open(&self.path) {
             Ok((file, found)) if self.is_same(&found) => Ok(file),
             Ok(_) => Err(CheckpointError::Changed { path: self.path.clone() }),

@@ -1,5 +1,6 @@
 //! The layout of an output: the origin and the offset of every byte of every file, before anything is written.
 
+mod in_place;
 mod packed;
 
 use std::borrow::Cow;
@@ -154,8 +155,12 @@ impl Layout {
     /// Returns the layout of the output if the selected parameters are pruned.
     pub fn new(checkpoint: &Checkpoint, selected: &[bool], format: Format) -> Result<Self, CheckpointError> {
         match format {
+            Format::Weights if checkpoint.in_place().is_some() => Ok(Self::in_place(checkpoint, selected)),
             Format::Weights => Self::of_tensors(checkpoint, selected, format, push_value),
-            Format::PyTorch => Self::of_tensors(checkpoint, selected, format, push_pair),
+            Format::PyTorch => {
+                checkpoint.check_rewritable("write originals and masks into")?;
+                Self::of_tensors(checkpoint, selected, format, push_pair)
+            }
             Format::Masks => Self::of_masks(checkpoint, selected),
         }
     }

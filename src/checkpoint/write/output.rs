@@ -1,6 +1,7 @@
 //! The output of a run: its format, its path, and its files.
 
 use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -37,8 +38,8 @@ pub enum Format {
 /// The path of an output, and the rules for files that exist there.
 ///
 /// The kind of the output is what the path names. A path that ends in a separator, or at which there is a directory, is a
-/// directory; any other path is a file, or for a sharded checkpoint a directory unless the name ends in `.safetensors`. Masks
-/// are one file. [`CheckpointError::OutputKind`] reports what does not fit.
+/// directory; any other path is a file, or for a sharded checkpoint a directory unless the name ends in `.safetensors` or
+/// `.onnx`. Masks are one file. [`CheckpointError::OutputKind`] reports what does not fit.
 ///
 /// In a directory, files and index have the names that they have in the input; shards without an index get one. What loaders
 /// need beside the weights is copied from the directory of the input, as [`Companions`] describes.
@@ -102,11 +103,17 @@ impl Output {
         let path: PathBuf = self.path.components().collect();
         let (exists, is_file) = fs::metadata(path).map_or((false, false), |found| (true, !found.is_dir()));
         let named_directory = exists && !is_file || ends_in_separator(&self.path);
-        let named_file = is_file || self.path.extension().is_some_and(|extension| extension == "safetensors");
+        let named = |extension: &str| self.path.extension() == Some(OsStr::new(extension));
+        let named_file = is_file || named("safetensors") || named("onnx");
         let wrong = |expected| Err(CheckpointError::OutputKind { path: self.path.clone(), expected });
         match format {
             Format::Masks if named_directory => wrong("a file"),
             Format::Masks => Ok(false),
+            Format::Weights | Format::PyTorch
+                if checkpoint.in_place().is_some() && named("safetensors") && !named_directory =>
+            {
+                wrong("an ONNX model")
+            }
             Format::Weights | Format::PyTorch if checkpoint.is_sharded() => {
                 if named_file && !named_directory {
                     wrong("a directory")

@@ -17,7 +17,6 @@ fn other_formats_are_named() {
         ),
         ("zip", b"PK\x03\x04\0\0\x08\x08\0\0\0\0\0\0weights.npy", "a zip archive", "unpack it"),
         ("gguf", b"GGUF\x03\0\0\0\0\0\0\0", "a GGUF file", "prune the safetensors checkpoint"),
-        ("onnx", b"\x08\x08\x12\x07pytorch\x1a\x051.0.0", "an ONNX model", "prune the safetensors checkpoint"),
         ("hdf5", b"\x89HDF\r\n\x1a\n\0\0\0\0\0\x08\x08", "an HDF5 file", "load it in Python"),
         ("html", b"<!doctype html><title>404</title>", "a web page", "the download failed"),
     ] {

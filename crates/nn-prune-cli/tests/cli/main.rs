@@ -17,6 +17,7 @@ mod many;
 mod masks;
 #[cfg(unix)]
 mod memory;
+mod onnx;
 mod output;
 mod pack;
 mod patterns;
