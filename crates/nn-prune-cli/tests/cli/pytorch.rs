@@ -40,7 +40,7 @@ fn every_command_reads_them() {
     folder.run("remove pruned.pt -o removed.safetensors -q").ok();
     folder.run("restore pruned.pt -o restored.safetensors -q").ok();
     folder.run("masks pruned.pt -o masks.safetensors -q").ok();
-    folder.run("prune restored.safetensors -o again.safetensors -q --method mask --masks masks.safetensors").ok();
+    folder.run("prune restored.safetensors -o again.safetensors -q --method mask --mask masks.safetensors").ok();
     folder.run("diff removed.safetensors again.safetensors -q").ok();
     folder.run("pack removed.safetensors -o packed.safetensors -q").ok();
     folder.run("unpack packed.safetensors -o dense.safetensors -q").ok();
