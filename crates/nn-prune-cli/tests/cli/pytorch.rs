@@ -36,15 +36,16 @@ fn every_command_reads_them() {
 
     let inspection = folder.run("inspect training.pt -q --json").json();
     assert_eq!(inspection["tensors"].as_array().unwrap().len(), 7);
-    folder.run("verify training.pt -q --pattern 4:4").ok();
+    assert_eq!(folder.run("verify training.pt -q --pattern 2:4").code, Some(3));
     folder.run("remove pruned.pt -o removed.safetensors -q").ok();
     folder.run("restore pruned.pt -o restored.safetensors -q").ok();
     folder.run("masks pruned.pt -o masks.safetensors -q").ok();
-    folder.run("prune restored.safetensors -o again.safetensors -q --method mask --masks masks.safetensors").ok();
+    folder.run("prune restored.safetensors -o again.safetensors -q --method mask --mask masks.safetensors").ok();
     folder.run("diff removed.safetensors again.safetensors -q").ok();
     folder.run("pack removed.safetensors -o packed.safetensors -q").ok();
-    folder.run("pack training.pt -o packed_model.safetensors -q").ok();
-    folder.run(&format!("prune views.pt -q --dry-run {L1}")).ok();
+    folder.run("unpack packed.safetensors -o dense.safetensors -q").ok();
+    folder.run("diff removed.safetensors dense.safetensors -q").ok();
+    folder.run(&format!("prune views.pt -q --dry-run --all {L1}")).ok();
 }
 
 #[test]
