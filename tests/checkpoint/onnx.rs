@@ -142,12 +142,15 @@ pub fn opened(folder: &Path, nodes: &[Message], initializers: &[Message]) -> Che
     Checkpoint::open([written(folder, &model(&graph(nodes, initializers, "y")))]).unwrap()
 }
 
-pub fn skipped(report: &PruneReport) -> Vec<(&str, Option<&SkipReason>)> {
-    let reason = |outcome| match outcome {
-        &Outcome::Skipped(ref reason) => Some(reason),
+fn reason_of(outcome: &Outcome) -> Option<&SkipReason> {
+    match outcome {
+        Outcome::Skipped(reason) => Some(reason),
         _ => None,
-    };
-    report.tensors.iter().map(|tensor| (tensor.name.as_str(), reason(&tensor.outcome))).collect()
+    }
+}
+
+pub fn skipped(report: &PruneReport) -> Vec<(&str, Option<&SkipReason>)> {
+    report.tensors.iter().map(|tensor| (tensor.name.as_str(), reason_of(&tensor.outcome))).collect()
 }
 
 /// The reasons why tensors of a model are left out by default, by their names.

@@ -19,7 +19,7 @@ pub fn check(bytes: &[u8]) {
     fs::write(&path, model).expect("a scratch file");
     fs::write(directory.path().join("data"), data).expect("a scratch file");
     let options = Options::of(*options);
-    check_files(directory.path(), &[path.clone()], &options);
+    check_files(directory.path(), std::slice::from_ref(&path), &options);
     check_lengths(&path, &options);
 }
 

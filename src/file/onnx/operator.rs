@@ -96,7 +96,7 @@ impl Node {
 /// Returns `true` for operators that quantise, or work on quantised tensors.
 fn is_quantized(operator: &str) -> bool {
     let others = ["MatMulNBits", "MatMulBnb4", "QAttention", "QGemm", "QMoE"];
-    operator.contains("Quantize")
+    operator.to_ascii_lowercase().contains("quantize")
         || operator.starts_with("QLinear")
         || operator.contains("Integer")
         || others.contains(&operator)

@@ -98,7 +98,7 @@ fn patterns_masks_and_channels_apply() {
     folder.run("verify 2of4.onnx -q --pattern 2:4").ok();
     assert_eq!(folder.run("verify model.onnx -q --pattern 2:4").code, Some(3));
     folder.run(&format!("prune model.onnx -o m.safetensors -q --format masks {L1}")).ok();
-    folder.run("prune model.onnx -o a.onnx -q --method mask --masks m.safetensors").ok();
+    folder.run("prune model.onnx -o a.onnx -q --method mask --mask m.safetensors").ok();
     folder.run(&format!("prune model.onnx -o b.onnx -q {L1}")).ok();
     assert!(folder.read("a.onnx") == folder.read("b.onnx"));
     folder.run("masks b.onnx -o zeros.safetensors -q --zeros").ok();
