@@ -30,8 +30,9 @@ impl OpenOptions {
     }
 
     /// Sets the path of an index that is not read, nor need exist. An output has a right one of the same name.
-    pub fn ignored_index(self, index: impl Into<PathBuf>) -> Self {
-        Self { ignored_index: Some(index.into()), ..self }
+    pub fn ignored_index(mut self, index: impl Into<PathBuf>) -> Self {
+        self.ignored_index = Some(index.into());
+        self
     }
 
     /// Sets the key of the dictionary in files of PyTorch whose tensors are read, with those of the dictionaries in it. Dots join
