@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::ops::Range;
 
 use ndarray::ArrayViewD;
+use num_traits::Zero;
 
 use crate::element::Element;
 use crate::error::PruneError;
@@ -30,14 +31,13 @@ pub(crate) trait Candidates<A: Element> {
     fn remaining_in_chunks(&self) -> Result<Vec<usize>, Self::Error>;
     /// The norms of channels of the only tensor, for which they are [defined](Norm::check).
     fn norms(&self, channels: &Channels, remaining: &[usize], norm: Norm) -> Result<Vec<A>, Self::Error>;
-    /// The scores of groups of the only tensor, in order, and whether each has more than `keep` remaining entries. Pruned
-    /// entries are zeros.
+    /// The scores of groups of the only tensor, those with more than `keep` remaining entries. Pruned entries are zeros.
     fn group_scores(
         &self,
         groups: &NumberedGroups,
         by: GroupScore,
         keep: usize,
-    ) -> Result<Vec<(A::Accumulator, bool)>, Self::Error>;
+    ) -> Result<GroupScores<A::Accumulator>, Self::Error>;
     /// Calls `f` with the scores of neighbouring entries of the only tensor.
     fn with_range<R>(
         &self,
@@ -46,6 +46,14 @@ pub(crate) trait Candidates<A: Element> {
     ) -> Result<R, Self::Error>;
     /// Calls `f` with all scores of the only tensor, in standard layout, and with its mask if something is pruned.
     fn with_tensor<R>(&self, f: impl FnOnce(ArrayViewD<'_, A>, Option<&[bool]>) -> R) -> Result<R, Self::Error>;
+}
+
+/// The scores of groups, in order.
+#[derive(Debug)]
+pub struct GroupScores<R> {
+    pub scores: Vec<R>,
+    /// `true` for a group that may be pruned; `None` if all may.
+    pub open: Option<Vec<bool>>,
 }
 
 /// Candidates in memory.
@@ -109,7 +117,7 @@ impl<'a, A: Element> MemoryCandidates<'a, A> {
     /// The number of groups of the only tensor with more than `keep` remaining entries.
     fn open_groups(&self, groups: &NumberedGroups, keep: usize) -> usize {
         let Segment { scores, remaining } = self.tensor().segment();
-        let open = |part: &Range<usize>| groups.open(part.clone(), remaining.map(|all| &all[part.clone()]), keep);
+        let open = |part: &Range<usize>| groups.count_open(part.clone(), remaining.map(|all| &all[part.clone()]), keep);
         parallel::map(&groups.chunks(), scores.len(), open).into_iter().sum()
     }
 
@@ -146,12 +154,23 @@ impl<'a, A: Element> Candidates<A> for MemoryCandidates<'a, A> {
         groups: &NumberedGroups,
         by: GroupScore,
         keep: usize,
-    ) -> Result<Vec<(A::Accumulator, bool)>, Infallible> {
-        let Segment { scores, remaining } = self.tensor().segment();
-        let part = |part: &Range<usize>| {
-            by.scores(groups, part.clone(), &scores[part.clone()], remaining.map(|all| &all[part.clone()]), keep)
-        };
-        Ok(parallel::map(&groups.chunks(), scores.len(), part).concat())
+    ) -> Result<GroupScores<A::Accumulator>, Infallible> {
+        let Segment { scores: entries, remaining } = self.tensor().segment();
+        let remaining_in = |part: &Range<usize>| remaining.map(|all| &all[part.clone()]);
+        let mut scores = vec![A::Accumulator::zero(); groups.count()];
+        let (mut parts, mut rest) = (Vec::new(), &mut scores[..]);
+        for part in groups.chunks() {
+            let own;
+            (own, rest) = rest.split_at_mut(groups.numbers(part.clone()).len());
+            parts.push((part, own));
+        }
+        parallel::for_each(parts, entries.len(), |(part, scores)| {
+            by.score(groups, part.clone(), &entries[part.clone()], remaining_in(&part), scores);
+        });
+        let open = |part: &Range<usize>| groups.open(part.clone(), remaining_in(part), keep);
+        let all_open = remaining.is_none() && groups.are_all_open(keep);
+        let open = (!all_open).then(|| parallel::map(&groups.chunks(), entries.len(), open).concat());
+        Ok(GroupScores { scores, open })
     }
     fn with_range<R>(
         &self,

@@ -8,11 +8,12 @@ use crate::element::wide::narrow_key;
 use crate::key::{Key, Ranked};
 use crate::mask::Mask;
 use crate::method::RandomSource;
-use crate::method::candidates::Candidates;
+use crate::method::candidates::{Candidates, GroupScores};
 use crate::method::decision::{Decision, GroupRule, PrunedCandidates};
 use crate::method::request::{ChannelScore, Factors, Quota, Score};
 use crate::score::group::GroupScore;
 use crate::score::saliency::distances;
+use crate::select::in_groups::clear_up_to;
 use crate::select::random::RandomSubset;
 use crate::select::scaled::{Factored, ScaledScores};
 use crate::select::scores::Scores;
@@ -293,24 +294,26 @@ fn in_groups<A: Element, C: Candidates<A>>(candidates: &C, rule: &GroupRule) -> 
 /// The groups with the lowest scores, which are pruned as the rule says.
 fn lowest_groups<A: Element, C: Candidates<A>>(candidates: &C, ranked: &RankedGroups) -> Result<Decision<A>, C::Error> {
     let RankedGroups { numbered, keep, count, by, rule } = ranked;
-    let (scores, open): (Vec<_>, Vec<_>) = candidates.group_scores(numbered, *by, *keep)?.into_iter().unzip();
-    let segment = [Segment { scores: &scores, remaining: Some(&open) }];
-    let threshold = select::lowest(&segment, *count);
-    let chosen = match rule.tie_break {
+    let GroupScores { scores, open } = candidates.group_scores(numbered, *by, *keep)?;
+    let threshold = select::lowest(&[Segment { scores: &scores, remaining: open.as_deref() }], *count);
+    let spared = match rule.tie_break {
         TieBreak::PyTorch if threshold.tie => {
+            let is_open = |number: usize| open.as_ref().is_none_or(|open| open[number]);
             let keys: Vec<_> =
-                scores.iter().zip(&open).filter(|(_, open)| **open).map(|(score, _)| score.key()).collect();
+                (0..scores.len()).filter(|&number| is_open(number)).map(|number| scores[number].key()).collect();
             let mut first = torch::first_k(&keys, *count).into_iter();
-            open.iter().map(|&open| open && first.next().unwrap_or(false)).collect()
+            (0..scores.len()).map(|number| !(is_open(number) && first.next().unwrap_or(false))).collect()
         }
         TieBreak::PyTorch | TieBreak::LowestIndex => {
-            let prunes = |(offset, score): (usize, &A::Accumulator)| {
-                open[offset] && threshold.prunes(score.key(), Position { segment: 0, offset })
-            };
-            scores.iter().enumerate().map(prunes).collect()
+            let mut spared = vec![true; scores.len()];
+            clear_up_to(&threshold, Position::START, &scores, &mut spared);
+            if let Some(open) = open {
+                spared.iter_mut().zip(open).for_each(|(spared, open)| *spared |= !open);
+            }
+            spared
         }
     };
-    let chosen = Arc::new(ChosenGroups { groups: numbered.clone(), chosen });
+    let chosen = Arc::new(ChosenGroups { groups: numbered.clone(), spared });
     if rule.prunes_whole() {
         return Ok(Decision::Groups(chosen));
     }

@@ -1,5 +1,7 @@
 //! The units that the amount of a method counts.
 
+use std::ops::Range;
+
 use crate::error::PruneError;
 use crate::mask::Mask;
 use crate::pruning_type::PruningType;
@@ -50,8 +52,7 @@ impl Units {
     ) -> Result<Self, PruneError> {
         check(shape, mask)?;
         let groups = NumberedGroups::new(groups);
-        let open =
-            |part: std::ops::Range<usize>| groups.open(part.clone(), mask.map(|mask| &mask.as_slice()[part]), keep);
+        let open = |part: Range<usize>| groups.count_open(part.clone(), mask.map(|mask| &mask.as_slice()[part]), keep);
         Ok(Self { all: groups.count(), left: groups.chunks().into_iter().map(open).sum() })
     }
 }

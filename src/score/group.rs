@@ -34,27 +34,24 @@ impl GroupScore {
         }
     }
 
-    /// The scores of the groups of a [part](NumberedGroups::parts) of a tensor, and whether each has more than `keep`
-    /// remaining entries.
-    pub fn scores<A: Element>(
+    /// Writes the scores of the groups of a [part](NumberedGroups::parts) of a tensor.
+    pub fn score<A: Element>(
         self,
         groups: &NumberedGroups,
         part: Range<usize>,
         entries: &[A],
         remaining: Option<&[bool]>,
-        keep: usize,
-    ) -> Vec<(A::Accumulator, bool)> {
-        let open = groups.remaining(part.clone(), remaining).into_iter().map(|remaining| remaining > keep);
-        let scores = match remaining {
-            None => self.of_magnitudes(groups, part, entries, A::widen_abs),
+        scores: &mut [A::Accumulator],
+    ) {
+        let zero = A::Accumulator::zero();
+        match remaining {
+            None => self.of_magnitudes(groups, part, entries, A::widen_abs, scores),
             Some(remaining) => {
-                let zero = A::Accumulator::zero();
                 let magnitude = |(x, &remaining): (&A, &bool)| if remaining { x.widen_abs() } else { zero };
                 let magnitudes: Vec<A::Accumulator> = entries.iter().zip(remaining).map(magnitude).collect();
-                self.of_magnitudes(groups, part, &magnitudes, |magnitude| magnitude)
+                self.of_magnitudes(groups, part, &magnitudes, |magnitude| magnitude, scores);
             }
-        };
-        scores.into_iter().zip(open).collect()
+        }
     }
 
     fn of_magnitudes<T: Copy, R: Float>(
@@ -63,26 +60,34 @@ impl GroupScore {
         part: Range<usize>,
         entries: &[T],
         magnitude: impl Fn(T) -> R,
-    ) -> Vec<R> {
-        let zero = R::zero();
-        let mut sums = match self {
-            Self::Mean => groups.fold(part.clone(), entries, zero, |sum, x| sum + magnitude(x)),
-            Self::MeanSquare => groups.fold(part.clone(), entries, zero, |sum, x| {
+        scores: &mut [R],
+    ) {
+        scores.fill(R::zero());
+        match self {
+            Self::Mean => groups.fold(part.clone(), entries, scores, |sum, x| sum + magnitude(x)),
+            Self::MeanSquare => groups.fold(part.clone(), entries, scores, |sum, x| {
                 let x = magnitude(x);
                 sum + x * x
             }),
             // A comparison with NaN is false, so that NaN stays once it is there.
-            Self::Largest => groups.fold(part.clone(), entries, zero, |largest: R, x| {
-                let x = magnitude(x);
-                if x > largest || x.is_nan() { x } else { largest }
-            }),
-        };
-        if self != Self::Largest {
-            let sizes = groups.sizes(groups.numbers(part));
-            // Every integer is some float.
-            let float = |size: usize| <R as NumCast>::from(size).unwrap_or_else(R::nan);
-            sums.iter_mut().zip(sizes).for_each(|(sum, size)| *sum = *sum / float(size));
+            Self::Largest => {
+                return groups.fold(part, entries, scores, |largest: R, x| {
+                    let x = magnitude(x);
+                    if x > largest || x.is_nan() { x } else { largest }
+                });
+            }
         }
-        sums
+        // Every integer is some float.
+        let float = |size: usize| <R as NumCast>::from(size).unwrap_or_else(R::nan);
+        match groups.equal_size() {
+            Some(size) => {
+                let size = float(size);
+                scores.iter_mut().for_each(|score| *score = *score / size);
+            }
+            None => {
+                let sizes = groups.sizes(groups.numbers(part));
+                scores.iter_mut().zip(sizes).for_each(|(score, size)| *score = *score / float(size));
+            }
+        }
     }
 }

@@ -22,8 +22,8 @@ pub struct NumberedGroups {
 #[derive(Debug, Clone)]
 pub struct ChosenGroups {
     pub groups: NumberedGroups,
-    /// `true` for the number of a chosen group.
-    pub chosen: Vec<bool>,
+    /// `true` for the number of a group that is not chosen.
+    pub spared: Vec<bool>,
 }
 
 impl NumberedGroups {
@@ -60,10 +60,15 @@ impl NumberedGroups {
         self.outer.iter().copied().chain([self.line])
     }
 
+    /// The number of entries of every group, if all have the same.
+    pub fn equal_size(&self) -> Option<usize> {
+        let are_equal = self.axes().all(|axis| axis.len.is_multiple_of(axis.tile));
+        are_equal.then(|| self.axes().map(|axis| axis.tile).product())
+    }
+
     /// The number of entries of each group of a range of numbers.
     pub fn sizes(&self, numbers: Range<usize>) -> Vec<usize> {
-        if self.axes().all(|axis| axis.len.is_multiple_of(axis.tile)) {
-            let size = self.axes().map(|axis| axis.tile).product();
+        if let Some(size) = self.equal_size() {
             return vec![size; numbers.len()];
         }
         let size = |number: usize| self.corner(number).map(|(axis, at)| axis.tile.min(axis.len - at)).product();
@@ -139,28 +144,44 @@ impl NumberedGroups {
 
     /// Calls `f` with every run of neighbours of one group among `len` entries from `offset` on: the number of the group and
     /// the range of the run.
+    #[inline(always)]
     fn for_each_run(&self, offset: usize, len: usize, mut f: impl FnMut(usize, Range<usize>)) {
         let tile = self.line.tile;
         self.for_each_line(offset, len, |line, first, place| {
             let (mut number, mut start) = (first + place / tile, line.start);
-            let mut end = (start + tile - place % tile).min(line.end);
-            while start < line.end {
+            let head = (tile - place % tile) % tile;
+            if head > 0 {
+                let end = (start + head).min(line.end);
                 f(number, start..end);
-                (number, start, end) = (number + 1, end, (end + tile).min(line.end));
+                (number, start) = (number + 1, end);
+            }
+            let whole = (line.end - start) / tile;
+            // Loops over runs are unrolled where their length is known.
+            match tile {
+                2 => runs::<2>(number, start, whole, &mut f),
+                4 => runs::<4>(number, start, whole, &mut f),
+                8 => runs::<8>(number, start, whole, &mut f),
+                16 => runs::<16>(number, start, whole, &mut f),
+                _ => (0..whole).for_each(|i| f(number + i, start + i * tile..start + (i + 1) * tile)),
+            }
+            (number, start) = (number + whole, start + whole * tile);
+            if start < line.end {
+                f(number, start..line.end);
             }
         });
     }
 
-    /// Joins the entries of each group of a [part](Self::parts) of the tensor, in row-major order.
+    /// Joins the entries of each group of a [part](Self::parts) of the tensor, in row-major order, to what is there: `results`
+    /// has one for each group of the part.
+    #[inline(always)]
     pub fn fold<T: Copy, R: Copy>(
         &self,
         part: Range<usize>,
         entries: &[T],
-        zero: R,
+        results: &mut [R],
         step: impl Fn(R, T) -> R,
-    ) -> Vec<R> {
+    ) {
         let numbers = self.numbers(part.clone());
-        let mut results = vec![zero; numbers.len()];
         if self.line.tile == 1 {
             // The neighbours in a line belong to neighbouring groups.
             self.for_each_line(part.start, part.len(), |line, first, place| {
@@ -173,24 +194,35 @@ impl NumberedGroups {
                 *result = entries[run].iter().fold(*result, |result, &entry| step(result, entry));
             });
         }
-        results
+    }
+
+    /// Returns whether each group of a [part](Self::parts) has more than `keep` remaining entries.
+    pub fn open(&self, part: Range<usize>, remaining: Option<&[bool]>, keep: usize) -> Vec<bool> {
+        self.remaining(part, remaining).into_iter().map(|remaining| remaining > keep).collect()
     }
 
     /// The number of groups of a [part](Self::parts) with more than `keep` remaining entries.
-    pub fn open(&self, part: Range<usize>, remaining: Option<&[bool]>, keep: usize) -> usize {
-        self.remaining(part, remaining).into_iter().filter(|&remaining| remaining > keep).count()
+    pub fn count_open(&self, part: Range<usize>, remaining: Option<&[bool]>, keep: usize) -> usize {
+        count_true(&self.open(part, remaining, keep))
+    }
+
+    /// Returns `true` if every group of a tensor with nothing pruned has more than `keep` entries.
+    pub fn are_all_open(&self, keep: usize) -> bool {
+        // No group is empty.
+        keep == 0 || self.equal_size().is_some_and(|size| size > keep)
     }
 
     /// The number of remaining entries of each group of a [part](Self::parts) of the tensor.
     pub fn remaining(&self, part: Range<usize>, remaining: Option<&[bool]>) -> Vec<usize> {
         match remaining {
             None => self.sizes(self.numbers(part)),
-            Some(remaining) if self.line.tile < 8 => {
-                self.fold(part, remaining, 0, |sum, remaining| sum + usize::from(remaining))
-            }
             Some(remaining) => {
                 let numbers = self.numbers(part.clone());
                 let mut counts = vec![0; numbers.len()];
+                if self.line.tile < 8 {
+                    self.fold(part, remaining, &mut counts, |sum, remaining| sum + usize::from(remaining));
+                    return counts;
+                }
                 self.for_each_run(part.start, part.len(), |number, run| {
                     counts[number - numbers.start] += count_true(&remaining[run]);
                 });
@@ -200,20 +232,27 @@ impl NumberedGroups {
     }
 }
 
+/// Calls `f` with so many runs of `TILE` entries from `start` on, and with their numbers.
+#[inline(always)]
+fn runs<const TILE: usize>(number: usize, start: usize, count: usize, mut f: impl FnMut(usize, Range<usize>)) {
+    for i in 0..count {
+        let start = start + i * TILE;
+        f(number + i, start..start + TILE);
+    }
+}
+
 impl ChosenGroups {
     /// Clears the entries of the chosen groups in a part of a mask that begins at `offset`, anywhere.
     pub fn clear(&self, offset: usize, mask: &mut [bool]) {
-        let Self { groups, chosen } = self;
+        let Self { groups, spared } = self;
         if groups.line.tile == 1 {
             groups.for_each_line(offset, mask.len(), |line, first, place| {
-                let chosen = &chosen[first + place..];
-                mask[line].iter_mut().zip(chosen).for_each(|(kept, chosen)| *kept &= !chosen);
+                mask[line].iter_mut().zip(&spared[first + place..]).for_each(|(kept, spared)| *kept &= spared);
             });
         } else {
             groups.for_each_run(offset, mask.len(), |number, run| {
-                if chosen[number] {
-                    mask[run].fill(false);
-                }
+                let spared = spared[number];
+                mask[run].iter_mut().for_each(|kept| *kept &= spared);
             });
         }
     }
@@ -221,7 +260,7 @@ impl ChosenGroups {
     /// Puts the groups that are not chosen back to what they were before, in a part of a mask that begins at `offset`.
     pub fn restore_others(&self, offset: usize, before: &[bool], mask: &mut [bool]) {
         self.groups.for_each_run(offset, mask.len(), |number, run| {
-            if !self.chosen[number] {
+            if self.spared[number] {
                 mask[run.clone()].copy_from_slice(&before[run]);
             }
         });
@@ -253,7 +292,7 @@ mod tests {
                 shape.iter().enumerate().map(|(axis, &len)| [2, len, 1][axis % 3].min(len)).collect();
             let along =
                 |axis: usize| (0..shape.len()).map(|at| if at == axis { 4.min(shape[at]) } else { 1 }).collect();
-            let cubes = [1, 2, 3, 5, 9].map(|size: usize| shape.iter().map(|&len| size.min(len)).collect());
+            let cubes = [1, 2, 3, 4, 5, 8, 9].map(|size: usize| shape.iter().map(|&len| size.min(len)).collect());
             for tile in cubes.into_iter().chain([mixed]).chain((0..shape.len()).map(along)) {
                 let expected = definition(&shape, &tile);
                 let groups = NumberedGroups::new(&Granularity::Blocks(tile.clone()).groups(&shape).unwrap());
@@ -278,7 +317,9 @@ mod tests {
         let (mut lists, mut counts) = (Vec::new(), Vec::new());
         for part in groups.parts(3) {
             let step = |hash: usize, entry: usize| hash.wrapping_mul(31).wrapping_add(entry + 1);
-            lists.extend(groups.fold(part.clone(), &entries[part.clone()], 0, step));
+            let mut hashes = vec![0; groups.numbers(part.clone()).len()];
+            groups.fold(part.clone(), &entries[part.clone()], &mut hashes, step);
+            lists.extend(hashes);
             counts.extend(groups.remaining(part.clone(), Some(&kept[part])));
         }
         let hash = |number| members(number).fold(0, |hash: usize, entry| hash.wrapping_mul(31).wrapping_add(entry + 1));
@@ -286,14 +327,14 @@ mod tests {
         let count = |number| members(number).filter(|&entry| kept[entry]).count();
         assert_eq!(counts, (0..groups.count()).map(count).collect::<Vec<_>>());
 
-        let chosen: Vec<bool> = (0..groups.count()).map(|number| number % 2 == 0).collect();
-        let some = ChosenGroups { groups: groups.clone(), chosen: chosen.clone() };
+        let spared: Vec<bool> = (0..groups.count()).map(|number| number % 2 > 0).collect();
+        let some = ChosenGroups { groups: groups.clone(), spared: spared.clone() };
         for (offset, len) in [(0, expected.len()), (1, expected.len() - 1), (expected.len() / 2, 2)] {
             let (mut mask, mut restored) = (vec![true; len], vec![true; len]);
             some.clear(offset, &mut mask);
             some.restore_others(offset, &vec![false; len], &mut restored);
             for i in 0..len {
-                assert_eq!((mask[i], restored[i]), (!chosen[expected[offset + i]], chosen[expected[offset + i]]));
+                assert_eq!((mask[i], restored[i]), (spared[expected[offset + i]], !spared[expected[offset + i]]));
             }
         }
     }

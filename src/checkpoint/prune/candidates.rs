@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use ndarray::ArrayViewD;
-use num_traits::NumCast;
+use num_traits::{NumCast, Zero};
 
 use crate::checkpoint::error::CheckpointError;
 use crate::checkpoint::progress::ProgressCounter;
@@ -16,7 +16,7 @@ use crate::element::Element;
 use crate::element::wide::{narrow_key, widen_key};
 use crate::file::dtype::with_dtype;
 use crate::key::Ranked;
-use crate::method::candidates::Candidates;
+use crate::method::candidates::{Candidates, GroupScores};
 use crate::method::decision::Decision;
 use crate::score::group::GroupScore;
 use crate::score::{Norm, norm};
@@ -226,21 +226,26 @@ impl<'c, 'o, W: Element> Candidates<W> for FileCandidates<'c, 'o, '_, W> {
         groups: &NumberedGroups,
         by: GroupScore,
         keep: usize,
-    ) -> Result<Vec<(W::Accumulator, bool)>, CheckpointError> {
+    ) -> Result<GroupScores<W::Accumulator>, CheckpointError> {
         let FileScores { checkpoint, pool, progress, .. } = self.scores;
         let parameter = self.remaining[0].parameter;
         let parts: Vec<_> = groups.parts(block_entries(size_of::<W>())).collect();
-        let scores = parallel::try_map(parts.len(), parameter.entries, |number| {
+        let all_open = parameter.mask.is_none() && groups.are_all_open(keep);
+        let all = parallel::try_map(parts.len(), parameter.entries, |number| {
             let part = parts[number].clone();
             progress.add((part.len() * size_of::<W>()) as u64)?;
             pool.with(|Scratch { weights, mask, remaining, .. }| {
                 let remaining = checkpoint.remaining(parameter, part.clone(), mask, remaining)?;
                 let tensor = &checkpoint.tensors[parameter.weights];
                 let entries = checkpoint.entries::<W>(tensor, part.clone(), weights)?;
-                Ok(by.scores(groups, part, entries, remaining, keep))
+                let mut scores = vec![W::Accumulator::zero(); groups.numbers(part.clone()).len()];
+                by.score(groups, part.clone(), entries, remaining, &mut scores);
+                Ok((scores, (!all_open).then(|| groups.open(part, remaining, keep))))
             })
         })?;
-        Ok(scores.concat())
+        let (scores, open): (Vec<_>, Vec<_>) = all.into_iter().unzip();
+        let open: Option<Vec<_>> = open.into_iter().collect();
+        Ok(GroupScores { scores: scores.concat(), open: open.map(|open| open.concat()) })
     }
     fn with_range<R>(
         &self,

@@ -103,7 +103,7 @@ pub(crate) fn open_groups(
         let part = parts[number].clone();
         progress.add((part.len() * bytes) as u64)?;
         pool.with(|Scratch { mask, remaining, .. }| {
-            Ok(groups.open(part.clone(), checkpoint.remaining(parameter, part, mask, remaining)?, keep))
+            Ok(groups.count_open(part.clone(), checkpoint.remaining(parameter, part, mask, remaining)?, keep))
         })
     })?;
     Ok(counts.into_iter().sum())
