@@ -74,6 +74,16 @@ pub(crate) fn word(bits: &[u8]) -> u64 {
     }
 }
 
+/// Returns the numbers of the bits that are 1, in order.
+#[inline(always)]
+pub(crate) fn ones(mut word: u64) -> impl Iterator<Item = u32> + Clone {
+    std::iter::from_fn(move || {
+        let first = word.trailing_zeros();
+        word &= word.wrapping_sub(1);
+        (first < u64::BITS).then_some(first)
+    })
+}
+
 /// Returns the number of bits that are 1.
 #[cfg(any(test, feature = "safetensors"))]
 pub(crate) fn count(bits: &[u8]) -> usize {

@@ -5,6 +5,7 @@ use std::fmt;
 use crate::element::Element;
 use crate::sparse::packed::Packed;
 use crate::sparse::prepared::Form;
+use crate::sparse::rows::fraction_in_columns;
 
 /// The form of a prepared weight, and the reason for it. Displays as a sentence.
 ///
@@ -50,12 +51,22 @@ impl Choice {
 /// Dense weights up to this size stay in a cache, where a product with one input does not wait for memory.
 const CACHED: usize = 1 << 22;
 
+/// The highest density at which blocks of four rows are faster than a dense product, at any batch.
+const BLOCKS_BREAK_EVEN: f64 = 0.8;
+
+/// The smallest fraction of kept entries in such blocks for which they are chosen.
+const MIN_IN_COLUMNS: f64 = 0.9;
+
 /// Chooses the form for elements of `size` bytes.
 pub(super) fn choose<A: Element>(size: usize, packed: &Packed<A>, batch: usize) -> Choice {
     let density = packed.density();
     let is_cached = packed.entries() * size <= CACHED;
     // Half precisions are widened in each dense product, so that it takes longer.
     let is_half = size < size_of::<f32>();
+    if density <= BLOCKS_BREAK_EVEN && fraction_in_columns(packed) >= MIN_IN_COLUMNS {
+        let reason = Reason::Density { batch, break_even: BLOCKS_BREAK_EVEN };
+        return Choice { form: Form::Blocks, density, reason };
+    }
     let break_even = match (batch, is_cached) {
         (0..=4, true) => 0.3,
         (0..=4, false) if is_half => 0.7,

@@ -11,6 +11,9 @@ use crate::sparse::Sum;
 /// The rows of a block, the unit of work of a thread: few enough that their sums stay in the cache.
 pub(super) const BLOCK_ROWS: usize = 128;
 
+/// The neighbouring rows whose values of a column are stored together if all of them keep it.
+pub(super) const COLUMN_ROWS: usize = 4;
+
 /// The largest panel, in columns.
 pub(super) const MAX_PANEL: usize = 1024;
 
@@ -53,6 +56,31 @@ macro_rules! index {
 index!(u8, 256);
 index!(u16, MAX_PANEL);
 
+/// The whole columns of four neighbouring rows each, of a block of rows in one panel.
+pub(super) struct Columns<'k, A, I> {
+    /// The number of columns of each four rows.
+    pub lens: &'k [u16],
+    pub indices: &'k [I],
+    pub values: &'k [[A; COLUMN_ROWS]],
+}
+
+/// Adds the product of columns and those of a tile that they meet to the sums of the rows.
+#[inline(always)]
+pub(super) fn add_panel_of_columns<A: Element, I: Index, const WIDTH: usize, const FUSED: bool>(
+    panel: Columns<'_, A, I>,
+    columns: &[[Sum<A>; WIDTH]],
+    sums: &mut [[Sum<A>; WIDTH]],
+) {
+    let window = I::window(columns);
+    let (mut indices, mut values) = (panel.indices, panel.values);
+    for (sums, &len) in sums.as_chunks_mut().0.iter_mut().zip(panel.lens) {
+        let (segment, rest);
+        (segment, indices) = indices.split_at(usize::from(len));
+        (rest, values) = values.split_at(usize::from(len));
+        add_columns::<A, I, WIDTH, FUSED>(segment, rest, window, sums);
+    }
+}
+
 /// The segments of a block of rows in one panel.
 pub(super) struct Panel<'k, A, I> {
     /// The number of kept values of each row.
@@ -75,6 +103,69 @@ pub(super) fn add_panel<A: Element, I: Index, const WIDTH: usize, const FUSED: b
         (segment, indices) = indices.split_at(usize::from(len));
         (rest, values) = values.split_at(usize::from(len));
         add_segment::<A, I, WIDTH, FUSED>(segment, rest, window, sum);
+    }
+}
+
+/// Adds the product of some whole columns of four neighbouring rows. Each entry of the tile is loaded once for all four.
+#[inline(always)]
+pub(super) fn add_columns<A: Element, I: Index, const WIDTH: usize, const FUSED: bool>(
+    indices: &[I],
+    values: &[[A; COLUMN_ROWS]],
+    window: &I::Window<[Sum<A>; WIDTH]>,
+    sums: &mut [[Sum<A>; WIDTH]; COLUMN_ROWS],
+) {
+    // About eight vectors of sums hide the latency of an addition, and leave registers for the rest.
+    match WIDTH {
+        1 => unrolled_columns::<A, I, WIDTH, WIDTH, 8, FUSED>(indices, values, window, 0, sums),
+        4 | 8 => unrolled_columns::<A, I, WIDTH, WIDTH, 2, FUSED>(indices, values, window, 0, sums),
+        16 | 24 => unrolled_columns::<A, I, WIDTH, WIDTH, 1, FUSED>(indices, values, window, 0, sums),
+        _ => {
+            for first in (0..WIDTH).step_by(16) {
+                unrolled_columns::<A, I, WIDTH, 16, 1, FUSED>(indices, values, window, first, sums);
+            }
+        }
+    }
+}
+
+/// Adds to `LANES` of the sums of each row, those from `first` on.
+#[inline(always)]
+#[allow(
+    clippy::needless_range_loop,
+    reason = "loops over numbers of a known count become vector instructions for certain"
+)]
+fn unrolled_columns<
+    A: Element,
+    I: Index,
+    const WIDTH: usize,
+    const LANES: usize,
+    const SUMS: usize,
+    const FUSED: bool,
+>(
+    indices: &[I],
+    values: &[[A; COLUMN_ROWS]],
+    window: &I::Window<[Sum<A>; WIDTH]>,
+    first: usize,
+    sums: &mut [[Sum<A>; WIDTH]; COLUMN_ROWS],
+) {
+    let lanes = |entries: &[Sum<A>; WIDTH]| *entries[first..].first_chunk::<LANES>().expect("lanes are within a tile");
+    let mut parts = [[[Sum::<A>::default(); LANES]; COLUMN_ROWS]; SUMS];
+    parts[0] = std::array::from_fn(|row| lanes(&sums[row]));
+    for (indices, values) in indices.chunks(SUMS).zip(values.chunks(SUMS)) {
+        for ((part, &index), values) in parts.iter_mut().zip(indices).zip(values) {
+            let mut buffer = [Sum::<A>::default(); COLUMN_ROWS];
+            let values = A::widen_all(values, &mut buffer);
+            let column = lanes(index.of(window));
+            for row in 0..COLUMN_ROWS {
+                for j in 0..LANES {
+                    part[row][j] = part[row][j].add_product::<FUSED>(values[row], column[j]);
+                }
+            }
+        }
+    }
+    for row in 0..COLUMN_ROWS {
+        for j in 0..LANES {
+            sums[row][first + j] = parts[1..].iter().fold(parts[0][row][j], |sum, part| sum + part[row][j]);
+        }
     }
 }
 

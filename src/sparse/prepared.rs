@@ -28,11 +28,14 @@ pub enum Form {
     Rows256,
     /// Compressed rows in panels of 1024 columns: the kept values, and two bytes for the column of each.
     Rows1024,
+    /// Blocks of four neighbouring rows in panels of 256 columns: one byte for the column of four kept values. Kept values
+    /// without such neighbours are stored as compressed rows.
+    Blocks,
 }
 
 impl Form {
     /// All forms.
-    pub const ALL: [Self; 5] = [Self::Dense, Self::Bitmask, Self::Rows128, Self::Rows256, Self::Rows1024];
+    pub const ALL: [Self; 6] = [Self::Dense, Self::Bitmask, Self::Rows128, Self::Rows256, Self::Rows1024, Self::Blocks];
 }
 
 /// `dense`, `bit mask`, or `rows in panels of 128 columns`.
@@ -44,6 +47,7 @@ impl fmt::Display for Form {
             Self::Rows128 => "rows in panels of 128 columns",
             Self::Rows256 => "rows in panels of 256 columns",
             Self::Rows1024 => "rows in panels of 1024 columns",
+            Self::Blocks => "blocks of 4 rows",
         })
     }
 }
@@ -86,8 +90,9 @@ pub struct Prepared<A: Element> {
 enum Stored<A: Element> {
     Dense(Dense<A>),
     Bitmask(Packed<A>),
-    Narrow(Rows<A, u8>),
-    Wide(Rows<A, u16>),
+    Narrow(Rows<A, u8, false>),
+    Wide(Rows<A, u16, false>),
+    Blocks(Rows<A, u8, true>),
 }
 
 impl<A: Element> Prepared<A> {
@@ -106,6 +111,7 @@ impl<A: Element> Prepared<A> {
             Form::Rows128 => Stored::Narrow(Rows::new(packed, 128)),
             Form::Rows256 => Stored::Narrow(Rows::new(packed, 256)),
             Form::Rows1024 => Stored::Wide(Rows::new(packed, MAX_PANEL)),
+            Form::Blocks => Stored::Blocks(Rows::new(packed, 256)),
         };
         Self { rows: packed.rows, columns: packed.columns, choice, stored }
     }
@@ -137,6 +143,7 @@ impl<A: Element> Prepared<A> {
             Stored::Bitmask(packed) => packed.bytes(),
             Stored::Narrow(rows) => rows.bytes(),
             Stored::Wide(rows) => rows.bytes(),
+            Stored::Blocks(rows) => rows.bytes(),
         }
     }
 
@@ -178,6 +185,7 @@ impl<A: Element> Prepared<A> {
             Stored::Bitmask(packed) => product::multiply(packed, &x, out, scratch),
             Stored::Narrow(rows) => product::multiply(rows, &x, out, scratch),
             Stored::Wide(rows) => product::multiply(rows, &x, out, scratch),
+            Stored::Blocks(rows) => product::multiply(rows, &x, out, scratch),
         }
         Ok(())
     }
@@ -194,6 +202,7 @@ impl<A: Element> Prepared<A> {
             Stored::Bitmask(packed) => product::multiply(packed, inputs, out, scratch),
             Stored::Narrow(rows) => product::multiply(rows, inputs, out, scratch),
             Stored::Wide(rows) => product::multiply(rows, inputs, out, scratch),
+            Stored::Blocks(rows) => product::multiply(rows, inputs, out, scratch),
         }
     }
 }

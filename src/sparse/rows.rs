@@ -1,14 +1,20 @@
 //! [`Rows`]: compressed rows in panels of columns, in the order in which a product reads them.
 
+use std::ops::Range;
+
 use crate::element::Element;
-use crate::sparse::kernel::{BLOCK_ROWS, Index, Panel, add_panel};
+use crate::mask::fraction;
+use crate::sparse::bits;
+use crate::sparse::kernel::{BLOCK_ROWS, COLUMN_ROWS, Columns, Index, Panel, add_panel, add_panel_of_columns};
 use crate::sparse::packed::Packed;
 use crate::sparse::product::{Blocks, SumOf};
 use crate::tensor::parallel;
 
 /// Compressed rows: an index within the panel for each kept value. `I` is `u8` or `u16`.
+///
+/// With `BLOCKS`, four neighbouring rows share the index of a column that all of them keep.
 #[derive(Clone)]
-pub(super) struct Rows<A, I> {
+pub(super) struct Rows<A, I, const BLOCKS: bool> {
     rows: usize,
     columns: usize,
     /// The columns of a panel.
@@ -23,59 +29,112 @@ struct RowBlock<A, I> {
     lens: Vec<u16>,
     indices: Vec<I>,
     values: Vec<A>,
+    /// The number of columns that each four rows keep in each panel. They are not among the values of the rows.
+    column_lens: Vec<u16>,
+    column_indices: Vec<I>,
+    columns: Vec<[A; COLUMN_ROWS]>,
 }
 
-impl<A: Element, I: Index> Rows<A, I> {
+impl<A: Element, I: Index, const BLOCKS: bool> Rows<A, I, BLOCKS> {
     pub(super) fn new(packed: &Packed<A>, panel: usize) -> Self {
         let (rows, columns) = (packed.rows, packed.columns);
         debug_assert!(panel <= I::WINDOW && panel.is_multiple_of(64));
         // Without columns there is nothing to store, and rows may be many.
         let firsts: Vec<usize> = if columns == 0 { Vec::new() } else { (0..rows).step_by(BLOCK_ROWS).collect() };
-        let block = |&first: &usize| RowBlock::new(packed, first..rows.min(first + BLOCK_ROWS), panel);
+        let block = |&first: &usize| RowBlock::new(packed, first..rows.min(first + BLOCK_ROWS), panel, BLOCKS);
         Self { rows, columns, panel, blocks: parallel::map(&firsts, packed.entries(), block) }
     }
 
     /// The memory that it takes, in bytes.
     pub(super) fn bytes(&self) -> usize {
         let of = |block: &RowBlock<A, I>| {
-            size_of_val(&block.lens[..]) + size_of_val(&block.indices[..]) + size_of_val(&block.values[..])
+            let RowBlock { lens, indices, values, column_lens, column_indices, columns } = block;
+            let rows = size_of_val(&lens[..]) + size_of_val(&indices[..]) + size_of_val(&values[..]);
+            rows + size_of_val(&column_lens[..]) + size_of_val(&column_indices[..]) + size_of_val(&columns[..])
         };
         self.blocks.iter().map(of).sum()
     }
 }
 
 impl<A: Element, I: Index> RowBlock<A, I> {
-    fn new(packed: &Packed<A>, rows: std::ops::Range<usize>, panel: usize) -> Self {
+    fn new(packed: &Packed<A>, rows: Range<usize>, panel: usize, with_columns: bool) -> Self {
         let kept = packed.starts[rows.end] - packed.starts[rows.start];
+        let panels = packed.columns.div_ceil(panel);
+        let (in_rows, in_columns) = if with_columns { (0, kept / COLUMN_ROWS) } else { (kept, 0) };
         let mut block = Self {
-            lens: Vec::with_capacity(rows.len() * packed.columns.div_ceil(panel)),
-            indices: Vec::with_capacity(kept),
-            values: Vec::with_capacity(kept),
+            lens: Vec::with_capacity(rows.len() * panels),
+            indices: Vec::with_capacity(in_rows),
+            values: Vec::with_capacity(in_rows),
+            column_lens: Vec::new(),
+            column_indices: Vec::with_capacity(in_columns),
+            columns: Vec::with_capacity(in_columns),
         };
         let mut rest: Vec<&[A]> = rows.clone().map(|row| packed.row_values(row)).collect();
         for first in (0..packed.columns).step_by(panel) {
-            for (row, rest) in rows.clone().zip(&mut rest) {
-                let bits = packed.row_bits(row);
-                let bits = &bits[first / 8..bits.len().min((first + panel) / 8)];
-                let before = block.indices.len();
-                for (number, bits) in bits.chunks(8).enumerate() {
-                    let mut word = super::bits::word(bits);
-                    while word != 0 {
-                        block.indices.push(I::new(number * 64 + word.trailing_zeros() as usize));
-                        word &= word - 1;
-                    }
-                }
-                let (here, after) = rest.split_at(block.indices.len() - before);
-                block.values.extend_from_slice(here);
-                block.lens.push(here.len() as u16);
-                *rest = after;
+            let words = first / 64..(first + panel).min(packed.columns).div_ceil(64);
+            for (start, rest) in rows.clone().step_by(COLUMN_ROWS).zip(rest.chunks_mut(COLUMN_ROWS)) {
+                block.push(packed, start, words.clone(), rest, with_columns);
             }
         }
         block
     }
+
+    /// Adds up to four rows of a panel, which is some words of their bits. `rest` has the values that are not added yet.
+    fn push(&mut self, packed: &Packed<A>, start: usize, words: Range<usize>, rest: &mut [&[A]], with_columns: bool) {
+        let has_columns = with_columns && rest.len() == COLUMN_ROWS;
+        let shared: Vec<u64> = match has_columns {
+            true => words.clone().map(|at| shared_word(packed, start, at)).collect(),
+            false => vec![0; words.len()],
+        };
+        let before = self.columns.len();
+        let index = |number: usize, bit: u32| I::new(number * 64 + bit as usize);
+        for (number, &shared) in shared.iter().enumerate() {
+            self.column_indices.extend(bits::ones(shared).map(|bit| index(number, bit)));
+        }
+        self.columns.resize(self.column_indices.len(), [A::default(); COLUMN_ROWS]);
+        if has_columns {
+            self.column_lens.push((self.columns.len() - before) as u16);
+        }
+        for (row, rest) in rest.iter_mut().enumerate() {
+            let (values_before, mut columns) = (self.values.len(), self.columns[before..].iter_mut());
+            for ((number, &shared), at) in shared.iter().enumerate().zip(words.clone()) {
+                let bits = bits::ones(word(packed, start + row, at));
+                let (here, after) = rest.split_at(bits.clone().count());
+                *rest = after;
+                for (bit, &value) in bits.zip(here) {
+                    if shared >> bit & 1 == 1 {
+                        columns.next().into_iter().for_each(|column| column[row] = value);
+                    } else {
+                        self.indices.push(index(number, bit));
+                        self.values.push(value);
+                    }
+                }
+            }
+            self.lens.push((self.values.len() - values_before) as u16);
+        }
+    }
 }
 
-impl<A: Element, I: Index> Blocks for Rows<A, I> {
+/// Returns the fraction of kept entries that lie in columns of four neighbouring rows which keep them all.
+pub(super) fn fraction_in_columns<A: Element>(packed: &Packed<A>) -> f64 {
+    let words = packed.columns.div_ceil(64);
+    let starts = (0..packed.rows / COLUMN_ROWS).map(|number| number * COLUMN_ROWS);
+    let shared =
+        starts.flat_map(|start| (0..words).map(move |at| shared_word(packed, start, at).count_ones() as usize));
+    fraction(shared.sum::<usize>() * COLUMN_ROWS, packed.kept())
+}
+
+/// Returns 64 bits of a row, or those that are left at its end.
+fn word<A: Element>(packed: &Packed<A>, row: usize, number: usize) -> u64 {
+    bits::word(&packed.row_bits(row)[number * 8..])
+}
+
+/// Returns the bits that four rows share.
+fn shared_word<A: Element>(packed: &Packed<A>, start: usize, number: usize) -> u64 {
+    (start..start + COLUMN_ROWS).fold(u64::MAX, |all, row| all & word(packed, row, number))
+}
+
+impl<A: Element, I: Index, const BLOCKS: bool> Blocks for Rows<A, I, BLOCKS> {
     type Elem = A;
 
     fn rows(&self) -> usize {
@@ -87,7 +146,7 @@ impl<A: Element, I: Index> Blocks for Rows<A, I> {
     }
 
     fn kept(&self) -> usize {
-        self.blocks.iter().map(|block| block.values.len()).sum()
+        self.blocks.iter().map(|block| block.values.len() + block.columns.len() * COLUMN_ROWS).sum()
     }
 
     #[inline(always)]
@@ -97,15 +156,29 @@ impl<A: Element, I: Index> Blocks for Rows<A, I> {
         tile: &[[SumOf<Self>; WIDTH]],
         sums: &mut [[SumOf<Self>; WIDTH]],
     ) {
-        let RowBlock { lens, indices, values } = &self.blocks[block];
-        let (mut indices, mut values) = (&indices[..], &values[..]);
-        for (number, lens) in lens.chunks(sums.len()).enumerate() {
-            let kept = lens.iter().map(|&len| usize::from(len)).sum();
-            let (here, after) = indices.split_at(kept);
-            let (values_here, values_after) = values.split_at(kept);
+        let block = &self.blocks[block];
+        if BLOCKS {
+            let (mut indices, mut values) = (&block.column_indices[..], &block.columns[..]);
+            let in_panel = (sums.len() / COLUMN_ROWS).max(1);
+            for (number, lens) in block.column_lens.chunks(in_panel).enumerate() {
+                let (here, values_here);
+                (here, indices) = indices.split_at(sum(lens));
+                (values_here, values) = values.split_at(sum(lens));
+                let panel = Columns { lens, indices: here, values: values_here };
+                add_panel_of_columns::<A, I, WIDTH, FUSED>(panel, &tile[number * self.panel..], sums);
+            }
+        }
+        let (mut indices, mut values) = (&block.indices[..], &block.values[..]);
+        for (number, lens) in block.lens.chunks(sums.len()).enumerate() {
+            let (here, values_here);
+            (here, indices) = indices.split_at(sum(lens));
+            (values_here, values) = values.split_at(sum(lens));
             let panel = Panel { lens, indices: here, values: values_here };
             add_panel::<A, I, WIDTH, FUSED>(panel, &tile[number * self.panel..], sums);
-            (indices, values) = (after, values_after);
         }
     }
+}
+
+fn sum(lens: &[u16]) -> usize {
+    lens.iter().map(|&len| usize::from(len)).sum()
 }

@@ -6,11 +6,12 @@ use proptest::prelude::*;
 use prune::Element;
 use prune::sparse::{Form, Packed, PackedLinear, Reason, Scratch, SparseError};
 
-use super::support::{all_forms, assert_products, inputs, products, weight};
+use super::support::{all_forms, assert_products, inputs, products, weight, weight_in_blocks};
 use crate::laws::runner::check_law;
 
 fn check<A: Element>(rows: usize, columns: usize, batch: usize, density: f64, seed: usize) {
-    let dense = weight::<A>(rows, columns, density, seed);
+    // Six rows are a block of four neighbours, and two that are not.
+    let dense = weight_in_blocks::<A>([1, 4, 6][seed % 3], rows, columns, density, seed);
     assert_products(&dense, &Packed::from_array(&dense), &inputs::<A>(batch, columns, seed));
 }
 
@@ -18,7 +19,7 @@ fn check<A: Element>(rows: usize, columns: usize, batch: usize, density: f64, se
 fn products_are_within_the_bound() {
     let columns = prop_oneof![0_usize..70, 120_usize..140, 250_usize..265, 1020_usize..1030];
     let density = prop_oneof![Just(0.0), Just(1.0), 0.0..1.0];
-    check_law((0_usize..5, columns, 0_usize..12, density, 0..1000_usize), |(rows, columns, batch, density, seed)| {
+    check_law((0_usize..10, columns, 0_usize..12, density, 0..1000_usize), |(rows, columns, batch, density, seed)| {
         match seed % 4 {
             0 => check::<f32>(rows, columns, batch, density, seed),
             1 => check::<f64>(rows, columns, batch, density, seed),
@@ -37,6 +38,16 @@ fn blocks_panels_and_tiles() {
     }
     check::<bf16>(300, 2100, 3, 0.05, 4);
     check::<f32>(3, 40, 600, 0.5, 5);
+}
+
+/// The values, a byte for the column of four, and two bytes for each four rows and each row of a panel.
+#[test]
+fn blocks_share_the_index_of_their_column() {
+    let packed = Packed::from_array(&weight_in_blocks::<f32>(4, 130, 300, 0.5, 3));
+    let (in_blocks, kept) =
+        (Packed::from_array(&packed.to_dense().slice_axis(Axis(0), (..128).into())).kept(), packed.kept());
+    let lens = 2 * 2 * (128 / 4 + 130);
+    assert_eq!(packed.prepare_as(Form::Blocks).bytes(), 4 * kept + in_blocks / 4 + (kept - in_blocks) + lens);
 }
 
 /// Other layouts of the inputs: transposed, reversed, with gaps.
@@ -126,6 +137,11 @@ fn the_form_follows_density_and_batch() {
             let Reason::Density { batch: asked, break_even } = choice.reason else { panic!("{choice:?}") };
             assert_eq!((asked, choice.density > break_even), (batch, choice.form == Form::Dense), "{choice}");
         }
+    }
+    // Blocks of four rows are found in whatever pattern consists of them, and in no other.
+    for (block, form) in [(4, Form::Blocks), (16, Form::Blocks), (2, Form::Rows128), (1, Form::Rows128)] {
+        let packed = Packed::from_array(&weight_in_blocks::<f32>(block, 64, 300, 0.5, 0));
+        assert_eq!(packed.prepare(32).form(), form, "blocks of {block}");
     }
     let given = Packed::from_array(&weight::<f32>(64, 64, 1.0, 0)).prepare_as(Form::Bitmask);
     assert_eq!(given.choice().to_string(), "bit mask: as requested");

@@ -25,6 +25,16 @@ fn a_pruned_weight_hides_its_input() {
     }
 }
 
+/// Three of four neighbours keep a column: the fourth is not multiplied with it.
+#[test]
+fn a_column_that_is_not_whole_is_not_shared() {
+    let weight = Array2::from_shape_fn((6, 2), |(row, column)| if row == 2 && column == 0 { 0.0_f32 } else { 1.0 });
+    let x = arr2(&[[f32::INFINITY, 1.0]]);
+    let product = Packed::from_array(&weight).prepare_as(Form::Blocks).matmul(x.view()).unwrap();
+    let inf = f32::INFINITY;
+    assert_eq!(product, arr2(&[[inf, inf, 1.0, inf, inf, inf]]));
+}
+
 #[test]
 fn kept_weights_follow_ieee_arithmetic() {
     let weight = arr2(&[[f32::INFINITY, 0.0], [f32::NAN, 0.0], [1.0, 1.0]]);

@@ -15,10 +15,15 @@ pub fn noise(seed: usize) -> f64 {
 
 /// Returns a weight of which about this fraction is kept: all of it for 1.0, and nothing for 0.0.
 pub fn weight<A: Element>(rows: usize, columns: usize, density: f64, seed: usize) -> Array2<A> {
+    weight_in_blocks(1, rows, columns, density, seed)
+}
+
+/// The same, kept and pruned in blocks of so many rows and one column.
+pub fn weight_in_blocks<A: Element>(block: usize, rows: usize, columns: usize, density: f64, seed: usize) -> Array2<A> {
     Array2::from_shape_fn((rows, columns), |(i, j)| {
-        let position = seed + i * columns + j;
-        let x = num_traits::cast(noise(2 * position)).unwrap();
-        if noise(2 * position + 1).abs() < density { x } else { A::zero() }
+        let position = |row: usize| seed + row * columns + j;
+        let x = num_traits::cast(noise(2 * position(i))).unwrap();
+        if noise(2 * position(i / block) + 1).abs() < density { x } else { A::zero() }
     })
 }
 

@@ -44,8 +44,25 @@ fn gemm<'m>(weight: &'m Array2<f32>, inputs: &'m Array2<f32>) -> Dense<'m> {
         // SAFETY: all three matrices are in standard layout and have the sizes and strides that are given.
         unsafe {
             gemm::gemm(
-                batch, rows, columns, out.as_mut_ptr(), 1, rows as isize, false, left, 1, columns as isize, right,
-                columns as isize, 1, 0.0, 1.0, false, false, false, parallelism,
+                batch,
+                rows,
+                columns,
+                out.as_mut_ptr(),
+                1,
+                rows as isize,
+                false,
+                left,
+                1,
+                columns as isize,
+                right,
+                columns as isize,
+                1,
+                0.0,
+                1.0,
+                false,
+                false,
+                false,
+                parallelism,
             );
         }
     });

@@ -5,6 +5,7 @@
 //! cargo run --release                                   # 4096 x 4096, two minutes
 //! cargo run --release -- 1024 1024                      # other rows and columns
 //! cargo run --release -- forms                          # every form instead of the one that is chosen
+//! cargo run --release -- blocks                         # pruned in blocks of 4 x 1 and of 16 x 1 entries
 //! RAYON_NUM_THREADS=1 cargo run --release               # one thread
 //! ```
 //!
@@ -20,7 +21,7 @@ use std::time::{Duration, Instant};
 use half::bf16;
 use ndarray::Array2;
 use prune::sparse::{Form, Packed, Prepared, Scratch};
-use prune::{Element, L1Unstructured, Parameter};
+use prune::{Block, Element, L1Unstructured, Parameter, PruningMethod};
 
 use dense::Dense;
 use plain::Plain;
@@ -36,16 +37,19 @@ fn main() {
     println!("{rows} x {columns}, {} threads, {}\n", rayon::current_num_threads(), report::processor());
 
     let weight = Array2::from_shape_fn((rows, columns), |(i, j)| noise(i * columns + j));
-    let sparse: Vec<Parameter<f32>> = SPARSITIES.iter().map(|&sparsity| pruned(&weight, sparsity)).collect();
+    if arguments.iter().any(|argument| argument == "blocks") {
+        return blocks(&weight);
+    }
+    let sparse: Vec<Parameter<f32>> = SPARSITIES.iter().map(|&sparsity| pruned(&weight, l1(sparsity))).collect();
     let half: Vec<Parameter<bf16>> =
-        SPARSITIES.iter().map(|&sparsity| pruned(&weight.mapv(bf16::from_f32), sparsity)).collect();
+        SPARSITIES.iter().map(|&sparsity| pruned(&weight.mapv(bf16::from_f32), l1(sparsity))).collect();
     packing(&sparse[2], "f32");
     packing(&half[2], "bf16");
     println!();
     for batch in BATCHES {
         let inputs = Array2::from_shape_fn((batch, columns), |(i, j)| noise(i * columns + j + 1));
         if forms {
-            for form in [Form::Bitmask, Form::Rows128, Form::Rows256, Form::Rows1024] {
+            for form in Form::ALL.into_iter().filter(|form| *form != Form::Dense) {
                 let weights: Vec<_> = sparse.iter().map(|weight| Packed::new(weight).prepare_as(form)).collect();
                 compare(&form.to_string(), &weight, &inputs, &weights);
             }
@@ -55,6 +59,20 @@ fn main() {
             compare("f32", &weight, &inputs, &sparse.iter().map(prepare).collect::<Vec<_>>());
             let prepare = |weight: &Parameter<bf16>| Packed::new(weight).prepare(batch);
             compare("bf16", &weight, &inputs, &half.iter().map(prepare).collect::<Vec<_>>());
+        }
+    }
+}
+
+/// Compares weights that are pruned in blocks.
+fn blocks(weight: &Array2<f32>) {
+    for rows in [4, 16] {
+        let block = |sparsity| Block::new(sparsity, &[rows, 1], 2).expect("blocks are not empty");
+        let weights: Vec<_> =
+            SPARSITIES.iter().map(|&sparsity| Packed::new(&pruned(weight, block(sparsity)))).collect();
+        for batch in BATCHES {
+            let inputs = Array2::from_shape_fn((batch, weight.ncols()), |(i, j)| noise(i * weight.ncols() + j + 1));
+            let prepared: Vec<_> = weights.iter().map(|weight| weight.prepare(batch)).collect();
+            compare(&format!("f32, blocks of {rows} x 1"), weight, &inputs, &prepared);
         }
     }
 }
@@ -97,7 +115,9 @@ fn packing<A: Element>(weight: &Parameter<A>, name: &str) {
     }
     let [copy, pack, unpack] = fastest.map(|time| time.as_secs_f64() * 1e3);
     let (packs, unpacks) = (pack / copy, unpack / copy);
-    println!("{name}: copy {copy:.1} ms, pack {pack:.1} ms ({packs:.1} copies), unpack {unpack:.1} ms ({unpacks:.1} copies)");
+    println!(
+        "{name}: copy {copy:.1} ms, pack {pack:.1} ms ({packs:.1} copies), unpack {unpack:.1} ms ({unpacks:.1} copies)"
+    );
 }
 
 /// Compares the product with a plain loop over compressed rows.
@@ -123,9 +143,12 @@ fn time<R>(f: impl FnOnce() -> R) -> Duration {
     start.elapsed()
 }
 
-fn pruned<A: Element>(weight: &Array2<A>, sparsity: f64) -> Parameter<A> {
+fn l1(sparsity: f64) -> L1Unstructured {
+    L1Unstructured::new(sparsity).expect("a sparsity is a fraction")
+}
+
+fn pruned<A: Element>(weight: &Array2<A>, method: impl PruningMethod<A> + 'static) -> Parameter<A> {
     let mut parameter = Parameter::new(weight.clone());
-    let method = L1Unstructured::new(sparsity).expect("a sparsity is a fraction");
     parameter.prune(method).expect("a matrix can be pruned");
     parameter
 }
