@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use crate::checkpoint::CheckpointError;
 use crate::checkpoint::read::index::Index;
-#[cfg(feature = "onnx")]
-use crate::checkpoint::read::onnx;
 use crate::checkpoint::read::parameter::{ParameterEntry, parameters};
 use crate::checkpoint::read::usage::Usage;
 use crate::checkpoint::read::{OpenOptions, Shard};
 use crate::file::atomic::directory_of;
 use crate::file::dtype::Dtype;
+#[cfg(feature = "onnx")]
+use crate::file::error::StateDictError;
+#[cfg(feature = "onnx")]
+use crate::file::recognise::FileFormat;
 
 /// The tensors of a model in files: one file, or several shards with or without an index.
 ///
@@ -42,7 +44,7 @@ pub struct Tensor {
     pub bytes: u64,
     /// The offset of its first byte in the file.
     pub(crate) start: u64,
-    /// What the file says about its use.
+    /// Its use, as the file states it.
     pub(crate) usage: Usage,
 }
 
@@ -84,14 +86,19 @@ impl Checkpoint {
             ([], _) => Err(CheckpointError::NoPaths),
             ([path], Some(_)) if options.ignored_index.is_none() => Self::of_index(Index::read(path)?, options),
             (_, Some(index)) => Err(CheckpointError::IndexAmongOthers { path: index.clone() }),
-            #[cfg(feature = "onnx")]
-            ([path], None) if options.ignored_index.is_none() && onnx::is_model(path)? => {
-                options.check_keyless(path)?;
-                Self::of_onnx(path)
-            }
             (paths, None) => {
                 let name = |path: &PathBuf| PathBuf::from(path.file_name().unwrap_or(path.as_os_str()));
-                Self::of_shards(paths.iter().map(|path| (path.clone(), name(path))).collect(), None, options)
+                match Self::of_shards(paths.iter().map(|path| (path.clone(), name(path))).collect(), None, options) {
+                    #[cfg(feature = "onnx")]
+                    Err(CheckpointError::Header {
+                        path,
+                        source: StateDictError::OtherFormat { found: FileFormat::Onnx },
+                    }) if paths.len() == 1 && options.ignored_index.is_none() => {
+                        options.check_keyless(&path)?;
+                        Self::of_onnx(&path)
+                    }
+                    opened => opened,
+                }
             }
         }
     }
@@ -139,12 +146,7 @@ impl Checkpoint {
         index: Option<Index>,
         options: &OpenOptions,
     ) -> Result<Self, CheckpointError> {
-        let mut names = BTreeMap::new();
-        for (path, name) in &files {
-            if let Some(first) = names.insert(name, path) {
-                return Err(CheckpointError::SameShardName { first: first.clone(), second: path.clone() });
-            }
-        }
+        check_names(files.iter().map(|(path, name)| (name.as_path(), path.as_path())))?;
         let (mut shards, mut tensors) = (Vec::with_capacity(files.len()), Vec::new());
         let open_files = Arc::default();
         for (number, (path, name)) in files.into_iter().enumerate() {
@@ -163,21 +165,9 @@ impl Checkpoint {
             }));
             shards.push(shard);
         }
-        Self::check_names(&shards)?;
+        check_names(shards.iter().map(|shard| (shard.output_name(), shard.path())))?;
         let parameters = parameters(&shards, &tensors)?;
         Ok(Self { shards, tensors, parameters, index, ignored_index: options.ignored_index.clone() })
-    }
-
-    /// Returns an error if two shards have one name in the output.
-    fn check_names(shards: &[Shard]) -> Result<(), CheckpointError> {
-        let mut names = BTreeMap::new();
-        match shards.iter().find_map(|shard| Some((names.insert(shard.output_name(), shard)?, shard))) {
-            Some((first, second)) => {
-                let [first, second] = [first, second].map(|shard| shard.path().to_owned());
-                Err(CheckpointError::SameShardName { first, second })
-            }
-            None => Ok(()),
-        }
     }
 
     /// Returns an error unless the index names exactly the tensors of each shard.
@@ -266,4 +256,15 @@ impl Checkpoint {
     pub(crate) fn check_unchanged(&self) -> Result<(), CheckpointError> {
         self.shards.iter().try_for_each(Shard::check_unchanged)
     }
+}
+
+/// Returns an error if two shards, given by their names and paths, have one name.
+fn check_names<'p>(shards: impl Iterator<Item = (&'p Path, &'p Path)>) -> Result<(), CheckpointError> {
+    let mut names = BTreeMap::new();
+    for (name, path) in shards {
+        if let Some(first) = names.insert(name, path) {
+            return Err(CheckpointError::SameShardName { first: first.to_owned(), second: path.to_owned() });
+        }
+    }
+    Ok(())
 }
