@@ -198,8 +198,9 @@ def _files(
 
 
 def _paths(input: Input) -> list[str]:
-    is_one = isinstance(input, (str, os.PathLike))
-    return [os.fspath(path) for path in ([input] if is_one else input)]
+    if isinstance(input, (str, os.PathLike)):
+        return [os.fspath(input)]
+    return [os.fspath(path) for path in input]
 
 
 def _strings(patterns: str | Iterable[str]) -> list[str]:
