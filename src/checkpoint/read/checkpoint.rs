@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::checkpoint::CheckpointError;
+use crate::checkpoint::read::directory::Directory;
 use crate::checkpoint::read::index::Index;
 use crate::checkpoint::read::parameter::{ParameterEntry, parameters};
 use crate::checkpoint::read::usage::Usage;
@@ -50,14 +51,16 @@ pub struct Tensor {
 
 impl Checkpoint {
     /// Opens a safetensors file, several of them as shards, or a `*.safetensors.index.json` and the shards that it names.
-    /// A path that ends in `.json` is read as an index.
+    /// A path that ends in `.json` is read as an index. A directory stands for its index or, without one, for its safetensors files in
+    /// the order of their names, except adapters (`adapter_model*`, `adapters.safetensors`) beside a model.
     ///
     /// With the feature `pytorch`, the files may be those of `torch.save` too, in the zip format or the one before PyTorch 1.6, and
     /// the index a `pytorch_model.bin.index.json`. Nothing in them is executed. A whole module gives its parameters and buffers. Of a
     /// training checkpoint, the tensors of the only dictionary are read that directly contains a floating-point tensor with
     /// dimensions, under their names in it; the state dict of an optimizer does not count. [`OpenOptions`] can name
     /// another dictionary. Outputs are safetensors files with the names that Hugging Face gives them: `pytorch_model.bin`
-    /// becomes `model.safetensors`.
+    /// becomes `model.safetensors`. In a directory without safetensors files, they are the checkpoint, except the files that a trainer
+    /// writes beside the weights (`optimizer*`, `training_args*`).
     ///
     /// With the feature `onnx`, an ONNX model is a checkpoint too. Its files of external data are shards of it, and it must be
     /// the only path.
@@ -66,6 +69,8 @@ impl Checkpoint {
     ///
     /// - If the paths are no checkpoint: [`CheckpointError::NoPaths`], [`CheckpointError::IndexAmongOthers`],
     ///   [`CheckpointError::SameShardName`].
+    /// - If a directory has no file that can be read, or it is not clear which one is meant:
+    ///   [`CheckpointError::EmptyDirectory`], [`CheckpointError::AmbiguousDirectory`].
     /// - If a file cannot be read or is invalid: [`CheckpointError::Read`], [`CheckpointError::Header`].
     /// - If a file of PyTorch is invalid, has weights under several keys, or has a tensor that safetensors cannot hold:
     ///   `CheckpointError::PyTorch`.
@@ -79,8 +84,14 @@ impl Checkpoint {
         OpenOptions::new().open(paths)
     }
 
-    /// Opens files or an index with options.
+    /// Opens files, an index or a directory with options.
     pub(crate) fn with_options(paths: Vec<PathBuf>, options: &OpenOptions) -> Result<Self, CheckpointError> {
+        let options = &options.with_index_of_directory()?;
+        let paths = match (paths.as_slice(), &options.ignored_index) {
+            ([path], None) if path.is_dir() => Directory::list(path)?.files()?,
+            ([path], Some(_)) if path.is_dir() => Directory::list(path)?.shards()?,
+            _ => paths,
+        };
         let is_index = |path: &&PathBuf| path.extension().is_some_and(|extension| extension == "json");
         match (paths.as_slice(), paths.iter().find(is_index)) {
             ([], _) => Err(CheckpointError::NoPaths),
