@@ -21,7 +21,7 @@
 //! let weight = array![[0.9, -0.1, 0.4], [-0.2, 0.05, -0.8]];
 //! let mut layer = Linear { weight: weight.into(), bias: array![0.3, 0.01].into() };
 //!
-//! prune::l1_unstructured(&mut layer, "weight", 0.5)?; // prune the half with the lowest magnitudes
+//! prune::l1_unstructured(&mut layer, "weight", 0.5)?; // prune half: the lowest magnitudes
 //! assert_eq!(layer.weight.value(), &array![[0.9, 0.0, 0.4], [0.0, 0.0, -0.8]].into_dyn());
 //!
 //! // Prune one more entry, the lowest of both parameters.

@@ -235,7 +235,7 @@ impl Histogram {
     #[cfg(feature = "safetensors")]
     pub(crate) fn types(&self) -> impl Iterator<Item = TypeCounts> {
         TYPES.iter().zip(self.counts.chunks(SECTION)).map(|(name, section)| {
-            let bins = (0..).zip(&section[BINS..]).filter(|&(_, &count)| count > 0);
+            let bins = (0..=u16::MAX).zip(&section[BINS..]).filter(|&(_, &count)| count > 0);
             let bins = bins.map(|(bin, &count)| (bin, count)).collect();
             TypeCounts { dtype: (*name).to_owned(), below: section[BELOW], above: section[ABOVE], bins }
         })

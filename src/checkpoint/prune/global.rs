@@ -126,8 +126,10 @@ impl<'c> Planner<'c, '_> {
         match request {
             request if request.count() == Some(0) => Ok((Decision::Keep, None)),
             &ResolvedRequest::Lowest { count, score: Score::Magnitude, tie_break: TieBreak::LowestIndex } => {
-                let up_to = self.lowest_together(count, remaining)?;
-                self.decide(&up_to, remaining)
+                let (up_to, threshold) = self.lowest_together(count, remaining)?;
+                // A process that has no entry to prune at it reports it too.
+                let (decision, _) = self.decide(&up_to, remaining)?;
+                Ok((decision, Some(threshold)))
             }
             ResolvedRequest::Random { count, source: RandomSource::Seed(seed), .. } => {
                 let chunks: Vec<usize> = remaining.iter().flat_map(RemainingEntries::in_chunks).collect();
@@ -153,7 +155,7 @@ impl<'c> Planner<'c, '_> {
         &self,
         count: usize,
         remaining: &[RemainingEntries<'c>],
-    ) -> Result<ResolvedRequest, CheckpointError> {
+    ) -> Result<(ResolvedRequest, f64), CheckpointError> {
         let parameters: Vec<_> = remaining.iter().map(|remaining| remaining.parameter).collect();
         let mut bracket = Bracket::all();
         loop {
@@ -169,7 +171,7 @@ impl<'c> Planner<'c, '_> {
                 let ties = own.rank(threshold).1 as usize;
                 let pruned = (count - bracket.below() as usize).saturating_sub(self.group.before(ties)?);
                 let ties = if pruned >= ties { usize::MAX } else { pruned };
-                return Ok(ResolvedRequest::UpTo { key: threshold.key(), ties });
+                return Ok((ResolvedRequest::UpTo { key: threshold.key(), ties }, threshold));
             }
         }
     }

@@ -212,7 +212,8 @@ impl<'c> Planner<'c, '_> {
                 if method.pruning_type() != PruningType::Unstructured {
                     return Err(CheckpointError::NotUnstructured { method: method.name().to_owned() });
                 }
-                progress.finish()?;
+                // The processes agree about more from here on, so none may go ahead without the others.
+                self.group.agree(progress.finish())?;
                 self.plan_global(method, &mut plans, &remaining)
             }
         }

@@ -1,8 +1,8 @@
 """Compares calls of torch.nn.utils.prune with those of nn_prune.torch, in one process: wall time and CPU time.
 
-python bench.py                      l1_unstructured of a 4096 x 4096 float32 weight
-python bench.py --all                the other functions and types as well
-python bench.py --require 15 6       exit with 1 if the ratio of CPU time is lower: lowest-index ties, PyTorch's ties
+python benches/l1_unstructured.py                      l1_unstructured of a 4096 x 4096 float32 weight
+python benches/l1_unstructured.py --all                the other functions and types as well
+python benches/l1_unstructured.py --require 15 6       exit with 1 if the ratio of CPU time is lower: lowest-index ties, PyTorch's ties
 """
 
 import argparse
