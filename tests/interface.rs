@@ -297,6 +297,10 @@ fn methods_have_names_options_and_identities() {
     assert_eq!(pattern.options(), "pattern=2:4 dim=-1 amount=0.5 ties=torch");
     let block = Block::new(3, &[16, 1], f64::INFINITY).unwrap();
     assert_eq!(block.options(), "amount=3 block=[16, 1] norm=inf ties=lowest-index");
+    // Blocks are ranked by the Euclidean norm if none is given.
+    let options = MethodOptions::new().amount(3).block(&[16, 1]);
+    let euclidean = Block::new(3, &[16, 1], 2).unwrap();
+    assert_eq!(AnyMethod::from_name("block", &options).unwrap(), AnyMethod::new(euclidean));
     let options = MethodOptions::new().amount(3).block(&[16, 1]).norm(f64::INFINITY);
     assert_eq!(AnyMethod::from_name("block", &options).unwrap(), AnyMethod::new(block));
     // Fractions and counts differ, and so do generators.

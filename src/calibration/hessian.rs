@@ -98,3 +98,19 @@ impl Hessian {
         PruneError::NotPositiveDefinite { tensor: None, channels, rank, dampening: self.share, works }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ndarray::arr2;
+
+    use super::*;
+
+    /// Eigenvalues 3 and -1, as of a damaged file: above 1 is enough, 0.5 is not, and does not count towards it.
+    #[test]
+    fn the_damping_that_would_do_is_given() {
+        let gram = Gram { matrix: arr2(&[[1.0, 2.0], [2.0, 1.0]]), count: 2 };
+        let hessian = Hessian::new(gram, Dampening { share: 0.5, of: DampeningOf::All });
+        let error = hessian.not_positive_definite();
+        assert!(matches!(error, PruneError::NotPositiveDefinite { works: Some(10.0), .. }), "{error:?}");
+    }
+}

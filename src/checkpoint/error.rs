@@ -41,10 +41,32 @@ pub enum CheckpointError {
         /// The other shard.
         second: PathBuf,
     },
+    /// A directory has no file that a checkpoint may consist of.
+    #[error("no {} file in {}", weights(), QuotedPath(path))]
+    EmptyDirectory {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A directory has several indices, or several files of PyTorch that are not shards of one checkpoint.
+    #[error("more than one {what} in {} ({found}): name one of them", QuotedPath(path))]
+    AmbiguousDirectory {
+        /// The directory.
+        path: PathBuf,
+        /// What there are several of, such as `.safetensors.index.json`.
+        what: &'static str,
+        /// Their number.
+        found: usize,
+    },
+    /// The index of a directory was to be ignored, and there is none.
+    #[error("no index to ignore in {}", QuotedPath(path))]
+    NoIndex {
+        /// The directory.
+        path: PathBuf,
+    },
     /// The operating system could not read a file, or the path leads to something that is not a regular file.
     #[error("cannot read {}", QuotedPath(path))]
     Read {
-        /// The file.
+        /// The file or directory.
         path: PathBuf,
         /// The reason.
         source: io::Error,
@@ -560,6 +582,11 @@ pub enum CheckpointError {
 // An error is never changed after it was made, whatever its source is; the type `dyn Error` just does not say so.
 impl UnwindSafe for CheckpointError {}
 impl RefUnwindSafe for CheckpointError {}
+
+/// The ends of the names of files that can be read.
+const fn weights() -> &'static str {
+    if cfg!(feature = "pytorch") { ".safetensors, .bin, .pt or .pth" } else { ".safetensors" }
+}
 
 /// The number of tensors that all reasons are for.
 fn total(reasons: &[(SkipReason, usize)]) -> usize {

@@ -125,11 +125,14 @@ fn state(dimension: &Dimension, slices: &[Vec<Option<f64>>], unit: usize) -> Sta
         let mut uses = dimension.uses.iter().zip(slices).filter(move |(use_, _)| use_.role == role);
         uses.find_map(|(use_, slice)| Some((use_.parameter.clone(), slice[unit]?)))
     };
-    let has = |role: Role| dimension.uses.iter().any(|use_| use_.role == role);
-    if !dimension.open && has(Role::In) && nonzero(Role::In).is_none() {
+    // Uses that are not declared may make its units and read them. Any other dimension has declared uses of both roles.
+    if dimension.open {
+        return State::Alive;
+    }
+    if nonzero(Role::In).is_none() {
         return State::Dead;
     }
-    if dimension.open || !has(Role::Out) || nonzero(Role::Out).is_some() {
+    if nonzero(Role::Out).is_some() {
         return State::Alive;
     }
     match nonzero(Role::Follow) {

@@ -249,6 +249,23 @@ fn long_groups_are_ranked_as_defined() {
     }
 }
 
+/// Groups at an edge that have fewer entries than asked for lose those that they have.
+#[test]
+fn a_count_above_the_size_of_a_smaller_group() {
+    for (dim, shape) in [(1, [3, 6]), (0, [6, 3]), (1, [2, 110]), (0, [110, 20])] {
+        for pruned in [false, true] {
+            let quota = Quota::Amount(Amount::Count(3));
+            let case = Case { within: Some(Granularity::Along { dim, size: 4 }), quota, factors: None };
+            check::<f32>(&shape, &case, 5, pruned);
+            let within = Some(Granularity::Along { dim, size: 40 });
+            if shape[dim as usize] > 40 {
+                let quota = Quota::Amount(Amount::Count(35));
+                check::<f32>(&shape, &Case { within, quota, factors: None }, 6, pruned);
+            }
+        }
+    }
+}
+
 #[test]
 fn impossible_groups_are_refused() {
     let refused = |within, quota, factors| {

@@ -261,6 +261,22 @@ mod tests {
     }
 
     #[test]
+    fn taylor_is_the_magnitude_of_the_product() {
+        let (weight, gradient) = (arr1(&[2.0_f32, -3.0, 0.5]), arr1(&[-1.0, -2.0, 0.0]));
+        assert_eq!(taylor(weight.view(), gradient.view()), Ok(arr1(&[2.0, 6.0, 0.0])));
+        assert!(taylor(weight.view(), arr1(&[1.0]).view()).is_err());
+    }
+
+    /// Of numbers that `f32` does not tell apart.
+    #[test]
+    fn sums_and_differences_are_those_of_f64() {
+        let square = 2.0_f64.powi(-26);
+        assert_eq!(lamp(arr1(&[2.0_f64.powi(-13), 1.0]).view())[0], square / (1.0 + square));
+        let far = 1.0 + 2.0_f64.powi(-40);
+        assert_eq!(fpgm(arr2(&[[0.0], [far]]).view(), 0), Ok(arr2(&[[far], [far]])));
+    }
+
+    #[test]
     fn fpgm_is_the_sum_of_distances() {
         let weight = arr2(&[[0.0_f32, 3.0, 6.0], [0.0, 4.0, 8.0]]);
         assert_eq!(fpgm(weight.view(), 1).unwrap(), arr2(&[[15.0, 10.0, 15.0], [15.0, 10.0, 15.0]]));

@@ -52,6 +52,19 @@ fn a_sample_that_sees_nothing_typical_is_recovered_from() {
     }
 }
 
+/// The ranks at which a bracket that was misled ends: just below it, at its ends, and just above.
+#[test]
+fn ranks_at_the_ends_of_a_bracket_are_exact() {
+    for (seen, unseen) in [(1000.0, 1.0), (1.0, 1000.0)] {
+        let data = adversary(BISECT_FAR + 1, seen, unseen);
+        let below = |limit: f32| data.iter().filter(|&&x| x < limit).count();
+        let (after_the_lowest, highest) = (below(seen + 1.0 / 128.0), below(seen + 12.0 / 64.0));
+        for k in [after_the_lowest, after_the_lowest + 1, highest, highest + 1] {
+            assert_exact(&data, k);
+        }
+    }
+}
+
 #[test]
 fn a_bracket_that_holds_nearly_all_is_recovered_from() {
     // The sample sees the extremes only, everything else lies between.

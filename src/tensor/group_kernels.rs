@@ -24,8 +24,7 @@ vectorized! {
             2 => clear_by_rotation::<S, 2>(scores, mask, counts),
             4 => clear_by_rotation::<S, 4>(scores, mask, counts),
             8 => clear_by_rotation::<S, 8>(scores, mask, counts),
-            // The number of lanes with which the loops over them become vector instructions, and the fastest such.
-            _ if FUSED && cfg!(target_arch = "x86_64") => clear_neighbours_in::<S, 64>(size, scores, mask, counts),
+            _ if is_wide(FUSED) => clear_neighbours_in::<S, 64>(size, scores, mask, counts),
             _ => clear_neighbours_in::<S, 16>(size, scores, mask, counts),
         }
     }
@@ -37,12 +36,19 @@ vectorized! {
         mask: &'a mut [bool],
         counts: &'a [usize],
     ) {
-        if FUSED && cfg!(target_arch = "x86_64") {
+        if is_wide(FUSED) {
             clear_side_by_side_in::<S, 64>(width, scores, mask, counts)
         } else {
             clear_side_by_side_in::<S, 16>(width, scores, mask, counts)
         }
     }
+}
+
+/// Returns `true` if 64 groups side by side are faster than 16. With AVX2, loops of 16 and 32 lanes are unrolled before they become
+/// vector instructions.
+#[inline(always)]
+const fn is_wide(fused: bool) -> bool {
+    fused && cfg!(target_arch = "x86_64")
 }
 
 /// Clears in groups of neighbours, which are brought side by side.

@@ -3,7 +3,7 @@
 /// A loop that is compiled several times. It must be a struct: a closure would not be inlined, and its code would have none of
 /// the instructions.
 pub(crate) trait Loop {
-    /// What the loop returns.
+    /// The result of the loop.
     type Output;
 
     /// Runs the loop. It must be `#[inline(always)]`, and all that it calls.

@@ -176,7 +176,7 @@ impl Allocation {
                 (Self::ErdosRenyi, [a, b, kernel @ ..]) => {
                     Some((a + b) as f64 * kernel.iter().product::<usize>() as f64)
                 }
-                (Self::Erk, [_, _, ..]) => Some(if entries == 0 { 0.0 } else { sum as f64 }),
+                (Self::Erk, [_, _, ..]) => Some(sum as f64),
                 (Self::Global | Self::Lamp, _) => None,
             }
         };

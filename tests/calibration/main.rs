@@ -2,6 +2,7 @@
 //!
 //! `tests/golden/calibration/README.md` says where the layers come from.
 
+mod cases;
 #[cfg(feature = "safetensors")]
 mod checkpoint;
 mod golden;

@@ -81,6 +81,22 @@ fn merged_files_are_exact() {
     assert_eq!(opened.moments("v.weight").unwrap(), Some(in_memory));
 }
 
+/// Sums with a Gram matrix and sums without one are sums without one, whichever come first.
+#[test]
+fn a_gram_matrix_on_one_side_is_dropped() {
+    let inputs = arr2(&[[1.0_f32, 2.0]]);
+    let mut plain = Statistics::new();
+    let mut moments = Moments::new(2);
+    moments.push(inputs.view()).unwrap();
+    plain.input("attention", &["q.weight"], moments);
+    for (mut first, second) in [(statistics(inputs.view()), plain.clone()), (plain, statistics(inputs.view()))] {
+        first.merge(second).unwrap();
+        let merged = first.moments("q.weight").unwrap().unwrap();
+        assert_eq!((merged.count(), merged.has_gram()), (2, false));
+        assert!(!first.has_gram("q.weight"));
+    }
+}
+
 #[test]
 fn what_cannot_be_merged_changes_nothing() {
     let before = statistics(arr2(&[[1.0_f32, 2.0]]).view());

@@ -5,6 +5,7 @@ mod companions;
 mod custom;
 mod defaults;
 mod diff;
+mod directory;
 mod errors;
 mod formats;
 mod hostile;

@@ -3,6 +3,7 @@
 //! `tests/golden/compact/README.md` says where the cases come from.
 
 mod case;
+mod choices;
 mod golden;
 mod laws;
 mod mistakes;

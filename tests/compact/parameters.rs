@@ -1,7 +1,7 @@
 //! Masks, histories and the rest of a module around a compaction.
 
 use ndarray::{Array2, arr1, arr2};
-use prune::compact::{Coupling, Dimension, Use};
+use prune::compact::{Coupling, Dimension, Fold, Use, WidthNorm};
 use prune::{L1Unstructured, Mask, ParameterStore};
 
 fn model() -> ParameterStore<f32> {
@@ -79,6 +79,10 @@ fn half_dead_units_are_kept_and_listed() {
     let mut unread = model();
     unread.insert("w2", Array2::zeros((2, 3)));
     assert_eq!(sigmoid.dead(&unread).unwrap().plan.kept("h"), [0]);
+    // An open dimension has readers that are not declared.
+    let uses = [Use::out("w1", 0), Use::follow("b1", 0), Use::input("w2", 1)];
+    let open = Coupling::new().with(Dimension::new("h", uses).open());
+    assert_eq!(open.dead(&unread).unwrap().plan.kept("h"), [0, 1, 2]);
 }
 
 #[test]
@@ -129,4 +133,57 @@ fn a_trait_object_is_compacted() {
     plan.mask(any).unwrap();
     plan.compact(any).unwrap();
     assert_eq!(model["b1"].value().len(), 2);
+}
+
+/// An output whose own producers are masked gets no constant: what it adds to the next layer is its bias alone.
+#[test]
+fn masked_outputs_get_no_constants() {
+    let mut net = ParameterStore::from_iter([("w1", arr2(&[[1.0_f64], [1.0]]))]);
+    net.insert("w2", arr2(&[[1.0, 2.0], [3.0, 4.0]]));
+    net.insert("w3", arr2(&[[5.0, 6.0]]));
+    net.insert("b1", arr1(&[0.5, 0.25]));
+    net.insert("b2", arr1(&[10.0, 20.0]));
+    net.insert("b3", arr1(&[100.0]));
+    let first = [Use::out("w1", 0), Use::follow("b1", 0), Use::input("w2", 1)];
+    let second = [Use::out("w2", 0), Use::follow("b2", 0), Use::input("w3", 1)];
+    let coupling = Coupling::new().dimension("first", first).dimension("second", second).fixed("b3");
+    let plan = coupling.keep(&net, [("first", vec![0]), ("second", vec![0])]).unwrap();
+    let folds = [Fold::new("first", "w2", "b2").bias("b1"), Fold::new("second", "w3", "b3").bias("b2")];
+    plan.fold(&mut net, &folds).unwrap();
+    assert_eq!(net["b2"].value(), &arr1(&[10.5, 20.0]).into_dyn());
+    assert_eq!(net["b3"].value(), &arr1(&[220.0]).into_dyn());
+}
+
+/// The weight of an RMSNorm takes over the root of the width that is gone; one that is stored less one, too.
+#[test]
+fn norms_over_the_units_are_rescaled() {
+    for (norm, stored, expected) in [(WidthNorm::Rms, 1.5_f64, 3.0), (WidthNorm::RmsPlusOne, 0.5, 2.0)] {
+        let mut net = ParameterStore::from_iter([("embed", Array2::<f64>::ones((2, 4)))]);
+        net.insert("norm", arr1(&[stored; 4]));
+        net.insert("head", Array2::<f64>::ones((1, 4)));
+        let uses = [Use::out("embed", 1), Use::follow("norm", 0).norm(norm), Use::input("head", 1)];
+        let plan = Coupling::new().dimension("width", uses).keep(&net, [("width", vec![3])]).unwrap();
+        plan.compact(&mut net).unwrap();
+        assert_eq!(net["norm"].value(), &arr1(&[expected]).into_dyn());
+    }
+}
+
+/// A variance of 0 is divided by the root of `eps` alone.
+#[test]
+fn a_folded_batch_norm_has_its_eps() {
+    let mut net = ParameterStore::from_iter([("w1", arr2(&[[1.0_f64], [1.0]]))]);
+    net.insert("w2", arr2(&[[1.0, 3.0]]));
+    net.insert("b2", arr1(&[0.0]));
+    for (name, numbers) in
+        [("weight", [2.0, 2.0]), ("bias", [0.0, 1.0]), ("running_mean", [0.0, -1.0]), ("running_var", [0.0, 0.0])]
+    {
+        net.insert(format!("bn.{name}"), arr1(&numbers));
+    }
+    let buffers = ["weight", "bias", "running_mean", "running_var"].map(|name| Use::follow(format!("bn.{name}"), 0));
+    let uses = buffers.into_iter().chain([Use::out("w1", 0), Use::input("w2", 1)]);
+    let coupling = Coupling::new().dimension("h", uses).fixed("b2");
+    let plan = coupling.keep(&net, [("h", vec![0])]).unwrap();
+    plan.fold(&mut net, &[Fold::new("h", "w2", "b2").batch_norm("bn", 0.25)]).unwrap();
+    // 3 * ((0 + 1) / 0.5 * 2 + 1)
+    assert_eq!(net["b2"].value(), &arr1(&[15.0]).into_dyn());
 }

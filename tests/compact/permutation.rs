@@ -247,6 +247,11 @@ fn blocks_of_whole_groups_are_not_searched() {
         assert_eq!((found(block).dimensions[0].tried, found(block).permutation.is_identity()), (0, true));
     }
     assert!(found(2).dimensions[0].tried > 0);
+    // From an offset on that is no multiple of a group, each group has a half of two heads.
+    net.insert("o", Generator::manual_seed(1).uniform::<f32>((2, 18), -1.0, 1.0));
+    let uses = [Use::out("v", 0).block(4), Use::input("o", 1).block(4).offset(2)];
+    let coupling = Coupling::new().with(Dimension::new("heads", uses).size(4));
+    assert!(coupling.permute(&net, &search(2, 4)).unwrap().dimensions[0].tried > 0);
 }
 
 #[test]

@@ -113,6 +113,40 @@ fn densities_are_those_of_the_papers() {
     close(erk[1] / erk[2], kernels(198.0, 128.0 * 64.0 * 9.0) / kernels(768.0, 256.0 * 512.0));
 }
 
+/// Every parameter keeps its share at one scale, or as much as its bounds allow. The scale is found here by halving.
+#[test]
+fn what_bounds_refuse_goes_to_the_others_in_proportion() {
+    let shapes = prop::collection::vec(prop::collection::vec(1_usize..30, 1..=3), 1..6);
+    let rule = select(vec![Allocation::Uniform, Allocation::ErdosRenyi, Allocation::Erk]);
+    check_law((shapes, fraction(), fraction(), fraction(), rule), |(shapes, sparsity, a, b, allocation)| {
+        let bounds = Bounds { min: a.min(b), max: a.max(b) };
+        let views: Vec<&[usize]> = shapes.iter().map(Vec::as_slice).collect();
+        let Ok(counts) = allocation.counts(&views, sparsity, bounds) else { return };
+        let share = |shape: &[usize]| match (allocation, shape) {
+            (Allocation::Erk, [_, _, ..]) => shape.iter().sum::<usize>(),
+            (Allocation::ErdosRenyi, [a, b, kernel @ ..]) => (a + b) * kernel.iter().product::<usize>(),
+            _ => shape.iter().product(),
+        };
+        let kept_at = |scale: f64, shape: &[usize]| {
+            let size = shape.iter().product::<usize>() as f64;
+            let most = (bounds.max * size).floor();
+            (scale * share(shape) as f64).clamp(size - most, size - (bounds.min * size).ceil().min(most))
+        };
+        let kept = views.iter().zip(&counts).map(|(shape, count)| shape.iter().product::<usize>() - count);
+        let kept: Vec<f64> = kept.map(|kept| kept as f64).collect();
+        let (mut low, mut high) = (0.0, 30_f64.powi(3));
+        for _ in 0..100 {
+            let middle = (low + high) / 2.0;
+            let sum: f64 = views.iter().map(|shape| kept_at(middle, shape)).sum();
+            if sum <= kept.iter().sum() { low = middle } else { high = middle }
+        }
+        for (shape, kept) in views.iter().zip(&kept) {
+            let exact = kept_at(low, shape);
+            assert!((kept - exact).abs() < 1.0 + 1e-6, "{counts:?} of {shapes:?}: {kept} and not {exact}");
+        }
+    });
+}
+
 /// What is left over goes to the largest fractions, and of equal ones to the first.
 #[test]
 fn remainders_go_to_the_largest_fractions() {

@@ -1,7 +1,8 @@
 //! Laws of patterns and blocks: every mask has the pattern, and what breaks it is found.
 
+use ndarray::{Array2, arr2};
 use proptest::prelude::*;
-use prune::{Block, Describe, Mask, NM, Parameter, Units, Violation};
+use prune::{Block, CustomFromMask, Describe, Mask, NM, Parameter, TieBreak, Units, Violation};
 
 use super::dtype::{Dtype, for_each_dtype};
 use super::group_oracle::{along, kept_in_tiles, tiles};
@@ -69,6 +70,17 @@ fn violations_are_the_groups_that_break_the_pattern() {
     });
 }
 
+/// A mask is looked at in parts: groups of all of them are counted, and the first sixteen are listed.
+#[test]
+fn violations_are_found_in_every_part_of_a_mask() {
+    let (rows, broken) = (30_000, [5, 4_999, 5_000].into_iter().chain(20_000..20_030).collect::<Vec<usize>>());
+    let mask = Array2::from_shape_fn((rows, 4), |(row, column)| column < 2 || broken.contains(&row));
+    let found = NM::new(2, 4, -1).expect("2 of 4").violations(&Mask::from(mask)).expect("the axis exists");
+    assert_eq!((found.count, found.groups), (broken.len(), rows));
+    let violation = |&row: &usize| Violation { at: vec![row, 0], kept: 4, allowed: 2 };
+    assert_eq!(found.first, broken[..16].iter().map(violation).collect::<Vec<_>>());
+}
+
 #[test]
 fn violations_are_the_blocks_that_are_pruned_in_part() {
     let inputs = (shape(), flags(), prop::collection::vec(1_usize..5, 0..4));
@@ -95,5 +107,38 @@ fn violations_are_the_blocks_that_are_pruned_in_part() {
         let left = counts.iter().filter(|(kept, _)| *kept > 0).count();
         let units = Units { all: counts.len(), left };
         assert_eq!(method.units(&shape, Some(&mask)).expect("it has the axes"), units);
+    });
+}
+
+/// A NaN ranks above infinity, wherever in a block it is.
+#[test]
+fn a_block_with_a_nan_is_pruned_last() {
+    for norm in [1.0, 2.0, f64::INFINITY] {
+        for row in [[f32::NAN, 1.0], [1.0, f32::NAN]] {
+            let mut weight = Parameter::new(arr2(&[row, [5.0, f32::INFINITY]]));
+            weight.prune(Block::new(1, &[1, 2], norm).expect("a norm of blocks")).expect("there are two");
+            assert_eq!(weight.mask(), Some(&Mask::from(arr2(&[[true, true], [false, false]]))), "{norm} {row:?}");
+        }
+    }
+}
+
+/// Of equal blocks, those are pruned that would be pruned if the blocks without a remaining entry were not there.
+#[test]
+fn pruned_blocks_have_no_place_in_the_order_of_equals() {
+    let inputs = (prop::collection::vec(any::<bool>(), 1..40), 0_usize..40, prop::bool::ANY);
+    check_law(inputs, |(remain, count, pytorch)| {
+        let left = remain.iter().filter(|&&remains| remains).count();
+        let ties = if pytorch { TieBreak::PyTorch } else { TieBreak::LowestIndex };
+        let method = Block::new(count.min(left), &[1, 2], 1.0).expect("a norm of blocks").tie_break(ties);
+        let mut alone = Parameter::new(Array2::<f32>::ones((left, 2)));
+        alone.prune(method.clone()).expect("there are as many");
+        let mut weight = Parameter::new(Array2::<f32>::ones((remain.len(), 2)));
+        let before = Array2::from_shape_fn((remain.len(), 2), |(row, _)| remain[row]);
+        weight.prune(CustomFromMask::new(before.into_dyn())).expect("it fits");
+        weight.prune(method).expect("there are as many");
+        let rows: Vec<bool> = weight.mask().expect("it is pruned").iter().step_by(2).collect();
+        let of_remaining: Vec<bool> =
+            rows.iter().zip(&remain).filter(|(_, remains)| **remains).map(|(&kept, _)| kept).collect();
+        assert_eq!(of_remaining, alone.mask().expect("it is pruned").iter().step_by(2).collect::<Vec<_>>());
     });
 }

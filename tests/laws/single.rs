@@ -1,9 +1,10 @@
 //! Laws of one parameter and one or two calls.
 
-use ndarray::{Array1, ArrayD, Axis};
+use ndarray::{Array1, ArrayD, Axis, arr2};
 use proptest::prelude::*;
 use prune::{
-    CustomFromMask, L1Unstructured, Mask, Parameter, PruneError, PruningContainer, PruningMethod, PruningType, TieBreak,
+    CustomFromMask, Fpgm, L1Unstructured, Mask, Parameter, PruneError, PruningContainer, PruningMethod, PruningType,
+    TieBreak,
 };
 
 use super::dtype::{Dtype, assert_same, for_each_dtype};
@@ -211,4 +212,13 @@ fn remove_leaves_the_value<A: Dtype>() {
         assert_eq!(parameter.orig().mapv(A::bits), value);
         assert!(parameter.mask().is_none() && parameter.methods().is_empty());
     });
+}
+
+/// Distances are those of the remaining channels to each other: a pruned one is none of them, although it is a row of zeros.
+#[test]
+fn fpgm_measures_remaining_channels() {
+    let mut weight = Parameter::new(arr2(&[[-5.0], [0.0], [1.0], [10.0]]));
+    weight.prune(CustomFromMask::new(arr2(&[[false], [true], [true], [true]]).into_dyn())).expect("it fits");
+    weight.prune(Fpgm::new(1, 0).expect("it is a count")).expect("three remain");
+    assert_eq!(weight.mask(), Some(&Mask::from(arr2(&[[false], [true], [false], [true]]))));
 }

@@ -49,7 +49,7 @@ def check(program, path, key, expected, directory):
     found = load_file(out)
     assert found.keys() == expected.keys(), found.keys() ^ expected.keys()
     for name, tensor in expected.items():
-        tensor, other = tensor.detach().contiguous(), found[name]
+        tensor, other = tensor.detach().clone(memory_format=torch.contiguous_format), found[name]
         assert (tensor.dtype, tensor.shape) == (other.dtype, other.shape), name
         assert torch.equal(tensor.reshape(-1).view(torch.uint8), other.reshape(-1).view(torch.uint8)), name
     return len(expected)

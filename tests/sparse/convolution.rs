@@ -1,6 +1,7 @@
 //! Convolutions against sums over the definition, in `f64`.
 
 use ndarray::{Array1, Array4, arr1};
+use prune::Mask;
 use prune::sparse::{Conv2dOptions, Packed, PackedConv2d, SparseError};
 
 use super::support::noise;
@@ -64,6 +65,16 @@ fn convolutions_are_those_of_the_definition() {
         let weight = array((outputs * groups, inputs, kernel[0], kernel[1]), density, seed);
         check(&array((2, inputs * groups, height, width), 1.0, seed + 1), &weight, options);
     });
+}
+
+/// A zero that is kept is multiplied, with one group and with several: zero times infinity is NaN.
+#[test]
+fn kept_zeros_take_part() {
+    let zeros = Array4::<f32>::zeros((2, 1, 1, 1));
+    let weight = Packed::from_masked(&zeros, &Mask::from_elem([2, 1, 1, 1], true)).unwrap();
+    let image = Array4::from_elem((1, 2, 1, 1), f32::INFINITY);
+    let layer = PackedConv2d::new(&weight, None, Conv2dOptions { groups: 2, ..Conv2dOptions::default() }).unwrap();
+    assert!(layer.forward(image.view()).unwrap().iter().all(|sum| sum.is_nan()));
 }
 
 /// Without unfolding, in images of any layout.

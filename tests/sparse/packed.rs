@@ -42,6 +42,16 @@ fn large_weights_come_back() {
     }
 }
 
+/// The mask of an entry is found by its position, in every part of a large weight.
+#[test]
+fn large_weights_are_packed_by_their_masks() {
+    let dense = Array2::from_shape_fn((300, 701), |(i, j)| (i * 701 + j + 1) as f32);
+    let mask = weight::<f32>(300, 701, 0.3, 9).mapv(|x| x != 0.0);
+    let packed = Packed::from_masked(&dense, &Mask::from(mask.clone())).unwrap();
+    assert_eq!(packed.mask(), mask);
+    assert_eq!(packed.to_dense(), (&dense * &mask.mapv(|kept| f32::from(u8::from(kept)))).into_dyn());
+}
+
 #[test]
 fn any_dimensions_and_layouts() {
     let packed = Packed::from_array(&arr0(2.5_f64));

@@ -1,7 +1,7 @@
 //! Products of every form, type, shape and batch, against sums in `f64`.
 
 use half::{bf16, f16};
-use ndarray::{Array2, Axis, arr1};
+use ndarray::{Array2, Axis, Slice, arr1};
 use proptest::prelude::*;
 use prune::Element;
 use prune::sparse::{Form, Packed, PackedLinear, Reason, Scratch, SparseError};
@@ -50,7 +50,7 @@ fn blocks_share_the_index_of_their_column() {
     assert_eq!(packed.prepare_as(Form::Blocks).bytes(), 4 * kept + in_blocks / 4 + (kept - in_blocks) + lens);
 }
 
-/// Other layouts of the inputs: transposed, reversed, with gaps.
+/// Other layouts of the inputs: transposed, reversed, with gaps between rows, and between the entries of a row.
 #[test]
 fn inputs_of_any_layout() {
     let dense = weight::<f32>(20, 33, 0.4, 6);
@@ -64,7 +64,9 @@ fn inputs_of_any_layout() {
     reversed.invert_axis(Axis(0));
     let wide = ndarray::concatenate(Axis(1), &[standard.view(), standard.view()]).unwrap();
     let (gaps, _) = wide.view().split_at(Axis(1), 33);
-    for x in [transposed.view(), reversed.view(), gaps] {
+    let spread = Array2::from_shape_fn((6, 66), |(i, j)| if j % 2 == 0 { standard[[i, j / 2]] } else { f32::NAN });
+    let spread = spread.slice_axis(Axis(1), Slice::new(0, None, 2));
+    for x in [transposed.view(), reversed.view(), gaps, spread] {
         for ((name, found), (_, expected)) in products(&packed, x).iter().zip(&expected) {
             if name.starts_with("dense") {
                 assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5), "{name}");
@@ -143,6 +145,9 @@ fn the_form_follows_density_and_batch() {
         let packed = Packed::from_array(&weight_in_blocks::<f32>(block, 64, 300, 0.5, 0));
         assert_eq!(packed.prepare(32).form(), form, "blocks of {block}");
     }
+    // At the break-even of 0.3 itself, it is sparse.
+    let three_of_ten = arr1(&[1.0_f32, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
+    assert_ne!(Packed::from_array(&three_of_ten).prepare(1).form(), Form::Dense);
     let given = Packed::from_array(&weight::<f32>(64, 64, 1.0, 0)).prepare_as(Form::Bitmask);
     assert_eq!(given.choice().to_string(), "bit mask: as requested");
 }

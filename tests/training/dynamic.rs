@@ -136,6 +136,10 @@ fn zero_pruned_clears_nan_where_mask_gradient_does_not() -> Result<(), PruneErro
     let mut multiplied = filled();
     weight.mask_gradient(multiplied.view_mut())?;
     assert!(multiplied.iter().all(|x| x.is_nan()));
+    // Zeros of both signs become the positive one.
+    let mut zeros = Array2::from_elem((2, 2), -0.0_f32);
+    weight.zero_pruned(zeros.view_mut())?;
+    assert_eq!(zeros.mapv(f32::is_sign_negative), arr2(&[[false, true], [true, false]]));
     // Any layout, and any type that has a zero.
     let mut moments = arr2(&[[1_i64, 2], [3, 4]]).reversed_axes();
     weight.zero_pruned(moments.view_mut())?;

@@ -179,6 +179,29 @@ fn densities_of_erk_and_the_total_are_exact() -> Result<(), PruneError> {
     Ok(())
 }
 
+/// What is pruned already stays pruned, above a bound and above the level too.
+#[test]
+fn a_parameter_may_be_sparser_than_bound_and_level() -> Result<(), PruneError> {
+    let bounds = Bounds { min: 0.0, max: 0.5 };
+    for allocation in [Allocation::Uniform, Allocation::Erk, Allocation::Global, Allocation::Lamp] {
+        let mut net = net();
+        net["b"].prune(L1Unstructured::new(0.9)?)?;
+        let schedule = Schedule::list(&[(0, 0.1), (1, 0.6)])?;
+        let mut session = l1(&["a", "b"], schedule).allocation(allocation).bounds(bounds);
+        for pruned in [[0, 72], [53, 72]] {
+            if allocation == Allocation::Uniform && pruned[0] == 0 {
+                // The same level for each, in bounds: 13 of 128.
+                session.step(&mut net)?;
+                assert_eq!([net["a"].pruned(), net["b"].pruned()], [13, 72]);
+                continue;
+            }
+            session.step(&mut net)?;
+            assert_eq!([net["a"].pruned(), net["b"].pruned()], pruned, "{allocation:?}");
+        }
+    }
+    Ok(())
+}
+
 #[test]
 fn bounds_that_cannot_be_met_are_an_error() -> Result<(), PruneError> {
     for allocation in [Allocation::Uniform, Allocation::Erk, Allocation::Global] {

@@ -1,7 +1,7 @@
 //! Snapshots: rewind and restore.
 
 use prune::training::Snapshot;
-use prune::{L1Unstructured, ParameterStore, PruneError};
+use prune::{L1Unstructured, Module, Parameter, ParameterStore, PruneError};
 
 use crate::training::{net, states, train, weights};
 
@@ -34,6 +34,26 @@ fn rewind_keeps_masks_and_restore_keeps_nothing() -> Result<(), PruneError> {
     start.restore(&mut net)?;
     assert_eq!(states(&net), at_start);
     Ok(())
+}
+
+/// Two parameters under one name.
+struct Repeated {
+    first: Parameter<f32>,
+    second: Parameter<f32>,
+}
+
+impl Module for Repeated {
+    type Elem = f32;
+    prune::named_parameters!(first as "weight", second as "weight");
+}
+
+#[test]
+fn a_repeated_name_is_refused() {
+    let mut module = Repeated { first: Parameter::new(weights(&[3], 1)), second: Parameter::new(weights(&[3], 2)) };
+    let (start, before) = (Snapshot::of(&module), states(&module));
+    let repeated = PruneError::RepeatedParameter { found: "weight".to_owned() };
+    assert_eq!((start.rewind(&mut module), start.restore(&mut module)), (Err(repeated.clone()), Err(repeated)));
+    assert_eq!(states(&module), before);
 }
 
 #[test]

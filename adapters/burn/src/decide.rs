@@ -84,7 +84,7 @@ macro_rules! with_number {
 pub(crate) struct HostTensor<'s> {
     path: String,
     shape: IxDyn,
-    /// What is ranked: the tensor, or its scores.
+    /// The ranked numbers: the tensor, or its scores.
     ranked: Cow<'s, TensorData>,
     has_scores: bool,
     mask: Option<TensorData>,

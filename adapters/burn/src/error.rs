@@ -26,7 +26,7 @@ pub enum Error {
     InvalidPattern {
         /// The pattern.
         pattern: String,
-        /// What is wrong with it.
+        /// The fault.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A path or a pattern that no floating-point parameter of the module matches.

@@ -1,4 +1,4 @@
-//! What is pruned in a module.
+//! The masks and the sparsity of a module.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -115,7 +115,7 @@ impl Matcher {
         matches(&self.patterns) && !matches(&self.excluded)
     }
 
-    /// Whether a path is selected by its own name, not by a pattern: it has no character that means anything in one.
+    /// `true` if a path is selected by its own name, not by a pattern: it has no character that means anything in one.
     pub fn names(&self, path: &str) -> bool {
         self.patterns.iter().any(|pattern| pattern.text == path)
     }

@@ -34,7 +34,7 @@ pub enum Error {
     InvalidPattern {
         /// The pattern that was given.
         pattern: String,
-        /// What is wrong with it.
+        /// The fault.
         source: globset::Error,
     },
     /// A name that is listed twice in one call.

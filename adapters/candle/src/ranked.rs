@@ -7,7 +7,7 @@ use prune::{BorrowedTensor, Mask, PruneError};
 use crate::error::Error;
 use crate::float::{Float, FloatType, Method, with_float};
 
-/// What ranks the entries of one variable: its weights, or importance scores.
+/// The numbers that rank the entries of one variable: its weights, or importance scores.
 pub(crate) struct Ranked<'s> {
     name: &'s str,
     /// On the host and contiguous.

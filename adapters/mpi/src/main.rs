@@ -3,11 +3,10 @@
 //! [`Pruner::run_among`] does the work. It needs one operation of MPI, a sum of counts over all ranks.
 
 use std::error::Error;
-use std::fs;
-use std::io;
 use std::ops::ControlFlow;
+use std::panic;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{self, ExitCode};
 use std::sync::Mutex;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -120,6 +119,12 @@ impl Peers for World {
 }
 
 fn main() -> ExitCode {
+    // A rank that panics must not wait for the others while they wait for it: `mpirun` ends them if it aborts.
+    let report = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        report(info);
+        process::abort()
+    }));
     // Other threads read and write files; only this one calls MPI.
     let Some((universe, _)) = mpi::initialize_with_threading(Threading::Funneled) else {
         eprintln!("error: MPI is initialized already");
@@ -164,7 +169,7 @@ fn main() -> ExitCode {
 }
 
 fn prune(args: &PruneArgs, world: &World) -> Result<PruneReport, Box<dyn Error>> {
-    let checkpoint = open(&args.input);
+    let checkpoint = Checkpoint::open([&args.input]);
     let mut failed = [u64::from(checkpoint.is_err())];
     world.sum(&mut failed).map_err(|error| error as Box<dyn Error>)?;
     let checkpoint = match (checkpoint?, failed) {
@@ -186,7 +191,8 @@ fn prune(args: &PruneArgs, world: &World) -> Result<PruneReport, Box<dyn Error>>
     let selection = args.only.iter().fold(Selection::new(), Selection::only);
     let selection = args.include.iter().fold(selection, Selection::include);
     let selection = args.exclude.iter().fold(selection, Selection::exclude);
-    let pruner = pruner.scope(scope).format(format).selection(selection);
+    // As in `nn-prune`, so that either of the two can resume a run of the other.
+    let pruner = pruner.scope(scope).format(format).selection(selection).output_axis(true);
     // An output that is named like a file is a directory here.
     let output = Output::new(args.output.join("")).force(args.force).resume(args.resume);
     let report = if world.rank() == 0 && !args.quiet {
@@ -196,25 +202,6 @@ fn prune(args: &PruneArgs, world: &World) -> Result<PruneReport, Box<dyn Error>>
         pruner.run_among(&checkpoint, &output, world, &())?
     };
     Ok(report)
-}
-
-/// Opens a directory by its index or, without one, as the shards in it; or a file.
-fn open(input: &Path) -> Result<Checkpoint, Box<dyn Error>> {
-    if !input.is_dir() {
-        return Ok(Checkpoint::open([input])?);
-    }
-    let paths = fs::read_dir(input)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<PathBuf>>>()?;
-    let ending_in = |ending: &str| {
-        let is_named = |path: &&PathBuf| path.to_string_lossy().ends_with(ending);
-        let mut found: Vec<PathBuf> = paths.iter().filter(is_named).cloned().collect();
-        found.sort(); // of equal weights, those of the first shards are pruned
-        found
-    };
-    match ending_in(".safetensors.index.json") {
-        index if index.len() == 1 => Ok(Checkpoint::open(index)?),
-        several if several.len() > 1 => Err(format!("more than one index in `{}`", input.display()).into()),
-        _ => Ok(Checkpoint::open(ending_in(".safetensors"))?),
-    }
 }
 
 /// Prints the progress of the first rank, in steps of ten percent.

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
-use prune::checkpoint::{Checkpoint, Format, Output, Pruner, Scope};
+use prune::checkpoint::{Checkpoint, Format, Output, PruneReport, Pruner, Scope};
 use prune::{L1Unstructured, RandomUnstructured};
 
 #[path = "../examples/shards.rs"]
@@ -39,10 +39,14 @@ fn contents(folder: &Path) -> Vec<(String, Vec<u8>)> {
 }
 
 /// Prunes with one process, without MPI.
+fn in_one_process(pruner: &Pruner, output: &Output, folder: &Path) -> PruneReport {
+    pruner.run(&Checkpoint::open([folder.join("in")]).unwrap(), output, &()).unwrap()
+}
+
+/// The files that one process writes.
 fn expected(pruner: &Pruner, folder: &Path) -> Vec<(String, Vec<u8>)> {
-    let checkpoint = Checkpoint::open([folder.join("in/model.safetensors.index.json")]).unwrap();
     let output = folder.join("expected");
-    drop(pruner.run(&checkpoint, &Output::new(&output), &()).unwrap());
+    drop(in_one_process(pruner, &Output::new(&output), folder));
     let files = contents(&output);
     fs::remove_dir_all(&output).unwrap();
     files
@@ -104,7 +108,9 @@ fn a_killed_rank_leaves_a_run_that_is_resumed() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     write_model(&folder.join("in"), 8, 12_000);
-    let files = expected(&Pruner::new(L1Unstructured::new(0.5).unwrap()).scope(Scope::Global), folder);
+    // With channels as in `nn-prune`: a part of what a run is resumed by.
+    let pruner = Pruner::new(L1Unstructured::new(0.5).unwrap()).scope(Scope::Global).output_axis(true);
+    let files = expected(&pruner, folder);
     let options = "prune in -o out --method l1 --amount 0.5 --scope global -q";
     let (out, run_file) = (folder.join("out"), folder.join("out/.nn-prune-run.json"));
     let mut in_the_middle = 0;
@@ -125,10 +131,16 @@ fn a_killed_rank_leaves_a_run_that_is_resumed() {
             for (name, bytes) in contents(&out).iter().filter(|(name, _)| !name.starts_with(".nn-prune-")) {
                 assert!(files.iter().any(|file| file == &(name.clone(), bytes.clone())), "{name} is incomplete");
             }
-            in_the_middle += 1;
-            let (success, text) = run(1 + attempt as usize % 4, &format!("{options} --resume"), folder);
-            assert!(success, "{text}");
+            // By as many ranks, fewer or more, or by one process without MPI.
+            match in_the_middle {
+                3 => drop(in_one_process(&pruner, &Output::new(&out).resume(true), folder)),
+                _ => {
+                    let (success, text) = run([1, 3, 4][in_the_middle], &format!("{options} --resume"), folder);
+                    assert!(success, "{text}");
+                }
+            }
             assert!(contents(&out) == files);
+            in_the_middle += 1;
         }
         fs::remove_dir_all(&out).unwrap();
         if in_the_middle == 4 {
@@ -156,5 +168,31 @@ fn errors_are_told_once_and_change_nothing() {
         assert_eq!(text.matches("error: ").count(), 1, "{text}");
         assert!(text.contains(message), "{text}");
         assert!(!folder.join("out").exists() && contents(&folder.join("in")) == before);
+    }
+}
+
+/// One rank alone cannot read its shard: the others, which wait for its counts or its shards, end as well.
+#[test]
+fn a_rank_that_fails_does_not_leave_the_others_waiting() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    write_model(&folder.join("plain"), 4, 200);
+    let first = run(1, "prune plain -o in --method l1 --amount 0.4 --format pytorch", folder);
+    assert!(first.0, "{}", first.1);
+    // The last byte of the last shard is one of a mask.
+    let last = folder.join("in/model-00004-of-00004.safetensors");
+    let mut bytes = fs::read(&last).unwrap();
+    *bytes.last_mut().unwrap() = 0x40;
+    fs::write(&last, bytes).unwrap();
+    for ranks in 1..=4 {
+        for scope in ["tensor", "global"] {
+            let options = format!("prune in -o out --method l1 --amount 0.5 --scope {scope} -q");
+            let (success, text) = run(ranks, &options, folder);
+            assert!(!success, "{text}");
+            assert_eq!(text.matches("error: ").count(), 1, "{text}");
+            assert!(text.contains("error: mask `layers.4.b.weight_mask` holds "), "{text}");
+            assert!(!folder.join("out/model-00004-of-00004.safetensors").exists());
+            let _ = fs::remove_dir_all(folder.join("out"));
+        }
     }
 }

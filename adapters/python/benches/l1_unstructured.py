@@ -2,7 +2,7 @@
 
 python benches/l1_unstructured.py                      l1_unstructured of a 4096 x 4096 float32 weight
 python benches/l1_unstructured.py --all                the other functions and types as well
-python benches/l1_unstructured.py --require 15 6       exit with 1 if the ratio of CPU time is lower: lowest-index ties, PyTorch's ties
+python benches/l1_unstructured.py --require 15 6       exit with 1 if a ratio of CPU time is lower: lowest-index ties, PyTorch's
 """
 
 import argparse

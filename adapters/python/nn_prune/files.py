@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import Any, Literal, Union
 
 from . import _rust
@@ -199,21 +198,9 @@ def _files(
 
 
 def _paths(input: Input) -> list[str]:
-    """The files of an input. A directory stands for its index or, without one, for its safetensors files."""
-    if not isinstance(input, (str, os.PathLike)):
-        return [os.fspath(path) for path in input]
-    if not os.path.isdir(input):
+    if isinstance(input, (str, os.PathLike)):
         return [os.fspath(input)]
-    directory = Path(input)
-    indices = sorted(directory.glob("*.safetensors.index.json"))
-    if len(indices) > 1:
-        raise ValueError(f"more than one .safetensors.index.json in `{directory}` ({len(indices)})")
-    shards = sorted(directory.glob("*.safetensors"))
-    # The weights of an adapter are no part of the model beside it.
-    model = [path for path in shards if not path.name.startswith("adapter_model") and path.name != "adapters.safetensors"]
-    if not indices and not shards:
-        raise FileNotFoundError(f"no .safetensors file in `{directory}`")
-    return [str(path) for path in indices or model or shards]
+    return [os.fspath(path) for path in input]
 
 
 def _strings(patterns: str | Iterable[str]) -> list[str]:

@@ -19,7 +19,9 @@ pub fn of_checkpoint(error: CheckpointError) -> PyErr {
     match error {
         CheckpointError::Read { source, .. } | CheckpointError::Write { source, .. } => of_system(&source, text),
         CheckpointError::OutputExists { .. } => PyFileExistsError::new_err(text),
-        CheckpointError::MissingShard { .. } => PyFileNotFoundError::new_err(text),
+        CheckpointError::EmptyDirectory { .. } | CheckpointError::MissingShard { .. } => {
+            PyFileNotFoundError::new_err(text)
+        }
         _ => PyValueError::new_err(text),
     }
 }

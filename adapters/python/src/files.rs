@@ -43,7 +43,7 @@ impl Files {
     }
 }
 
-/// What is pruned.
+/// The options of a pruning.
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
 pub struct PruneOptions<'py> {

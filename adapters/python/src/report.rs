@@ -110,7 +110,7 @@ pub struct Compacted {
     entries: usize,
     bytes_before: u64,
     bytes: u64,
-    equals: &'static str,
+    equals: String,
     config: Vec<Change>,
     dropped_layers: Vec<usize>,
     dimensions: Vec<Dimension>,
@@ -152,13 +152,7 @@ impl Compacted {
             entries: report.entries_after(),
             bytes_before: report.bytes_before(),
             bytes: report.bytes_after(),
-            equals: match report.equality {
-                Equality::Input => "input",
-                Equality::Masked => "masked",
-                Equality::MaskedProducers => "masked producers",
-                Equality::None => "none",
-                other => unreachable!("an equality that this version does not know: {other:?}"),
-            },
+            equals: report.equality.to_string(),
             config: report
                 .config
                 .into_iter()

@@ -106,7 +106,7 @@ impl Input {
         let options = self.key.options();
         let checkpoint = match self.ignore_index {
             true => input::open_ignoring_index(&self.paths, options)?,
-            false => input::open(&self.paths, &options)?,
+            false => options.open(&self.paths)?,
         };
         if !quiet {
             input::note_keys(&checkpoint);

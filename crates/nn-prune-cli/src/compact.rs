@@ -98,7 +98,7 @@ struct Json<'a> {
     entries: usize,
     bytes_before: u64,
     bytes: u64,
-    equals: &'static str,
+    equals: String,
     written: Option<&'a Path>,
     resumed: &'a [PathBuf],
     #[serde(flatten)]
@@ -149,13 +149,7 @@ impl<'a> Json<'a> {
             entries: report.entries_after(),
             bytes_before: report.bytes_before(),
             bytes: report.bytes_after(),
-            equals: match report.equality {
-                Equality::Input => "input",
-                Equality::Masked => "masked",
-                Equality::MaskedProducers => "masked producers",
-                Equality::None => "none",
-                other => unreachable!("an equality that this version does not know: {other:?}"),
-            },
+            equals: report.equality.to_string(),
             written,
             resumed: &report.resumed,
             companions: CompanionNames::of(&report.companions),

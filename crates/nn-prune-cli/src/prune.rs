@@ -75,7 +75,7 @@ pub fn run(args: &PruneArgs) -> Result<(), CliError> {
     )
 }
 
-/// What says which entries are pruned.
+/// The choice of the entries that are pruned.
 enum By {
     /// The threshold for all shards.
     Cut(Cut),

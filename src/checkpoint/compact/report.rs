@@ -1,5 +1,6 @@
 //! The report of a compaction of files.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use crate::checkpoint::compact::config::ConfigChange;
@@ -62,6 +63,18 @@ pub enum Equality {
     MaskedProducers,
     /// No masked model: the type normalises after each layer, and a dropped layer takes its norms with it.
     None,
+}
+
+/// The name in JSON: `input`, `masked`, `masked producers` or `none`.
+impl fmt::Display for Equality {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Input => "input",
+            Self::Masked => "masked",
+            Self::MaskedProducers => "masked producers",
+            Self::None => "none",
+        })
+    }
 }
 
 impl CompactReport {

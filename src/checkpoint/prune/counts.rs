@@ -18,6 +18,7 @@ use crate::checkpoint::read::parameter::ParameterEntry;
 use crate::checkpoint::report::SkipReason;
 use crate::checkpoint::write::output::Output;
 use crate::checkpoint::write::resume::name_of;
+use crate::file::escape::Quoted;
 use crate::hash::fnv1a;
 use crate::select::histogram::TypeCounts;
 use crate::select::{Bracket, Histogram};
@@ -53,7 +54,7 @@ impl Within {
     }
 }
 
-/// What is counted of a shard.
+/// The counts of a shard.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ShardCounts {
@@ -171,8 +172,7 @@ impl Counts {
         let PartFile { selection, within, mut shards, .. } = read::<PartFile>(path)?;
         let bracket = within.as_ref().map_or_else(Bracket::all, Within::bracket);
         if let Some(shard) = shards.iter().find(|shard| !shard.is_valid(&bracket)) {
-            let reason =
-                format!("has counts of {} that contradict each other", crate::file::escape::Quoted(&shard.name));
+            let reason = format!("has counts of {} that contradict each other", Quoted(&shard.name));
             return Err(CheckpointError::Config { path: path.to_owned(), reason });
         }
         shards.sort_by(|a, b| a.name.cmp(&b.name));

@@ -1,6 +1,6 @@
 //! [`Cut`]: one threshold for all shards, found from their counts.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::checkpoint::prune::pruner::{Pruner, Scope};
 use crate::checkpoint::prune::selection::{Selected, Selection};
 use crate::checkpoint::read::parameter::{ParameterEntry, parameters};
 use crate::checkpoint::read::usage::Usage;
-use crate::checkpoint::read::{Checkpoint, Dtype, Tensor};
+use crate::checkpoint::read::{Checkpoint, Dtype, Shard, Tensor};
 use crate::checkpoint::report::SkipReason;
 use crate::checkpoint::write::output::Output;
 use crate::checkpoint::write::resume::name_of;
@@ -186,7 +186,7 @@ impl Cut {
 
     /// The shards of a checkpoint, in its order.
     fn shards_of(&self, checkpoint: &Checkpoint) -> Result<Vec<&CutShard>, CheckpointError> {
-        let find = |shard: &crate::checkpoint::Shard| {
+        let find = |shard: &Shard| {
             let name = name_of(shard.name());
             let found = self.shards.binary_search_by(|other| other.name.cmp(&name));
             found.map(|number| &self.shards[number]).map_err(|_| refused(CutError::UnknownShard { shard: name }))
@@ -222,11 +222,9 @@ impl Cut {
         let number = shard(&checkpoint.parameters[parameter]);
         let own = plans.iter().filter(|plan| plan.skip.is_none() && shard(plan.parameter) == number);
         let pruned: Option<usize> = own.map(|plan| plan.after).sum();
-        let (Some(found), CutShard { name, entries, remaining, below, pruned_ties, .. }) =
-            (pruned, self.shards_of(checkpoint)?[number])
-        else {
-            return Ok(());
-        };
+        // Some are not pruned yet.
+        let Some(found) = pruned else { return Ok(()) };
+        let CutShard { name, entries, remaining, below, pruned_ties, .. } = self.shards_of(checkpoint)?[number];
         let (expected, found) = (entries - remaining + below + pruned_ties, found as u64);
         match found == expected {
             true => Ok(()),
@@ -294,7 +292,7 @@ fn missing<'n>(names: impl Iterator<Item = &'n str> + Clone) -> Option<String> {
         let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         (is_number(number) && is_number(count)).then_some((stem, number.len(), end, count.parse::<usize>().ok()?))
     };
-    let found: std::collections::HashSet<&str> = names.clone().collect();
+    let found: HashSet<&str> = names.clone().collect();
     let mut numbers = names.filter_map(numbered);
     numbers.find_map(|(stem, width, end, count)| {
         // Not more than one after the last that there can be.

@@ -19,7 +19,7 @@ pub(super) trait Versioned: Serialize + DeserializeOwned {
     const FORMAT: &'static str;
     /// The value of the key `version`.
     const VERSION: u32 = 1;
-    /// What the file is, in messages.
+    /// The name of the kind in messages.
     const NAME: &'static str;
 }
 

@@ -4,14 +4,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::checkpoint::CheckpointError;
+use crate::checkpoint::read::directory::Directory;
 use crate::checkpoint::read::index::Index;
-#[cfg(feature = "onnx")]
-use crate::checkpoint::read::onnx;
 use crate::checkpoint::read::parameter::{ParameterEntry, parameters};
 use crate::checkpoint::read::usage::Usage;
 use crate::checkpoint::read::{OpenOptions, Shard};
 use crate::file::atomic::directory_of;
 use crate::file::dtype::Dtype;
+#[cfg(feature = "onnx")]
+use crate::file::error::StateDictError;
+#[cfg(feature = "onnx")]
+use crate::file::recognise::FileFormat;
 
 /// The tensors of a model in files: one file, or several shards with or without an index.
 ///
@@ -42,20 +45,22 @@ pub struct Tensor {
     pub bytes: u64,
     /// The offset of its first byte in the file.
     pub(crate) start: u64,
-    /// What the file says about its use.
+    /// Its use, as the file states it.
     pub(crate) usage: Usage,
 }
 
 impl Checkpoint {
     /// Opens a safetensors file, several of them as shards, or a `*.safetensors.index.json` and the shards that it names.
-    /// A path that ends in `.json` is read as an index.
+    /// A path that ends in `.json` is read as an index. A directory stands for its index or, without one, for its safetensors files in
+    /// the order of their names, except adapters (`adapter_model*`, `adapters.safetensors`) beside a model.
     ///
     /// With the feature `pytorch`, the files may be those of `torch.save` too, in the zip format or the one before PyTorch 1.6, and
     /// the index a `pytorch_model.bin.index.json`. Nothing in them is executed. A whole module gives its parameters and buffers. Of a
     /// training checkpoint, the tensors of the only dictionary are read that directly contains a floating-point tensor with
     /// dimensions, under their names in it; the state dict of an optimizer does not count. [`OpenOptions`] can name
     /// another dictionary. Outputs are safetensors files with the names that Hugging Face gives them: `pytorch_model.bin`
-    /// becomes `model.safetensors`.
+    /// becomes `model.safetensors`. In a directory without safetensors files, they are the checkpoint, except the files that a trainer
+    /// writes beside the weights (`optimizer*`, `training_args*`).
     ///
     /// With the feature `onnx`, an ONNX model is a checkpoint too. Its files of external data are shards of it, and it must be
     /// the only path.
@@ -64,6 +69,8 @@ impl Checkpoint {
     ///
     /// - If the paths are no checkpoint: [`CheckpointError::NoPaths`], [`CheckpointError::IndexAmongOthers`],
     ///   [`CheckpointError::SameShardName`].
+    /// - If a directory has no file that can be read, or it is not clear which one is meant:
+    ///   [`CheckpointError::EmptyDirectory`], [`CheckpointError::AmbiguousDirectory`].
     /// - If a file cannot be read or is invalid: [`CheckpointError::Read`], [`CheckpointError::Header`].
     /// - If a file of PyTorch is invalid, has weights under several keys, or has a tensor that safetensors cannot hold:
     ///   `CheckpointError::PyTorch`.
@@ -77,21 +84,32 @@ impl Checkpoint {
         OpenOptions::new().open(paths)
     }
 
-    /// Opens files or an index with options.
+    /// Opens files, an index or a directory with options.
     pub(crate) fn with_options(paths: Vec<PathBuf>, options: &OpenOptions) -> Result<Self, CheckpointError> {
+        let options = &options.with_index_of_directory()?;
+        let paths = match (paths.as_slice(), &options.ignored_index) {
+            ([path], None) if path.is_dir() => Directory::list(path)?.files()?,
+            ([path], Some(_)) if path.is_dir() => Directory::list(path)?.shards()?,
+            _ => paths,
+        };
         let is_index = |path: &&PathBuf| path.extension().is_some_and(|extension| extension == "json");
         match (paths.as_slice(), paths.iter().find(is_index)) {
             ([], _) => Err(CheckpointError::NoPaths),
             ([path], Some(_)) if options.ignored_index.is_none() => Self::of_index(Index::read(path)?, options),
             (_, Some(index)) => Err(CheckpointError::IndexAmongOthers { path: index.clone() }),
-            #[cfg(feature = "onnx")]
-            ([path], None) if options.ignored_index.is_none() && onnx::is_model(path)? => {
-                options.check_keyless(path)?;
-                Self::of_onnx(path)
-            }
             (paths, None) => {
                 let name = |path: &PathBuf| PathBuf::from(path.file_name().unwrap_or(path.as_os_str()));
-                Self::of_shards(paths.iter().map(|path| (path.clone(), name(path))).collect(), None, options)
+                match Self::of_shards(paths.iter().map(|path| (path.clone(), name(path))).collect(), None, options) {
+                    #[cfg(feature = "onnx")]
+                    Err(CheckpointError::Header {
+                        path,
+                        source: StateDictError::OtherFormat { found: FileFormat::Onnx },
+                    }) if paths.len() == 1 && options.ignored_index.is_none() => {
+                        options.check_keyless(&path)?;
+                        Self::of_onnx(&path)
+                    }
+                    opened => opened,
+                }
             }
         }
     }
@@ -139,12 +157,7 @@ impl Checkpoint {
         index: Option<Index>,
         options: &OpenOptions,
     ) -> Result<Self, CheckpointError> {
-        let mut names = BTreeMap::new();
-        for (path, name) in &files {
-            if let Some(first) = names.insert(name, path) {
-                return Err(CheckpointError::SameShardName { first: first.clone(), second: path.clone() });
-            }
-        }
+        check_names(files.iter().map(|(path, name)| (name.as_path(), path.as_path())))?;
         let (mut shards, mut tensors) = (Vec::with_capacity(files.len()), Vec::new());
         let open_files = Arc::default();
         for (number, (path, name)) in files.into_iter().enumerate() {
@@ -163,21 +176,9 @@ impl Checkpoint {
             }));
             shards.push(shard);
         }
-        Self::check_names(&shards)?;
+        check_names(shards.iter().map(|shard| (shard.output_name(), shard.path())))?;
         let parameters = parameters(&shards, &tensors)?;
         Ok(Self { shards, tensors, parameters, index, ignored_index: options.ignored_index.clone() })
-    }
-
-    /// Returns an error if two shards have one name in the output.
-    fn check_names(shards: &[Shard]) -> Result<(), CheckpointError> {
-        let mut names = BTreeMap::new();
-        match shards.iter().find_map(|shard| Some((names.insert(shard.output_name(), shard)?, shard))) {
-            Some((first, second)) => {
-                let [first, second] = [first, second].map(|shard| shard.path().to_owned());
-                Err(CheckpointError::SameShardName { first, second })
-            }
-            None => Ok(()),
-        }
     }
 
     /// Returns an error unless the index names exactly the tensors of each shard.
@@ -266,4 +267,15 @@ impl Checkpoint {
     pub(crate) fn check_unchanged(&self) -> Result<(), CheckpointError> {
         self.shards.iter().try_for_each(Shard::check_unchanged)
     }
+}
+
+/// Returns an error if two shards, given by their names and paths, have one name.
+fn check_names<'p>(shards: impl Iterator<Item = (&'p Path, &'p Path)>) -> Result<(), CheckpointError> {
+    let mut names = BTreeMap::new();
+    for (name, path) in shards {
+        if let Some(first) = names.insert(name, path) {
+            return Err(CheckpointError::SameShardName { first: first.to_owned(), second: path.to_owned() });
+        }
+    }
+    Ok(())
 }

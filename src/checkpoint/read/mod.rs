@@ -4,6 +4,7 @@ pub(crate) mod blocks;
 mod checkpoint;
 pub(crate) mod contents;
 pub(crate) mod cuts;
+mod directory;
 pub(crate) mod index;
 pub(crate) mod mask_file;
 #[cfg(feature = "onnx")]

@@ -13,24 +13,7 @@ use crate::checkpoint::read::parameter::ParameterEntry;
 use crate::checkpoint::read::usage::{LayerWeight, Usage};
 use crate::checkpoint::read::{Checkpoint, Shard, Tensor};
 use crate::checkpoint::report::SkipReason;
-use crate::file::error::StateDictError;
-use crate::file::header::Header;
 use crate::file::onnx::{Failure, Model, OnnxError, Place, Role};
-use crate::file::open;
-use crate::file::positional::read_at;
-use crate::file::recognise::{BEGINNING, FileFormat};
-
-/// Returns `true` if a file is an ONNX model by its first bytes.
-pub(super) fn is_model(path: &Path) -> Result<bool, CheckpointError> {
-    let read = |source| CheckpointError::Read { path: path.to_owned(), source };
-    let (file, found) = open::open(path).map_err(read)?;
-    let bytes = found.len();
-    let mut beginning = [0; BEGINNING];
-    let beginning = &mut beginning[..BEGINNING.min(usize::try_from(bytes).unwrap_or(BEGINNING))];
-    read_at(&file, beginning, 0).map_err(read)?;
-    let length = Header::length(beginning, bytes);
-    Ok(matches!(length, Err(StateDictError::OtherFormat { found: FileFormat::Onnx })))
-}
 
 impl Checkpoint {
     /// Opens an ONNX model.

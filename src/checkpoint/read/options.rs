@@ -2,6 +2,7 @@ use std::path::{Path, PathBuf};
 
 use crate::checkpoint::CheckpointError;
 use crate::checkpoint::read::Checkpoint;
+use crate::checkpoint::read::directory::Directory;
 
 /// The way in which a checkpoint is opened. The methods that set an option return the options with it.
 ///
@@ -29,7 +30,8 @@ impl OpenOptions {
         Self::default()
     }
 
-    /// Sets the path of an index that is not read, nor need exist. An output has a right one of the same name.
+    /// Sets the path of an index that is not read, nor need exist, or of a directory whose only index is not read. An output has a
+    /// right one of the same name. A directory that is [opened](Self::open) then stands for its shards.
     pub fn ignored_index(mut self, index: impl Into<PathBuf>) -> Self {
         self.ignored_index = Some(index.into());
         self
@@ -45,15 +47,26 @@ impl OpenOptions {
         Self { key: Some(key.into()), ..self }
     }
 
-    /// Opens files, or an index.
+    /// Opens files, an index or a directory.
     ///
     /// # Errors
     ///
-    /// Those of [`Checkpoint::open`]. Also [`CheckpointError::IndexAmongOthers`] if a path is an index and another one is
+    /// Those of [`Checkpoint::open`]. Also [`CheckpointError::NoIndex`] if a directory has no index to ignore, [`CheckpointError::IndexAmongOthers`] if a path is an index and another one is
     /// ignored, and [`CheckpointError::NoKeys`] if there is a key and one of the files is a safetensors file.
     pub fn open<P: AsRef<Path>>(&self, paths: impl IntoIterator<Item = P>) -> Result<Checkpoint, CheckpointError> {
         let paths = paths.into_iter().map(|path| path.as_ref().to_owned()).collect();
         Checkpoint::with_options(paths, self)
+    }
+
+    /// Returns the options with the path of an index, where that of its directory is to be ignored.
+    pub(crate) fn with_index_of_directory(&self) -> Result<Self, CheckpointError> {
+        match &self.ignored_index {
+            Some(path) if path.is_dir() => match Directory::list(path)?.index()? {
+                Some(index) => Ok(self.clone().ignored_index(index)),
+                None => Err(CheckpointError::NoIndex { path: path.clone() }),
+            },
+            Some(_) | None => Ok(self.clone()),
+        }
     }
 
     /// Returns an error if there is a key, for a file that has no keys.

@@ -1,4 +1,4 @@
-//! What a file says about the use of its tensors. Safetensors files say nothing: there, names and shapes decide.
+//! The use of tensors, as their file states it. Safetensors files say nothing: there, names and shapes decide.
 
 use crate::checkpoint::report::SkipReason;
 

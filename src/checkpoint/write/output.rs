@@ -164,8 +164,14 @@ pub(crate) struct OutputFiles {
 }
 
 impl OutputFiles {
-    /// The files, and whether they are in a directory.
-    fn of(checkpoint: &Checkpoint, layout: &Layout, output: &Output) -> Result<(Self, bool), CheckpointError> {
+    /// The files. Those in a directory have a run file, which is neither read nor written yet.
+    fn of(
+        checkpoint: &Checkpoint,
+        layout: &Layout,
+        output: &Output,
+        identity: RunIdentity,
+        mask_file: Option<&Shard>,
+    ) -> Result<Self, CheckpointError> {
         let is_directory = output.is_directory(checkpoint, layout.format)?;
         if !is_directory && checkpoint.shards.iter().any(Shard::is_converted) && is_pytorch_name(&output.path) {
             return Err(CheckpointError::OutputName { path: output.path.clone() });
@@ -178,11 +184,13 @@ impl OutputFiles {
             false => Companions::default(),
         };
         let config = layout.config.as_ref().map(|_| output.path.join(CONFIG));
-        let mut files = Self { paths, companions, index, config, run: None };
+        let inputs = checkpoint.shards.iter().chain(mask_file);
+        let run = is_directory.then(|| ResumeFile::new(output.path.clone(), identity, inputs));
+        let mut files = Self { paths, companions, index, config, run };
         if files.config.is_some() {
             files.companions.copied.retain(|name| name != Path::new(CONFIG));
         }
-        Ok((files, is_directory))
+        Ok(files)
     }
 
     /// The files of a run that another process has prepared.
@@ -193,12 +201,9 @@ impl OutputFiles {
         identity: RunIdentity,
         mask_file: Option<&Shard>,
     ) -> Result<Self, CheckpointError> {
-        let (mut files, is_directory) = Self::of(checkpoint, layout, output)?;
-        if is_directory {
-            let inputs = checkpoint.shards.iter().chain(mask_file);
-            let mut run = ResumeFile::new(output.path.clone(), identity, inputs);
+        let mut files = Self::of(checkpoint, layout, output, identity, mask_file)?;
+        if let Some(run) = &mut files.run {
             run.join(output)?;
-            files.run = Some(run);
         }
         Ok(files)
     }
@@ -211,7 +216,7 @@ impl OutputFiles {
         identity: RunIdentity,
         mask_file: Option<&Shard>,
     ) -> Result<Self, CheckpointError> {
-        let (mut files, is_directory) = Self::of(checkpoint, layout, output)?;
+        let mut files = Self::of(checkpoint, layout, output, identity, mask_file)?;
         let inputs = checkpoint.shards.iter().chain(mask_file);
         files.check_apart(
             inputs.clone().map(Shard::path).chain(checkpoint.index_path()),
@@ -219,14 +224,13 @@ impl OutputFiles {
             output,
         )?;
         let mut is_resumed = false;
-        if !is_directory && output.resume {
-            return Err(CheckpointError::ResumedFile { path: output.path.clone() });
-        }
-        if is_directory {
-            check_names(inputs.clone().map(Shard::name).chain(checkpoint.index_path()))?;
-            let mut run = ResumeFile::new(output.path.clone(), identity, inputs);
-            is_resumed = run.load(output)?;
-            files.run = Some(run);
+        match &mut files.run {
+            None if output.resume => return Err(CheckpointError::ResumedFile { path: output.path.clone() }),
+            None => {}
+            Some(run) => {
+                check_names(inputs.map(Shard::name).chain(checkpoint.index_path()))?;
+                is_resumed = run.load(output)?;
+            }
         }
         if !output.force && !is_resumed {
             let mut paths = files.paths.iter().chain(&files.index).chain(&files.config);

@@ -16,7 +16,7 @@ const MAX_DEPTH: usize = 32;
 /// The domains whose operators are known: ONNX, under both of its names, and the operators that ONNX Runtime adds.
 const DOMAINS: [&str; 3] = ["", "ai.onnx", "com.microsoft"];
 
-/// What the operators of a model do with a tensor. Of several uses, the last in this order counts.
+/// The role of a tensor for the operators of a model. Of several uses, the last in this order counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Role {
     /// No operator takes it.

@@ -14,7 +14,7 @@ pub(super) struct Node {
     pub order: Option<Vec<u64>>,
 }
 
-/// What an operator does with an input.
+/// The use that an operator makes of an input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum InputUse {
     /// It is the weight of a layer.

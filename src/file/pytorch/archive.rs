@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use rawzip::{CompressionMethod, ReaderAt, ZipArchive, ZipArchiveEntryWayfinder, ZipLocator};
 
+use crate::file::escape::Quoted;
 use crate::file::positional::read_at;
 use crate::file::pytorch::error::PyTorchError;
 use crate::file::pytorch::{Failure, LIMIT};
@@ -63,7 +64,7 @@ impl<'f> Archive<'f> {
             let is_stored = entry.compression_method() == CompressionMethod::STORE && !entry.flags().is_encrypted();
             // Of two entries of one name, readers take the first or the last. PyTorch writes no such file.
             if entries.insert(name.to_owned(), Entry { place: entry.wayfinder(), is_stored }).is_some() {
-                let source = format!("entry {} occurs twice", crate::file::escape::Quoted(name)).into();
+                let source = format!("entry {} occurs twice", Quoted(name)).into();
                 return Err(PyTorchError::Archive { source }.into());
             }
         }

@@ -57,7 +57,7 @@ pub enum PyTorchError {
     Storage {
         /// The key of the storage.
         storage: String,
-        /// What is wrong with it.
+        /// The fault.
         reason: &'static str,
     },
     /// A tensor is of a kind that a safetensors file cannot hold, or does not fit into its storage.
@@ -65,7 +65,7 @@ pub enum PyTorchError {
     Tensor {
         /// The tensor.
         tensor: String,
-        /// What is wrong with it.
+        /// The fault.
         reason: String,
     },
     /// Tensors that share their data would take far more space than the file does.

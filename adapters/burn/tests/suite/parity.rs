@@ -178,7 +178,7 @@ fn scores_rank_instead_of_values() {
         net = prune_burn::apply_with_scores(net, "hidden.0.weight", method, &data).unwrap();
         assert_eq!(Some(&prune_burn::masks(&net).unwrap()["hidden.0.weight"]), weight.mask());
     }
-    // Where there are none, values rank.
+    // Values rank where there are none.
     let all = prune_burn::global_unstructured_with_scores(
         crate::net(),
         "hidden.*.weight",

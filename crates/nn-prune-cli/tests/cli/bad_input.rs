@@ -75,7 +75,11 @@ fn indices_that_are_wrong() {
         refuses(&folder, &format!("in/{INDEX} -o out {L1}"), message);
     }
     folder.write("in/other.safetensors.index.json", index.to_string());
-    refuses(&folder, &format!("in -o out {L1}"), "error: more than one .safetensors.index.json in `in` (2)\n");
+    refuses(
+        &folder,
+        &format!("in -o out {L1}"),
+        "error: more than one .safetensors.index.json in `in` (2): name one of them\n",
+    );
 }
 
 #[test]
