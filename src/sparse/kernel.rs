@@ -150,15 +150,26 @@ fn unrolled_columns<
     let lanes = |entries: &[Sum<A>; WIDTH]| *entries[first..].first_chunk::<LANES>().expect("lanes are within a tile");
     let mut parts = [[[Sum::<A>::default(); LANES]; COLUMN_ROWS]; SUMS];
     parts[0] = std::array::from_fn(|row| lanes(&sums[row]));
-    for (indices, values) in indices.chunks(SUMS).zip(values.chunks(SUMS)) {
-        for ((part, &index), values) in parts.iter_mut().zip(indices).zip(values) {
+    let ((indices, last_indices), (values, last_values)) = (indices.as_chunks::<SUMS>(), values.as_chunks::<SUMS>());
+    for (indices, values) in indices.iter().zip(values) {
+        for i in 0..SUMS {
             let mut buffer = [Sum::<A>::default(); COLUMN_ROWS];
-            let values = A::widen_all(values, &mut buffer);
-            let column = lanes(index.of(window));
+            let values = A::widen_all(&values[i], &mut buffer);
+            let column = lanes(indices[i].of(window));
             for row in 0..COLUMN_ROWS {
                 for j in 0..LANES {
-                    part[row][j] = part[row][j].add_product::<FUSED>(values[row], column[j]);
+                    parts[i][row][j] = parts[i][row][j].add_product::<FUSED>(values[row], column[j]);
                 }
+            }
+        }
+    }
+    for (index, values) in last_indices.iter().zip(last_values) {
+        let mut buffer = [Sum::<A>::default(); COLUMN_ROWS];
+        let values = A::widen_all(values, &mut buffer);
+        let column = lanes(index.of(window));
+        for row in 0..COLUMN_ROWS {
+            for j in 0..LANES {
+                parts[0][row][j] = parts[0][row][j].add_product::<FUSED>(values[row], column[j]);
             }
         }
     }
