@@ -40,6 +40,28 @@ fn weights_are_found_behind_nodes_that_pass_them_on() {
     assert_eq!(skipped(&report)[4..], [("reshaped", Some(&reshaped)), ("left", Some(&SkipReason::LastLayer))]);
 }
 
+/// Where two layers take one weight, and one of them takes it transposed, the first says where output channels lie.
+#[test]
+fn the_first_of_two_layers_has_the_channels() {
+    let folder = tempfile::tempdir().unwrap();
+    let matrix = |name: &str| raw(name, FLOAT, &[4, 6], bits(&weights::<f32>(&[4, 6], 1)));
+    let nodes = [
+        node("Transpose", "a", "a^T"),
+        node("Transpose", "b", "b^T"),
+        node("MatMul", "x a", "1"),
+        node("Gemm", "x a^T", "2"),
+        node("Gemm", "x b^T", "3"),
+        node("MatMul", "x b", "4"),
+        node("MatMul", "x last", "5"),
+    ];
+    let checkpoint = opened(folder.path(), &nodes, &["a", "b", "last"].map(matrix));
+    let pruner = Pruner::new(LnStructured::new(1, 2, 0).unwrap()).output_axis(true);
+    let report = pruner.dry_run(&checkpoint, &()).unwrap();
+    let axes: Vec<_> = report.tensors.iter().map(|tensor| tensor.axis.map(|axis| axis.to_string())).collect();
+    let [first, second] = ["axis 1: output channels of MatMul", "axis 0: output channels of Gemm"].map(str::to_owned);
+    assert_eq!(axes, [Some(first), Some(second), None]);
+}
+
 #[test]
 fn operators_decide_what_is_pruned() {
     let folder = tempfile::tempdir().unwrap();

@@ -146,15 +146,15 @@ fn global_ranking_over_all_weights() {
 fn global_ranking_over_several_types() {
     let mut net = net();
     for layer in &mut net.hidden {
+        // `f16` would round so small weights to a few values, and rank many of them alike.
+        layer.weight = layer.weight.clone().map(|weight| weight * 1e-6);
         *layer = layer.clone().map(&mut CastTo(FloatDType::BF16));
     }
     net.output = net.output.map(&mut CastTo(FloatDType::F16));
-    let pruned = prune_burn::global_unstructured(net.clone(), "*.weight", L1Unstructured::new(0.5).unwrap()).unwrap();
-    let wide = prune_burn::global_unstructured(
-        net.map(&mut CastTo(FloatDType::F64)),
-        "*.weight",
-        L1Unstructured::new(0.5).unwrap(),
-    );
+    // Half of the weights of a hidden layer.
+    let l1 = || L1Unstructured::new(16 * 12 / 2).unwrap();
+    let pruned = prune_burn::global_unstructured(net.clone(), "*.weight", l1()).unwrap();
+    let wide = prune_burn::global_unstructured(net.map(&mut CastTo(FloatDType::F64)), "*.weight", l1());
     assert_eq!(prune_burn::masks(&pruned).unwrap(), prune_burn::masks(&wide.unwrap()).unwrap());
     for (path, dtype) in [("hidden.1.weight", FloatDType::BF16), ("output.weight", FloatDType::F16)] {
         let value = if path.starts_with('h') { pruned.hidden[1].weight.val() } else { pruned.output.weight.val() };
