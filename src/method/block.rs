@@ -26,6 +26,9 @@ use crate::tensor::groups::Granularity;
 /// blocks of different sizes. It is added in row-major order in `f32` (`f64` for `f64`), and not rounded to a half-precision
 /// type.
 ///
+/// Products with weights that are pruned in blocks of 4, 8 or 16 rows are up to twice as fast as with single zeros: see
+/// [`Form::Blocks`](crate::sparse::Form::Blocks).
+///
 /// # Guarantees
 ///
 /// - **Count:** exactly the requested number of blocks is pruned, among those with a remaining entry.

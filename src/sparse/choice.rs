@@ -51,10 +51,7 @@ impl Choice {
 /// Dense weights up to this size stay in a cache, where a product with one input does not wait for memory.
 const CACHED: usize = 1 << 22;
 
-/// The highest density at which blocks of four rows are faster than a dense product, at any batch.
-const BLOCKS_BREAK_EVEN: f64 = 0.8;
-
-/// The smallest fraction of kept entries in such blocks for which they are chosen.
+/// The smallest fraction of kept entries in columns of four neighbouring rows for which blocks are chosen.
 const MIN_IN_COLUMNS: f64 = 0.9;
 
 /// Chooses the form for elements of `size` bytes.
@@ -63,9 +60,10 @@ pub(super) fn choose<A: Element>(size: usize, packed: &Packed<A>, batch: usize) 
     let is_cached = packed.entries() * size <= CACHED;
     // Half precisions are widened in each dense product, so that it takes longer.
     let is_half = size < size_of::<f32>();
-    if density <= BLOCKS_BREAK_EVEN && fraction_in_columns(packed) >= MIN_IN_COLUMNS {
-        let reason = Reason::Density { batch, break_even: BLOCKS_BREAK_EVEN };
-        return Choice { form: Form::Blocks, density, reason };
+    if fraction_in_columns(packed) >= MIN_IN_COLUMNS {
+        let break_even = if batch <= 4 && is_cached { 0.55 } else { 0.8 };
+        let form = if density > break_even { Form::Dense } else { Form::Blocks };
+        return Choice { form, density, reason: Reason::Density { batch, break_even } };
     }
     let break_even = match (batch, is_cached) {
         (0..=4, true) => 0.3,
