@@ -26,7 +26,10 @@ pub fn open_ignoring_index(paths: &[PathBuf], options: OpenOptions) -> Result<Ch
         }
         _ => return Err(CliError::usage("--ignore-index needs an index, or a directory with one, as the only input")),
     };
-    Ok(options.ignored_index(&paths[0]).open([directory])?)
+    options.ignored_index(&paths[0]).open([directory]).map_err(|error| match error {
+        CheckpointError::NoIndex { .. } => CliError::usage(format!("--ignore-index does not apply: {error}")),
+        error => error.into(),
+    })
 }
 
 /// Says which tensors of files of PyTorch are read, where there are others in them.

@@ -116,6 +116,8 @@ fn options_that_would_be_ignored_are_refused() {
     ] {
         folder.run(&arguments).fails(2, message);
     }
-    folder.run(&format!("prune in -o out/ --ignore-index {L1}")).fails(1, "error: no index to ignore in `in`\n");
+    folder
+        .run(&format!("prune in -o out/ --ignore-index {L1}"))
+        .fails(2, "error: --ignore-index does not apply: no index to ignore in `in`\n");
     assert_eq!(folder.files(), before);
 }
