@@ -117,6 +117,10 @@ impl<A: Element, I: Index> RowBlock<A, I> {
 
 /// Returns the fraction of kept entries that lie in columns of four neighbouring rows which keep them all.
 pub(super) fn fraction_in_columns<A: Element>(packed: &Packed<A>) -> f64 {
+    // Without columns, rows may be many.
+    if packed.kept() == 0 {
+        return 0.0;
+    }
     let words = packed.columns.div_ceil(64);
     let starts = (0..packed.rows / COLUMN_ROWS).map(|number| number * COLUMN_ROWS);
     let shared =

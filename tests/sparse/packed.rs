@@ -3,7 +3,7 @@
 use half::{bf16, f16};
 use ndarray::{Array2, ArrayD, Axis, arr0, arr1, arr2};
 use proptest::prelude::*;
-use prune::sparse::{Packed, SparseError};
+use prune::sparse::{Form, Packed, SparseError};
 use prune::{CustomFromMask, Element, L1Unstructured, Mask, Parameter};
 
 use super::support::weight;
@@ -128,5 +128,18 @@ fn what_is_empty_is_packed() {
         let packed = Packed::from_array(&Array2::<f32>::zeros(shape));
         assert_eq!((packed.kept(), packed.density(), packed.to_dense().shape()), (0, 0.0, &shape[..]));
         assert_eq!(format!("{packed:?}"), format!("Packed (0 of 0 kept, shape {shape:?}, 8 bytes)"));
+    }
+}
+
+/// A form of them is made at once.
+#[test]
+fn rows_without_columns_may_be_many() {
+    let packed = Packed::from_array(&Array2::<f32>::zeros((1 << 60, 0)));
+    for batch in [1, 8, 32] {
+        let prepared = packed.prepare(batch);
+        assert_eq!((prepared.rows(), prepared.columns()), (1 << 60, 0));
+    }
+    for form in Form::ALL {
+        assert_eq!(packed.prepare_as(form).rows(), 1 << 60, "{form}");
     }
 }
