@@ -52,7 +52,7 @@ pub enum CheckpointError {
     AmbiguousDirectory {
         /// The directory.
         path: PathBuf,
-        /// What there are several of, such as `.safetensors.index.json`.
+        /// The kind of file, such as `.safetensors.index.json`.
         what: &'static str,
         /// Their number.
         found: usize,

@@ -77,7 +77,7 @@
 //! | 32 | 2.3 | 4.4 | 6.7 | 11.6 | 19.9 | below 30 % |
 //! | 128 | 1.9 | 3.1 | 4.3 | 7.1 | 11.7 | below 30 % |
 //!
-//! What blocks cost in accuracy was not measured. 2:4 gains what any other 50 % gain: a CPU has no instructions for it.
+//! The accuracy that blocks cost was not measured. 2:4 gains what any other 50 % gain: a CPU has no instructions for it.
 //!
 //! Files and memory, of the dense size: 53 % (`f32`) and 56 % (16 bits) at a sparsity of 50 %, 23 and 26 % at 80 %, 13 and 16 % at
 //! 90 %. The forms that multiply fastest take 63, 25 and 13 % in panels of 128 or 256 columns, and 75, 30 and 15 % in panels of 1024, and blocks 53, 22 and 11 %.

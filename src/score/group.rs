@@ -34,7 +34,7 @@ impl GroupScore {
         }
     }
 
-    /// Writes the scores of the groups of a [part](NumberedGroups::parts) of a tensor.
+    /// Writes the scores of the groups of a [part](NumberedGroups::parts) of a tensor over zeros.
     pub fn score<A: Element>(
         self,
         groups: &NumberedGroups,
@@ -62,7 +62,6 @@ impl GroupScore {
         magnitude: impl Fn(T) -> R,
         scores: &mut [R],
     ) {
-        scores.fill(R::zero());
         match self {
             Self::Mean => groups.fold(part.clone(), entries, scores, |sum, x| sum + magnitude(x)),
             Self::MeanSquare => groups.fold(part.clone(), entries, scores, |sum, x| {

@@ -56,56 +56,6 @@ macro_rules! index {
 index!(u8, 256);
 index!(u16, MAX_PANEL);
 
-/// The whole columns of four neighbouring rows each, of a block of rows in one panel.
-pub(super) struct Columns<'k, A, I> {
-    /// The number of columns of each four rows.
-    pub lens: &'k [u16],
-    pub indices: &'k [I],
-    pub values: &'k [[A; COLUMN_ROWS]],
-}
-
-/// Adds the product of columns and those of a tile that they meet to the sums of the rows.
-#[inline(always)]
-pub(super) fn add_panel_of_columns<A: Element, I: Index, const WIDTH: usize, const FUSED: bool>(
-    panel: Columns<'_, A, I>,
-    columns: &[[Sum<A>; WIDTH]],
-    sums: &mut [[Sum<A>; WIDTH]],
-) {
-    let window = I::window(columns);
-    let (mut indices, mut values) = (panel.indices, panel.values);
-    for (sums, &len) in sums.as_chunks_mut().0.iter_mut().zip(panel.lens) {
-        let (segment, rest);
-        (segment, indices) = indices.split_at(usize::from(len));
-        (rest, values) = values.split_at(usize::from(len));
-        add_columns::<A, I, WIDTH, FUSED>(segment, rest, window, sums);
-    }
-}
-
-/// The segments of a block of rows in one panel.
-pub(super) struct Panel<'k, A, I> {
-    /// The number of kept values of each row.
-    pub lens: &'k [u16],
-    pub indices: &'k [I],
-    pub values: &'k [A],
-}
-
-/// Adds the product of a panel and the columns of a tile that it meets to the sums of the rows.
-#[inline(always)]
-pub(super) fn add_panel<A: Element, I: Index, const WIDTH: usize, const FUSED: bool>(
-    panel: Panel<'_, A, I>,
-    columns: &[[Sum<A>; WIDTH]],
-    sums: &mut [[Sum<A>; WIDTH]],
-) {
-    let window = I::window(columns);
-    let (mut indices, mut values) = (panel.indices, panel.values);
-    for (sum, &len) in sums.iter_mut().zip(panel.lens) {
-        let (segment, rest);
-        (segment, indices) = indices.split_at(usize::from(len));
-        (rest, values) = values.split_at(usize::from(len));
-        add_segment::<A, I, WIDTH, FUSED>(segment, rest, window, sum);
-    }
-}
-
 /// Adds the product of some whole columns of four neighbouring rows. Each entry of the tile is loaded once for all four.
 #[inline(always)]
 pub(super) fn add_columns<A: Element, I: Index, const WIDTH: usize, const FUSED: bool>(
@@ -153,29 +103,35 @@ fn unrolled_columns<
     let ((indices, last_indices), (values, last_values)) = (indices.as_chunks::<SUMS>(), values.as_chunks::<SUMS>());
     for (indices, values) in indices.iter().zip(values) {
         for i in 0..SUMS {
-            let mut buffer = [Sum::<A>::default(); COLUMN_ROWS];
-            let values = A::widen_all(&values[i], &mut buffer);
-            let column = lanes(indices[i].of(window));
-            for row in 0..COLUMN_ROWS {
-                for j in 0..LANES {
-                    parts[i][row][j] = parts[i][row][j].add_product::<FUSED>(values[row], column[j]);
-                }
-            }
+            add_column::<A, LANES, FUSED>(&values[i], lanes(indices[i].of(window)), &mut parts[i]);
         }
     }
     for (index, values) in last_indices.iter().zip(last_values) {
-        let mut buffer = [Sum::<A>::default(); COLUMN_ROWS];
-        let values = A::widen_all(values, &mut buffer);
-        let column = lanes(index.of(window));
-        for row in 0..COLUMN_ROWS {
-            for j in 0..LANES {
-                parts[0][row][j] = parts[0][row][j].add_product::<FUSED>(values[row], column[j]);
-            }
-        }
+        add_column::<A, LANES, FUSED>(values, lanes(index.of(window)), &mut parts[0]);
     }
     for row in 0..COLUMN_ROWS {
         for j in 0..LANES {
             sums[row][first + j] = parts[1..].iter().fold(parts[0][row][j], |sum, part| sum + part[row][j]);
+        }
+    }
+}
+
+/// Adds the product of one column of four rows.
+#[inline(always)]
+#[allow(
+    clippy::needless_range_loop,
+    reason = "loops over numbers of a known count become vector instructions for certain"
+)]
+fn add_column<A: Element, const LANES: usize, const FUSED: bool>(
+    values: &[A; COLUMN_ROWS],
+    column: [Sum<A>; LANES],
+    sums: &mut [[Sum<A>; LANES]; COLUMN_ROWS],
+) {
+    let mut buffer = [Sum::<A>::default(); COLUMN_ROWS];
+    let values = A::widen_all(values, &mut buffer);
+    for row in 0..COLUMN_ROWS {
+        for j in 0..LANES {
+            sums[row][j] = sums[row][j].add_product::<FUSED>(values[row], column[j]);
         }
     }
 }

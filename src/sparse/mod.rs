@@ -1,8 +1,9 @@
 //! Packed weights and sparse products: a pruned network that is smaller in memory, and answers faster on a CPU.
 //!
 //! [`Packed`] stores one bit for each entry and the kept values. [`Packed::prepare`] turns it into the form in which products
-//! with a number of inputs at once are fastest: compressed rows, blocks of four rows where the weight was pruned in blocks, or dense
-//! where zeros are too few to gain anything. It says [which and why](Prepared::choice). [`PackedLinear`] and [`PackedConv2d`] are layers for inference.
+//! with a number of inputs at once are fastest: compressed rows, blocks of four rows where the weight was pruned in blocks, or
+//! dense where zeros are too few to gain anything. It says [which and why](Prepared::choice). [`PackedLinear`] and
+//! [`PackedConv2d`] are layers for inference.
 //!
 //! ```
 //! use ndarray::{Array2, Ix2};
@@ -47,6 +48,7 @@ pub(crate) mod packed;
 mod prepared;
 mod product;
 mod rows;
+mod segments;
 
 pub use choice::{Choice, Reason};
 pub use convolution::{Conv2dOptions, PackedConv2d};

@@ -5,9 +5,10 @@ use std::ops::Range;
 use crate::element::Element;
 use crate::mask::fraction;
 use crate::sparse::bits;
-use crate::sparse::kernel::{BLOCK_ROWS, COLUMN_ROWS, Columns, Index, Panel, add_panel, add_panel_of_columns};
+use crate::sparse::kernel::{BLOCK_ROWS, COLUMN_ROWS, Index, add_columns, add_segment};
 use crate::sparse::packed::Packed;
 use crate::sparse::product::{Blocks, SumOf};
+use crate::sparse::segments::Segments;
 use crate::tensor::parallel;
 
 /// Compressed rows: an index within the panel for each kept value. `I` is `u8` or `u16`.
@@ -25,14 +26,10 @@ pub(super) struct Rows<A, I, const BLOCKS: bool> {
 /// Some neighbouring rows: panel by panel, row by row.
 #[derive(Clone)]
 struct RowBlock<A, I> {
-    /// The number of kept values of each row in each panel.
-    lens: Vec<u16>,
-    indices: Vec<I>,
-    values: Vec<A>,
-    /// The number of columns that each four rows keep in each panel. They are not among the values of the rows.
-    column_lens: Vec<u16>,
-    column_indices: Vec<I>,
-    columns: Vec<[A; COLUMN_ROWS]>,
+    /// A segment for each row.
+    rows: Segments<A, I>,
+    /// A segment for each four rows: the columns that all of them keep, whose values are not among those of the rows.
+    columns: Segments<[A; COLUMN_ROWS], I>,
 }
 
 impl<A: Element, I: Index, const BLOCKS: bool> Rows<A, I, BLOCKS> {
@@ -47,28 +44,15 @@ impl<A: Element, I: Index, const BLOCKS: bool> Rows<A, I, BLOCKS> {
 
     /// The memory that it takes, in bytes.
     pub(super) fn bytes(&self) -> usize {
-        let of = |block: &RowBlock<A, I>| {
-            let RowBlock { lens, indices, values, column_lens, column_indices, columns } = block;
-            let rows = size_of_val(&lens[..]) + size_of_val(&indices[..]) + size_of_val(&values[..]);
-            rows + size_of_val(&column_lens[..]) + size_of_val(&column_indices[..]) + size_of_val(&columns[..])
-        };
-        self.blocks.iter().map(of).sum()
+        self.blocks.iter().map(|block| block.rows.bytes() + block.columns.bytes()).sum()
     }
 }
 
 impl<A: Element, I: Index> RowBlock<A, I> {
     fn new(packed: &Packed<A>, rows: Range<usize>, panel: usize, with_columns: bool) -> Self {
         let kept = packed.starts[rows.end] - packed.starts[rows.start];
-        let panels = packed.columns.div_ceil(panel);
         let (in_rows, in_columns) = if with_columns { (0, kept / COLUMN_ROWS) } else { (kept, 0) };
-        let mut block = Self {
-            lens: Vec::with_capacity(rows.len() * panels),
-            indices: Vec::with_capacity(in_rows),
-            values: Vec::with_capacity(in_rows),
-            column_lens: Vec::new(),
-            column_indices: Vec::with_capacity(in_columns),
-            columns: Vec::with_capacity(in_columns),
-        };
+        let mut block = Self { rows: Segments::with_capacity(in_rows), columns: Segments::with_capacity(in_columns) };
         let mut rest: Vec<&[A]> = rows.clone().map(|row| packed.row_values(row)).collect();
         for first in (0..packed.columns).step_by(panel) {
             let words = first / 64..(first + panel).min(packed.columns).div_ceil(64);
@@ -86,17 +70,17 @@ impl<A: Element, I: Index> RowBlock<A, I> {
             true => words.clone().map(|at| shared_word(packed, start, at)).collect(),
             false => vec![0; words.len()],
         };
-        let before = self.columns.len();
         let index = |number: usize, bit: u32| I::new(number * 64 + bit as usize);
+        let before = self.columns.values.len();
         for (number, &shared) in shared.iter().enumerate() {
-            self.column_indices.extend(bits::ones(shared).map(|bit| index(number, bit)));
+            self.columns.indices.extend(bits::ones(shared).map(|bit| index(number, bit)));
         }
-        self.columns.resize(self.column_indices.len(), [A::default(); COLUMN_ROWS]);
+        self.columns.values.resize(self.columns.indices.len(), [A::default(); COLUMN_ROWS]);
         if has_columns {
-            self.column_lens.push((self.columns.len() - before) as u16);
+            self.columns.end(before);
         }
         for (row, rest) in rest.iter_mut().enumerate() {
-            let (values_before, mut columns) = (self.values.len(), self.columns[before..].iter_mut());
+            let (before_row, mut columns) = (self.rows.values.len(), self.columns.values[before..].iter_mut());
             for ((number, &shared), at) in shared.iter().enumerate().zip(words.clone()) {
                 let bits = bits::ones(word(packed, start + row, at));
                 let (here, after) = rest.split_at(bits.clone().count());
@@ -105,12 +89,12 @@ impl<A: Element, I: Index> RowBlock<A, I> {
                     if shared >> bit & 1 == 1 {
                         columns.next().into_iter().for_each(|column| column[row] = value);
                     } else {
-                        self.indices.push(index(number, bit));
-                        self.values.push(value);
+                        self.rows.indices.push(index(number, bit));
+                        self.rows.values.push(value);
                     }
                 }
             }
-            self.lens.push((self.values.len() - values_before) as u16);
+            self.rows.end(before_row);
         }
     }
 }
@@ -150,7 +134,7 @@ impl<A: Element, I: Index, const BLOCKS: bool> Blocks for Rows<A, I, BLOCKS> {
     }
 
     fn kept(&self) -> usize {
-        self.blocks.iter().map(|block| block.values.len() + block.columns.len() * COLUMN_ROWS).sum()
+        self.blocks.iter().map(|block| block.rows.values.len() + block.columns.values.len() * COLUMN_ROWS).sum()
     }
 
     #[inline(always)]
@@ -161,28 +145,17 @@ impl<A: Element, I: Index, const BLOCKS: bool> Blocks for Rows<A, I, BLOCKS> {
         sums: &mut [[SumOf<Self>; WIDTH]],
     ) {
         let block = &self.blocks[block];
-        if BLOCKS {
-            let (mut indices, mut values) = (&block.column_indices[..], &block.columns[..]);
-            let in_panel = (sums.len() / COLUMN_ROWS).max(1);
-            for (number, lens) in block.column_lens.chunks(in_panel).enumerate() {
-                let (here, values_here);
-                (here, indices) = indices.split_at(sum(lens));
-                (values_here, values) = values.split_at(sum(lens));
-                let panel = Columns { lens, indices: here, values: values_here };
-                add_panel_of_columns::<A, I, WIDTH, FUSED>(panel, &tile[number * self.panel..], sums);
+        let (mut rows, mut columns) = (block.rows.walk(), block.columns.walk());
+        for tile in (0..self.columns).step_by(self.panel).map(|first| &tile[first..]) {
+            let window = I::window(tile);
+            if BLOCKS {
+                for (sums, (indices, values)) in sums.as_chunks_mut().0.iter_mut().zip(&mut columns) {
+                    add_columns::<A, I, WIDTH, FUSED>(indices, values, window, sums);
+                }
+            }
+            for (sum, (indices, values)) in sums.iter_mut().zip(&mut rows) {
+                add_segment::<A, I, WIDTH, FUSED>(indices, values, window, sum);
             }
         }
-        let (mut indices, mut values) = (&block.indices[..], &block.values[..]);
-        for (number, lens) in block.lens.chunks(sums.len()).enumerate() {
-            let (here, values_here);
-            (here, indices) = indices.split_at(sum(lens));
-            (values_here, values) = values.split_at(sum(lens));
-            let panel = Panel { lens, indices: here, values: values_here };
-            add_panel::<A, I, WIDTH, FUSED>(panel, &tile[number * self.panel..], sums);
-        }
     }
-}
-
-fn sum(lens: &[u16]) -> usize {
-    lens.iter().map(|&len| usize::from(len)).sum()
 }

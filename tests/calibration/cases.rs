@@ -49,7 +49,7 @@ fn of_equal_swaps_the_first_is_made() {
     assert_eq!(kept(&weight, swaps(2)), [true, true, false, false]);
 }
 
-/// What is pruned already does not come back, however large its score is.
+/// A pruned weight does not come back, however large its score is.
 #[test]
 fn swaps_revive_nothing() {
     let scores = arr2(&[[5.0, 1.0, 2.0, 2.0]]);

@@ -12,10 +12,14 @@ use super::onnx::{half, opened, reasons, skipped, written};
 use super::onnx_file::*;
 use super::support::*;
 
+/// A tensor of 4 x 6.
+fn matrix(name: &str) -> Message {
+    raw(name, FLOAT, &[4, 6], bits(&weights::<f32>(&[4, 6], 1)))
+}
+
 #[test]
 fn weights_are_found_behind_nodes_that_pass_them_on() {
     let folder = tempfile::tempdir().unwrap();
-    let matrix = |name: &str| raw(name, FLOAT, &[4, 6], bits(&weights::<f32>(&[4, 6], 1)));
     let names = ["plain", "flipped", "twice", "cast", "reshaped", "left"];
     let nodes = [
         node("Transpose", "flipped", "a").with_numbers("perm", &[1, 0]),
@@ -40,11 +44,10 @@ fn weights_are_found_behind_nodes_that_pass_them_on() {
     assert_eq!(skipped(&report)[4..], [("reshaped", Some(&reshaped)), ("left", Some(&SkipReason::LastLayer))]);
 }
 
-/// Where two layers take one weight, and one of them takes it transposed, the first says where output channels lie.
+/// The first of two layers that take one weight says where output channels lie, also if the other takes it transposed.
 #[test]
 fn the_first_of_two_layers_has_the_channels() {
     let folder = tempfile::tempdir().unwrap();
-    let matrix = |name: &str| raw(name, FLOAT, &[4, 6], bits(&weights::<f32>(&[4, 6], 1)));
     let nodes = [
         node("Transpose", "a", "a^T"),
         node("Transpose", "b", "b^T"),
@@ -230,7 +233,6 @@ fn data_with_a_checksum_is_kept() {
 #[test]
 fn names_make_no_pairs_and_nothing_else_can_be_written() {
     let folder = tempfile::tempdir().unwrap();
-    let matrix = |name: &str| raw(name, FLOAT, &[4, 6], bits(&weights::<f32>(&[4, 6], 1)));
     let nodes = [node("Mul", "w_orig w_mask", "w"), node("MatMul", "x v", "1"), node("MatMul", "x w", "y")];
     let checkpoint = opened(folder.path(), &nodes, &["w_orig", "w_mask", "v"].map(matrix));
     let other = Some(SkipReason::NotALayer { name: "Mul".into() });

@@ -51,8 +51,9 @@ impl OpenOptions {
     ///
     /// # Errors
     ///
-    /// Those of [`Checkpoint::open`]. Also [`CheckpointError::NoIndex`] if a directory has no index to ignore, [`CheckpointError::IndexAmongOthers`] if a path is an index and another one is
-    /// ignored, and `CheckpointError::NoKeys` if there is a key and one of the files is a safetensors file.
+    /// Those of [`Checkpoint::open`]. Also [`CheckpointError::NoIndex`] if a directory has no index to ignore,
+    /// [`CheckpointError::IndexAmongOthers`] if a path is an index and another one is ignored, and `CheckpointError::NoKeys` if there
+    /// is a key and one of the files is a safetensors file.
     pub fn open<P: AsRef<Path>>(&self, paths: impl IntoIterator<Item = P>) -> Result<Checkpoint, CheckpointError> {
         let paths = paths.into_iter().map(|path| path.as_ref().to_owned()).collect();
         Checkpoint::with_options(paths, self)
