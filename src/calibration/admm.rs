@@ -3,9 +3,10 @@
 use ndarray::{Array2, ArrayD, ArrayViewD, Axis, Zip};
 
 use crate::amount::Amount;
-use crate::calibration::cholesky::{invert_symmetric, product};
+use crate::calibration::cholesky::{for_strips, invert_symmetric, multiply, product};
 use crate::calibration::hessian::{Dampening, DampeningOf, Gram};
-use crate::calibration::layer::{Layer, kept};
+use crate::calibration::layer::{Layer, in_shape, kept, reconstruction};
+use crate::calibration::part::part;
 use crate::calibration::{Inputs, Pattern};
 use crate::element::Element;
 use crate::error::PruneError;
@@ -64,13 +65,12 @@ impl Admm {
     }
 
     /// The mask of a step, for the magnitudes of `scores`.
-    fn mask(&self, layer: &Layer, scores: &Array2<f64>, ramp: f64) -> Result<Array2<bool>, PruneError> {
+    fn mask(&self, remaining: &Array2<bool>, scores: &Array2<f64>, ramp: f64) -> Result<Array2<bool>, PruneError> {
         let lowest = |count: f64| Request::Lowest {
             amount: Amount::Count(count.round_ties_even() as usize),
             score: Score::Magnitude,
             tie_break: TieBreak::LowestIndex,
         };
-        let remaining = &layer.remaining;
         match self.pattern {
             Pattern::Amount(amount) => {
                 let (all, left) = (remaining.len(), remaining.iter().filter(|remains| **remains).count());
@@ -95,47 +95,54 @@ impl Admm {
         }
     }
 
-    /// The weights and the mask after all steps.
-    fn solve(&self, layer: &Layer, gram: Gram) -> Result<(Array2<f64>, Array2<bool>, f64), PruneError> {
+    /// The layer after all steps, and what was added to the diagonal.
+    ///
+    /// Of a step, only `sum`, the weights and the multipliers added, is in memory: where an entry is kept, it is the sparse weight,
+    /// elsewhere the next multiplier.
+    fn solve(&self, layer: Layer, gram: Gram) -> Result<(Layer, f64), PruneError> {
+        let Layer { weights, remaining } = layer;
         let norms = gram.matrix.diag().mapv(|square| square.sqrt() + 1e-8);
-        let mut a = gram.matrix / &norms / norms.view().insert_axis(Axis(1));
+        let mut a = gram.matrix;
+        a /= &norms;
+        a /= &norms.view().insert_axis(Axis(1));
         let added = self.dampening * a.diag().mean().unwrap_or_default();
         a.diag_mut().iter_mut().for_each(|entry| *entry += added);
-        let scaled = &layer.weights * &norms;
-        let target = product(scaled.view(), a.view());
+        let mut sum = weights * &norms;
+        let target = product(sum.view(), a.view());
         a.diag_mut().iter_mut().for_each(|entry| *entry += 1.0);
         // With 1 added, this fails only if the matrix is no sum of squares.
         invert_symmetric(&mut a).map_err(|_| PruneError::method(NAME, "the Gram matrix is not that of any inputs"))?;
-        let under = |mask: &Array2<bool>, sum: &Array2<f64>| {
-            Zip::from(sum).and(mask).map_collect(|&x, &kept| if kept { x } else { 0.0 })
-        };
-        let mut weights = scaled;
-        let mut multipliers: Array2<f64> = Array2::zeros(weights.raw_dim());
-        let mut mask = layer.remaining.clone();
+        let mut mask = remaining.clone();
         for step in 0..STEPS {
-            let sum = &weights + &multipliers;
             if step < GRADUAL {
                 let ramp = 1.0 - (1.0 - (step + 1) as f64 / GRADUAL as f64).powi(3);
-                mask = self.mask(layer, &sum, ramp)?;
+                mask = self.mask(&remaining, &sum, ramp)?;
             }
-            let sparse = under(&mask, &sum);
-            multipliers = sum - &sparse;
-            weights = product((&target + &sparse - &multipliers).view(), a.view());
+            let work = sum.len() * a.ncols();
+            for_strips(sum.view_mut(), work, |start, mut sum| {
+                let rows = start..start + sum.nrows();
+                let mask = part(mask.view(), rows.clone(), 0..mask.ncols());
+                let target = part(target.view(), rows, 0..target.ncols());
+                let signed = |&kept: &bool, &sum: &f64, target: &f64| if kept { target + sum } else { target - sum };
+                let goal = Zip::from(mask).and(&sum).and(target).map_collect(signed);
+                Zip::from(&mut sum).and(mask).for_each(|sum, &kept| *sum = if kept { 0.0 } else { *sum });
+                multiply(1.0, goal.view(), a.view(), sum);
+            });
         }
-        let weights = under(&mask, &(weights + multipliers)) / &norms;
-        Ok((weights, mask, added))
+        sum /= &norms;
+        Ok((Layer { weights: sum, remaining: mask }, added))
     }
 
     fn run<A: Element>(
         &self,
         weights: ArrayViewD<'_, A>,
         mask: ArrayViewD<'_, bool>,
-    ) -> Result<(Layer, Array2<f64>, Array2<bool>, f64), PruneError> {
+    ) -> Result<(Layer, f64), PruneError> {
         self.pattern.groups(weights.ndim())?;
         Dampening { share: self.dampening, of: DampeningOf::All }.validated(NAME)?;
         let layer = Layer::new(NAME, weights, mask)?;
-        let (weights, kept, added) = self.solve(&layer, self.inputs.gram(NAME, layer.columns())?)?;
-        Ok((layer, weights, kept, added))
+        let gram = self.inputs.gram(NAME, layer.columns())?;
+        self.solve(layer, gram)
     }
 }
 
@@ -157,8 +164,8 @@ impl<A: Element> PruningMethod<A> for Admm {
         scores: ArrayViewD<'_, A>,
         default_mask: ArrayViewD<'_, bool>,
     ) -> Result<ArrayD<bool>, PruneError> {
-        let (layer, _, kept, _) = self.run(scores, default_mask)?;
-        Ok(layer.mask(kept).into())
+        let (layer, _) = self.run(scores.view(), default_mask)?;
+        Ok(in_shape(layer.remaining, scores.shape()))
     }
     fn reconstructing(&self) -> Option<&dyn Reconstruct<A>> {
         Some(self)
@@ -178,10 +185,10 @@ impl<A: Element> Reconstruct<A> for Admm {
         weights: ArrayViewD<'_, A>,
         mask: ArrayViewD<'_, bool>,
     ) -> Result<Reconstruction<A>, PruneError> {
-        let (mut layer, new, kept, added) = self.run(weights.view(), mask)?;
+        let (layer, added) = self.run(weights.view(), mask)?;
         let columns = layer.columns();
-        (layer.weights, layer.remaining) = (new, kept);
+        let pruned = layer.into_rounded();
         let dead = self.inputs.sums(NAME, None)?.dead().len();
-        layer.reconstruction(weights, || self.inputs.gram(NAME, columns), (dead, added))
+        Ok(reconstruction(weights, pruned, self.inputs.gram(NAME, columns)?.matrix.view(), (dead, added)))
     }
 }

@@ -29,16 +29,20 @@ pub(crate) fn invert_factor(h: &mut Array2<f64>) -> Result<(), NotPositiveDefini
 /// Replaces a symmetric matrix, of which the upper triangle is read, by its inverse.
 pub(crate) fn invert_symmetric(h: &mut Array2<f64>) -> Result<(), NotPositiveDefinite> {
     invert_factor(h)?;
-    let upper = std::mem::replace(h, Array2::zeros((0, 0)));
-    let mut inverse = Array2::zeros(upper.raw_dim());
-    let work = upper.len() * upper.nrows();
-    for_strips(inverse.view_mut(), work, |start, strip| {
-        // Row `i` of `Uᵀ` ends at the diagonal.
-        let end = start + strip.nrows();
-        let rows = part(upper.view(), 0..end, start..end);
-        multiply(1.0, rows.t(), part(upper.view(), 0..end, 0..upper.ncols()), strip);
-    });
-    *h = inverse;
+    let size = h.nrows();
+    // Row `i` of `Uᵀ` ends at the diagonal, so a strip needs no row of `U` below it, and the last one is replaced first.
+    for start in (0..size).step_by(STRIP).rev() {
+        let end = (start + STRIP).min(size);
+        let left = part(h.view(), 0..end, start..end).to_owned();
+        let mut strip = Array2::zeros((size - start, end - start));
+        let work = strip.len() * end;
+        for_strips(strip.view_mut(), work, |row, strip| {
+            let columns = start + row..start + row + strip.nrows();
+            multiply(1.0, part(h.view(), 0..end, columns).t(), left.view(), strip);
+        });
+        part_mut(h.view_mut(), start..size, start..end).assign(&strip);
+        part_mut(h.view_mut(), start..end, start..size).assign(&strip.t());
+    }
     Ok(())
 }
 

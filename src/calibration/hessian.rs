@@ -1,6 +1,6 @@
 //! The damped Hessian of a layer's error, and its failure.
 
-use ndarray::Array2;
+use ndarray::{Array1, Array2};
 
 use crate::calibration::cholesky::{NotPositiveDefinite, invert_factor, rank};
 use crate::error::PruneError;
@@ -84,6 +84,16 @@ impl Hessian {
         Ok(self.matrix)
     }
 
+    /// The largest eigenvalue divided by the smallest; infinite if the matrix is not positive definite.
+    pub fn condition(self) -> f64 {
+        let h = self.matrix.view();
+        let largest = largest_eigenvalue(h.nrows(), |x| h.dot(&x));
+        match self.into_inverse_factor() {
+            Ok(upper) => largest * largest_eigenvalue(upper.nrows(), |x| upper.t().dot(&upper.dot(&x))),
+            Err(NotPositiveDefinite) => f64::INFINITY,
+        }
+    }
+
     /// The error, with the rank and the least damping, by powers of ten, that does.
     pub fn not_positive_definite(&self) -> PruneError {
         let channels = self.dead.len();
@@ -99,11 +109,46 @@ impl Hessian {
     }
 }
 
+/// The largest eigenvalue of a positive definite matrix by power iteration, to about a hundredth; 1 without rows.
+fn largest_eigenvalue(size: usize, times: impl Fn(Array1<f64>) -> Array1<f64>) -> f64 {
+    /// The most steps. Where the next eigenvalue is close, fewer do, because either is the answer.
+    const STEPS: usize = 200;
+    // No eigenvector of a matrix that occurs is orthogonal to this one.
+    let mut x = Array1::from_shape_fn(size, |i| 1.0 + (i as f64).sin());
+    let mut eigenvalue = 1.0;
+    for _ in 0..STEPS {
+        let length = x.dot(&x).sqrt();
+        if length == 0.0 {
+            break;
+        }
+        x /= length;
+        let next = times(x.clone());
+        let before = std::mem::replace(&mut eigenvalue, next.dot(&next).sqrt());
+        if (eigenvalue - before).abs() <= 1e-6 * eigenvalue {
+            break;
+        }
+        x = next;
+    }
+    eigenvalue
+}
+
 #[cfg(test)]
 mod tests {
     use ndarray::arr2;
 
     use super::*;
+
+    /// The matrix is `2 / 2` times the Gram matrix, with eigenvalues 3 and 1, and the damping adds a half of their mean.
+    #[test]
+    fn the_condition_is_that_after_damping() {
+        let condition = |gram: [[f64; 2]; 2], share| {
+            let gram = Gram { matrix: arr2(&gram), count: 2 };
+            Hessian::new(gram, Dampening { share, of: DampeningOf::All }).condition()
+        };
+        assert!((condition([[2.0, 1.0], [1.0, 2.0]], 0.0) - 3.0).abs() < 1e-3);
+        assert!((condition([[2.0, 1.0], [1.0, 2.0]], 0.5) - 2.0).abs() < 1e-3);
+        assert_eq!(condition([[1.0, 1.0], [1.0, 1.0]], 0.0), f64::INFINITY);
+    }
 
     /// Eigenvalues 3 and -1, as of a damaged file: above 1 is enough, 0.5 is not, and does not count towards it.
     #[test]

@@ -1,13 +1,11 @@
 //! A weight as a matrix in `f64`, and what the methods do with it.
 
-use ndarray::{Array2, ArrayD, ArrayView2, ArrayViewD, Axis, Ix2, IxDyn, Zip};
+use ndarray::{Array2, ArrayD, ArrayView2, ArrayViewD, Axis, Ix2, Zip};
 
 use crate::calibration::cholesky::STRIP;
-use crate::calibration::hessian::Gram;
 use crate::calibration::inputs::columns;
 use crate::element::Element;
 use crate::error::PruneError;
-use crate::mask::Mask;
 use crate::method::candidates::{MemoryCandidates, TensorCandidates};
 use crate::method::decide::decide;
 use crate::method::request::Request;
@@ -19,7 +17,6 @@ use crate::tensor::parallel;
 pub(crate) struct Layer {
     pub weights: Array2<f64>,
     pub remaining: Array2<bool>,
-    shape: IxDyn,
 }
 
 impl Layer {
@@ -31,13 +28,7 @@ impl Layer {
     ) -> Result<Self, PruneError> {
         PruneError::check_shape("default_mask", weights.shape(), mask.shape())?;
         Self::check(method, &weights)?;
-        let size = (weights.shape()[0], columns(weights.shape()));
-        let weights_f64 = weights.iter().map(|x| x.exact_f64()).collect();
-        Ok(Self {
-            weights: matrix(size, weights_f64),
-            remaining: matrix(size, mask.iter().copied().collect()),
-            shape: weights.raw_dim(),
-        })
+        Ok(Self { weights: wide(&weights), remaining: rows(&mask) })
     }
 
     /// Rejects weights of fewer than two dimensions, and weights that are not finite.
@@ -56,45 +47,51 @@ impl Layer {
         self.weights.ncols()
     }
 
-    /// A mask of the weight as a matrix.
-    pub fn kept_by(&self, mask: ArrayD<bool>) -> Array2<bool> {
-        matrix(self.weights.dim(), mask.into_iter().collect())
-    }
-
-    /// The mask in the shape of the weight.
-    pub fn mask(&self, kept: Array2<bool>) -> Mask {
-        self.shaped(kept).into()
-    }
-
-    /// The tensor of the weights that remain, zero elsewhere, and what is told about it. The weights in `f64` are dropped before the
-    /// Gram matrix is made, because there need not be memory for both.
-    pub fn reconstruction<A: Element>(
-        mut self,
-        original: ArrayViewD<'_, A>,
-        gram: impl FnOnce() -> Result<Gram, PruneError>,
-        (dead, dampening): (usize, f64),
-    ) -> Result<Reconstruction<A>, PruneError> {
-        let rounded = Zip::from(&self.weights).and(&self.remaining).map_collect(|&x, &remains| match remains {
-            true => A::from(x).unwrap_or_else(A::nan),
-            false => A::zero(),
-        });
-        self.weights = Array2::default((0, 0));
-        let weights = self.shaped(rounded);
-        let error = relative_error(original, weights.view(), gram()?.matrix.view());
-        let mask = ArrayD::from_shape_vec(self.shape, self.remaining.into_raw_vec_and_offset().0);
-        let mask = mask.unwrap_or_else(|_| unreachable!("the mask has all entries")).into();
-        Ok(Reconstruction { mask, weights, error, dead, dampening })
-    }
-
-    fn shaped<T>(&self, matrix: Array2<T>) -> ArrayD<T> {
-        let (entries, _) = matrix.into_raw_vec_and_offset();
-        ArrayD::from_shape_vec(self.shape.clone(), entries)
-            .unwrap_or_else(|_| unreachable!("the matrix has all entries"))
+    /// The weights in the type of the tensor, zero where none remains, and the mask.
+    pub fn into_rounded<A: Element>(self) -> (Array2<A>, Array2<bool>) {
+        let Self { weights, remaining } = self;
+        (Zip::from(&weights).and(&remaining).map_collect(|&x, &remains| rounded(x, remains)), remaining)
     }
 }
 
-fn matrix<T>(size: (usize, usize), entries: Vec<T>) -> Array2<T> {
-    Array2::from_shape_vec(size, entries).unwrap_or_else(|_| unreachable!("the size is that of the weight"))
+/// What a method returns: new weights and their mask, and how much the layer's output changes.
+pub(crate) fn reconstruction<A: Element>(
+    original: ArrayViewD<'_, A>,
+    (weights, mask): (Array2<A>, Array2<bool>),
+    gram: ArrayView2<'_, f64>,
+    (dead, dampening): (usize, f64),
+) -> Reconstruction<A> {
+    let weights = in_shape(weights, original.shape());
+    let error = relative_error(original, weights.view(), gram);
+    let mask = in_shape(mask, weights.shape()).into();
+    Reconstruction { mask, weights, error, dead, dampening }
+}
+
+/// A matrix in the shape of the weight.
+pub(crate) fn in_shape<T>(matrix: Array2<T>, shape: &[usize]) -> ArrayD<T> {
+    let (entries, _) = matrix.into_raw_vec_and_offset();
+    ArrayD::from_shape_vec(shape, entries).unwrap_or_else(|_| unreachable!("the matrix has all entries"))
+}
+
+/// The rows of a tensor as a matrix.
+pub(crate) fn rows<T: Copy>(tensor: &ArrayViewD<'_, T>) -> Array2<T> {
+    matrix(tensor, |&x| x)
+}
+
+/// The rows of a weight in `f64`.
+pub(crate) fn wide<A: Element>(tensor: &ArrayViewD<'_, A>) -> Array2<f64> {
+    matrix(tensor, |x| x.exact_f64())
+}
+
+fn matrix<T, U>(tensor: &ArrayViewD<'_, T>, f: impl Fn(&T) -> U) -> Array2<U> {
+    let size = (tensor.shape()[0], columns(tensor.shape()));
+    Array2::from_shape_vec(size, tensor.iter().map(f).collect())
+        .unwrap_or_else(|_| unreachable!("the size is that of the tensor"))
+}
+
+/// A weight that remains in the type of the tensor, or zero.
+pub(crate) fn rounded<A: Element>(x: f64, remains: bool) -> A {
+    if remains { A::from(x).unwrap_or_else(A::nan) } else { A::zero() }
 }
 
 /// The entries that a request keeps of those that remain, by the magnitudes of the scores.
@@ -143,9 +140,6 @@ pub(crate) fn relative_error<A: Element>(
     pruned: ArrayViewD<'_, A>,
     gram: ArrayView2<'_, f64>,
 ) -> f64 {
-    let wide = |rows: &ArrayViewD<'_, A>| {
-        matrix((rows.shape()[0], gram.ncols()), rows.iter().map(|x| x.exact_f64()).collect())
-    };
     let energy =
         |rows: &Array2<f64>| Zip::from(&rows.dot(&gram)).and(rows).fold(0.0, |sum, product, x| sum + product * x);
     let strips = original.axis_chunks_iter(Axis(0), STRIP).zip(pruned.axis_chunks_iter(Axis(0), STRIP));

@@ -1,12 +1,13 @@
 //! The best weights under a mask.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use ndarray::{Array1, Array2, ArrayD, ArrayView1, ArrayView2, ArrayViewD, ArrayViewMut1, ArrayViewMut2, Axis, Zip};
 
 use crate::calibration::Inputs;
-use crate::calibration::cholesky::{for_strips, multiply, solve};
+use crate::calibration::cholesky::{STRIP, multiply, solve};
 use crate::calibration::hessian::{Dampening, DampeningOf, Hessian};
-use crate::calibration::layer::{Layer, mask_by, method_for};
-use crate::calibration::part::part;
+use crate::calibration::layer::{Layer, mask_by, method_for, reconstruction, rounded, rows, wide};
 use crate::element::Element;
 use crate::error::PruneError;
 use crate::method::{Describe, Identity, PruningMethod, Reconstruct, Reconstruction};
@@ -88,29 +89,49 @@ impl<M> LeastSquares<M> {
     fn with<N>(&self, method: N, inputs: Inputs) -> LeastSquares<N> {
         LeastSquares { method, inputs, dampening: self.dampening, exact: self.exact }
     }
+}
 
-    /// The new weights under a mask.
-    fn solve(&self, weights: &Array2<f64>, hessian: &Hessian, kept: &Array2<bool>) -> Result<Array2<f64>, PruneError> {
-        let mut solved = Zip::from(weights).and(kept).map_collect(|&w, &kept| if kept { w } else { 0.0 });
-        let h = hessian.matrix.view();
-        if weights.ncols() > self.exact {
-            for_strips(solved.view_mut(), weights.len() * STEPS * weights.ncols(), |start, strip| {
-                let (rows, columns) = (start..start + strip.nrows(), 0..weights.ncols());
-                let kept = part(kept.view(), rows.clone(), columns.clone());
-                conjugate_gradients(part(weights.view(), rows, columns), h, kept, strip);
-            });
-            return Ok(solved);
-        }
-        let rows = solved.axis_iter_mut(Axis(0)).zip(weights.axis_iter(Axis(0))).zip(kept.axis_iter(Axis(0)));
-        let rows: Vec<_> = rows.map(|((solved, weights), kept)| (solved, weights, kept)).collect();
-        let failed = std::sync::atomic::AtomicBool::new(false);
-        parallel::for_each(rows, weights.len() * weights.ncols(), |(solved, weights, kept)| {
-            if !solve_row(solved, weights, h, kept) {
-                failed.store(true, std::sync::atomic::Ordering::Relaxed);
-            }
-        });
-        if failed.into_inner() { Err(hessian.not_positive_definite()) } else { Ok(solved) }
+/// The new weights under a mask, some rows at a time.
+fn solve_rows<A: Element>(
+    weights: &ArrayViewD<'_, A>,
+    hessian: &Hessian,
+    kept: &Array2<bool>,
+    exact: bool,
+) -> Result<Array2<A>, PruneError> {
+    let mut solved = Array2::from_elem(kept.raw_dim(), A::zero());
+    let strips = solved.axis_chunks_iter_mut(Axis(0), STRIP).zip(weights.axis_chunks_iter(Axis(0), STRIP));
+    let strips: Vec<_> = strips.zip(kept.axis_chunks_iter(Axis(0), STRIP)).collect();
+    let steps = if exact { 1 } else { STEPS };
+    let failed = AtomicBool::new(false);
+    parallel::for_each(strips, kept.len() * steps * kept.ncols(), |((solved, weights), kept)| {
+        let strip = solve_strip(&wide(&weights), hessian.matrix.view(), kept, exact);
+        let Some(strip) = strip else { return failed.store(true, Ordering::Relaxed) };
+        Zip::from(solved).and(&strip).and(kept).for_each(|solved, &x, &kept| *solved = rounded(x, kept));
+    });
+    if failed.into_inner() { Err(hessian.not_positive_definite()) } else { Ok(solved) }
+}
+
+/// The new weights of some rows, or `None` if a system is singular.
+fn solve_strip(
+    weights: &Array2<f64>,
+    h: ArrayView2<'_, f64>,
+    kept: ArrayView2<'_, bool>,
+    exact: bool,
+) -> Option<Array2<f64>> {
+    let mut solved = Zip::from(weights).and(kept).map_collect(|&w, &kept| if kept { w } else { 0.0 });
+    if !exact {
+        conjugate_gradients(weights.view(), h, kept, solved.view_mut());
+        return Some(solved);
     }
+    let rows = solved.axis_iter_mut(Axis(0)).zip(weights.axis_iter(Axis(0))).zip(kept.axis_iter(Axis(0)));
+    let rows: Vec<_> = rows.map(|((solved, weights), kept)| (solved, weights, kept)).collect();
+    let failed = AtomicBool::new(false);
+    parallel::for_each(rows, weights.len() * weights.ncols(), |(solved, weights, kept)| {
+        if !solve_row(solved, weights, h, kept) {
+            failed.store(true, Ordering::Relaxed);
+        }
+    });
+    (!failed.into_inner()).then_some(solved)
 }
 
 /// Solves for the kept entries of a row, which has the old weights there; `false` if the system is singular.
@@ -212,14 +233,14 @@ impl<A: Element, M: PruningMethod<A> + Clone + 'static> Reconstruct<A> for Least
         mask: ArrayViewD<'_, bool>,
     ) -> Result<Reconstruction<A>, PruneError> {
         let dampening = self.dampening.validated(NAME)?;
-        let mut layer = Layer::new(NAME, weights.view(), mask.view())?;
-        let kept = layer.kept_by(mask_by(&self.method, weights.view(), mask)?);
-        let columns = layer.columns();
+        PruneError::check_shape("default_mask", weights.shape(), mask.shape())?;
+        Layer::check(NAME, &weights)?;
+        let kept = rows(&mask_by(&self.method, weights.view(), mask)?.view());
+        let columns = kept.ncols();
         let hessian = Hessian::new(self.inputs.gram(NAME, columns)?, dampening);
-        let solved = self.solve(&layer.weights, &hessian, &kept)?;
+        let solved = solve_rows(&weights, &hessian, &kept, columns <= self.exact)?;
         let told = (hessian.dead_channels(), hessian.dampening);
         drop(hessian); // there need not be memory for two matrices
-        (layer.weights, layer.remaining) = (solved, kept);
-        layer.reconstruction(weights, || self.inputs.gram(NAME, columns), told)
+        Ok(reconstruction(weights, (solved, kept), self.inputs.gram(NAME, columns)?.matrix.view(), told))
     }
 }

@@ -3,6 +3,7 @@
 use ndarray::{Array1, Array2, ArrayView, ArrayView1, Axis, Dimension, Ix2};
 
 use crate::calibration::cholesky::rank;
+use crate::calibration::hessian::{Dampening, Gram, Hessian};
 use crate::calibration::packed::Packed;
 use crate::element::Element;
 use crate::error::PruneError;
@@ -96,6 +97,31 @@ impl Moments {
     /// Returns the rank of the Gram matrix, or `None` if there is none. Takes time with the cube of the number of channels.
     pub fn rank(&self) -> Option<usize> {
         self.gram().map(|gram| rank(&gram))
+    }
+
+    /// Returns the condition of the Hessian `2/n XᵀX` after `dampening`, a share of the mean of its diagonal, is added to the diagonal: its
+    /// largest eigenvalue divided by its smallest, to about a hundredth. Infinite if it is not positive definite, so that SparseGPT would
+    /// fail; `None` if there is no Gram matrix. Takes time with the cube of the number of channels.
+    ///
+    /// ```
+    /// use ndarray::arr2;
+    /// use prune::calibration::Moments;
+    ///
+    /// let mut moments = Moments::with_gram(2);
+    /// moments.push(arr2(&[[1.0_f32, 1.0], [2.0, 2.0]]).view())?; // two equal inputs
+    /// assert_eq!(moments.condition(0.0)?, Some(f64::INFINITY));
+    /// let condition = moments.condition(0.01)?.unwrap(); // (2 + 0.01) / 0.01
+    /// assert!((condition - 201.0).abs() < 1.0);
+    /// # Ok::<(), prune::PruneError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`PruneError::Method`] if `dampening` is negative, infinite or NaN.
+    pub fn condition(&self, dampening: f64) -> Result<Option<f64>, PruneError> {
+        let dampening = Dampening { share: dampening, ..Dampening::DEFAULT }.validated("condition")?;
+        let gram = self.gram().map(|matrix| Gram { matrix, count: self.count });
+        Ok(gram.map(|gram| Hessian::new(gram, dampening).condition()))
     }
 
     /// Returns the channels that are zero in all inputs.

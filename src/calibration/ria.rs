@@ -1,8 +1,8 @@
 //! RIA: relative importance and activations.
 
-use ndarray::{Array2, ArrayD, ArrayViewD, Axis};
+use ndarray::{Array2, ArrayD, ArrayViewD, Axis, Zip};
 
-use crate::calibration::layer::{Layer, kept};
+use crate::calibration::layer::{Layer, in_shape, kept};
 use crate::calibration::{Inputs, Pattern};
 use crate::element::Element;
 use crate::error::PruneError;
@@ -56,15 +56,21 @@ impl Ria {
         Self { power, ..self }
     }
 
-    fn scores(&self, layer: &Layer) -> Result<Array2<f64>, PruneError> {
+    /// The scores, in the memory of the weights.
+    fn scores(&self, mut weights: Array2<f64>) -> Result<Array2<f64>, PruneError> {
         let moments = self.inputs.sums(NAME, None)?;
-        PruneError::check_shape("moments", &[layer.columns()], &[moments.channels()])?;
-        let magnitudes = layer.weights.mapv(f64::abs);
+        PruneError::check_shape("moments", &[weights.ncols()], &[moments.channels()])?;
+        weights.mapv_inplace(f64::abs);
         let inverse = |sum: f64| if sum > 0.0 { 1.0 / sum } else { 0.0 };
-        let rows = magnitudes.sum_axis(Axis(1)).mapv(inverse).insert_axis(Axis(1));
-        let columns = magnitudes.sum_axis(Axis(0)).mapv(inverse);
+        let rows = weights.sum_axis(Axis(1)).mapv(inverse);
+        let columns = weights.sum_axis(Axis(0)).mapv(inverse);
         let inputs = moments.root_mean_squares().mapv(|rms| rms.powf(self.power));
-        Ok((&magnitudes * &rows + &magnitudes * &columns) * &inputs)
+        for (mut scores, row) in weights.axis_iter_mut(Axis(0)).zip(rows) {
+            Zip::from(&mut scores).and(&columns).and(&inputs).for_each(|score, column, input| {
+                *score = (*score * row + *score * column) * input;
+            });
+        }
+        Ok(weights)
     }
 }
 
@@ -87,11 +93,11 @@ impl<A: Element> PruningMethod<A> for Ria {
         default_mask: ArrayViewD<'_, bool>,
     ) -> Result<ArrayD<bool>, PruneError> {
         let (granularity, quota) = self.pattern.groups(scores.ndim())?;
-        let layer = Layer::new(NAME, scores, default_mask)?;
+        let Layer { weights, remaining } = Layer::new(NAME, scores.view(), default_mask)?;
         let request =
             Request::InGroups { granularity, quota, score: Score::Magnitude, tie_break: TieBreak::LowestIndex };
-        let kept = kept(&self.scores(&layer)?, &layer.remaining, request)?;
-        Ok(layer.mask(kept).into())
+        let kept = kept(&self.scores(weights)?, &remaining, request)?;
+        Ok(in_shape(kept, scores.shape()))
     }
     fn for_tensor(&self, name: &str, shape: &[usize]) -> Result<Option<Box<dyn PruningMethod<A>>>, PruneError> {
         let inputs = self.inputs.for_tensor(NAME, name, shape, false)?;

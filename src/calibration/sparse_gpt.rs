@@ -5,7 +5,7 @@ use ndarray::{Array2, ArrayD, ArrayView2, ArrayViewD, ArrayViewMut1, Axis};
 use crate::calibration::cholesky::{for_strips, multiply};
 use crate::calibration::hessian::{Dampening, DampeningOf, Hessian};
 use crate::calibration::inputs::columns;
-use crate::calibration::layer::{Layer, kept};
+use crate::calibration::layer::{Layer, in_shape, kept, reconstruction};
 use crate::calibration::part::{from, part, part_mut};
 use crate::calibration::{Inputs, Pattern};
 use crate::element::Element;
@@ -224,8 +224,8 @@ impl<A: Element> PruningMethod<A> for SparseGpt {
         scores: ArrayViewD<'_, A>,
         default_mask: ArrayViewD<'_, bool>,
     ) -> Result<ArrayD<bool>, PruneError> {
-        let (layer, _) = self.run(scores, default_mask)?;
-        Ok(layer.mask(layer.remaining.clone()).into())
+        let (layer, _) = self.run(scores.view(), default_mask)?;
+        Ok(in_shape(layer.remaining, scores.shape()))
     }
     fn reconstructing(&self) -> Option<&dyn Reconstruct<A>> {
         Some(self)
@@ -247,6 +247,7 @@ impl<A: Element> Reconstruct<A> for SparseGpt {
     ) -> Result<Reconstruction<A>, PruneError> {
         let (layer, told) = self.run(weights.view(), mask)?;
         let columns = layer.columns();
-        layer.reconstruction(weights, || self.inputs.gram(NAME, columns), told)
+        let pruned = layer.into_rounded(); // there need not be memory for weights in `f64` and the Gram matrix
+        Ok(reconstruction(weights, pruned, self.inputs.gram(NAME, columns)?.matrix.view(), told))
     }
 }

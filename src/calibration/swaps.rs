@@ -1,10 +1,10 @@
 //! Better masks by swaps: a kept and a pruned entry of a row change places while the error falls.
 
-use ndarray::{Array1, Array2, ArrayD, ArrayView1, ArrayView2, ArrayViewD, ArrayViewMut1, Axis, Zip};
+use ndarray::{Array1, ArrayD, ArrayView1, ArrayView2, ArrayViewD, ArrayViewMut1, ArrayViewMut2, Axis, Zip};
 
 use crate::calibration::Inputs;
-use crate::calibration::cholesky::product;
-use crate::calibration::layer::{Layer, mask_by, method_for};
+use crate::calibration::cholesky::{STRIP, product};
+use crate::calibration::layer::{Layer, in_shape, mask_by, method_for, rows, wide};
 use crate::element::Element;
 use crate::error::PruneError;
 use crate::method::{Describe, PruningMethod};
@@ -66,9 +66,9 @@ impl<M> Swaps<M> {
         Swaps { method, inputs, steps: self.steps, within: self.within }
     }
 
-    /// Swaps entries of a mask among those that remained before the method pruned.
-    fn improve(&self, layer: &Layer, gram: ArrayView2<'_, f64>, kept: &mut Array2<bool>) {
-        let pruned = Zip::from(&layer.weights).and(&*kept).map_collect(|&w, &kept| if kept { 0.0 } else { w });
+    /// Swaps entries of the mask of some rows, among those that remained before the method pruned.
+    fn improve(&self, layer: &Layer, gram: ArrayView2<'_, f64>, mut kept: ArrayViewMut2<'_, bool>) {
+        let pruned = Zip::from(&layer.weights).and(&kept).map_collect(|&w, &kept| if kept { 0.0 } else { w });
         let mut products = product(pruned.view(), gram);
         let diagonal = gram.diag();
         let rows = kept.axis_iter_mut(Axis(0)).zip(products.axis_iter_mut(Axis(0)));
@@ -76,7 +76,7 @@ impl<M> Swaps<M> {
         let rows: Vec<_> =
             rows.map(|(((kept, products), weights), may)| Row { kept, products, weights, may }).collect();
         let (steps, within) = (self.steps, self.within);
-        let work = layer.weights.len() * steps;
+        let work = layer.weights.len().saturating_mul(steps);
         parallel::for_each(rows, work, |mut row| {
             let own: Array1<f64> = Zip::from(row.weights).and(diagonal).map_collect(|w, g| w * w * g);
             for _ in 0..steps {
@@ -150,12 +150,18 @@ impl<A: Element, M: PruningMethod<A> + Clone + 'static> PruningMethod<A> for Swa
         scores: ArrayViewD<'_, A>,
         default_mask: ArrayViewD<'_, bool>,
     ) -> Result<ArrayD<bool>, PruneError> {
-        let layer = Layer::new(NAME, scores.view(), default_mask.view())?;
-        let gram = self.inputs.gram(NAME, layer.columns())?;
-        let mask = mask_by(&self.method, scores, default_mask.view())?;
-        let mut kept = layer.kept_by(mask);
-        self.improve(&layer, gram.matrix.view(), &mut kept);
-        Ok(layer.mask(kept).into())
+        PruneError::check_shape("default_mask", scores.shape(), default_mask.shape())?;
+        Layer::check(NAME, &scores)?;
+        let mut kept = rows(&mask_by(&self.method, scores.view(), default_mask.view())?.view());
+        let gram = self.inputs.gram(NAME, kept.ncols())?;
+        let strips = scores.axis_chunks_iter(Axis(0), STRIP).zip(default_mask.axis_chunks_iter(Axis(0), STRIP));
+        let strips: Vec<_> = strips.zip(kept.axis_chunks_iter_mut(Axis(0), STRIP)).collect();
+        let work = scores.len().saturating_mul(self.steps);
+        parallel::for_each(strips, work, |((scores, remaining), kept)| {
+            let layer = Layer { weights: wide(&scores), remaining: rows(&remaining) };
+            self.improve(&layer, gram.matrix.view(), kept);
+        });
+        Ok(in_shape(kept, scores.shape()))
     }
     fn for_tensor(&self, name: &str, shape: &[usize]) -> Result<Option<Box<dyn PruningMethod<A>>>, PruneError> {
         let method = method_for(&self.method, name, shape)?;

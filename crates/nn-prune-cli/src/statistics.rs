@@ -36,6 +36,12 @@ pub struct InspectArgs {
     /// Also compute the rank of each Gram matrix, which takes time for many channels
     #[arg(long)]
     pub rank: bool,
+    /// Also compute the condition of each Hessian after damping: its largest eigenvalue divided by its smallest
+    #[arg(long)]
+    pub condition: bool,
+    /// What is added to the diagonal of the Hessian, as a share of its mean
+    #[arg(long, value_name = "SHARE", default_value = "0.01", requires = "condition")]
+    pub dampening: f64,
     #[command(flatten)]
     pub report: ReportOptions,
 }
@@ -77,6 +83,8 @@ struct Input<'a> {
     /// The channels whose root mean square is more than ten times the median of those that are not dead.
     outliers: usize,
     rank: Option<usize>,
+    /// Infinite if the Hessian cannot be factored; JSON has `null` then.
+    condition: Option<f64>,
 }
 
 /// The multiple of the median above which a channel is an outlier.
@@ -99,16 +107,17 @@ fn inspect(args: &InspectArgs) -> Result<(), CliError> {
     for (name, moments) in statistics.inputs() {
         let weights = weights.remove(name).unwrap_or_default();
         let first = weights.first().copied().unwrap_or_default();
-        let rank = match args.rank {
-            true => statistics
-                .moments(first)
-                .map_err(|error| unreadable(&args.file, error))?
-                .and_then(|moments| moments.rank()),
+        let whole = match args.rank || args.condition {
+            true => statistics.moments(first).map_err(|error| unreadable(&args.file, error))?,
             false => None,
         };
+        let rank = whole.as_ref().filter(|_| args.rank).and_then(Moments::rank);
+        let failed = |error| CliError::caused_by("cannot compute a condition".to_owned(), error);
+        let damped = |moments: &Moments| moments.condition(args.dampening).map_err(failed);
+        let condition = whole.as_ref().filter(|_| args.condition).map(damped).transpose()?.flatten();
         let (channels, tokens, dead) = (moments.channels(), moments.count(), moments.dead().len());
         let (gram, outliers) = (statistics.has_gram(first), outliers(moments));
-        inputs.push(Input { input: name, weights, channels, tokens, gram, dead, outliers, rank });
+        inputs.push(Input { input: name, weights, channels, tokens, gram, dead, outliers, rank, condition });
     }
     if args.report.json {
         return format::print_json(&inputs);
@@ -136,6 +145,7 @@ fn write_inputs(out: &mut dyn std::io::Write, inputs: &[Input<'_>]) -> std::io::
         Column::number("tokens"),
         Column::text("Gram matrix"),
         Column::number("rank"),
+        Column::number("condition"),
         Column::number("dead"),
         Column::number("outliers"),
     ];
@@ -147,6 +157,7 @@ fn write_inputs(out: &mut dyn std::io::Write, inputs: &[Input<'_>]) -> std::io::
             format::count(usize::try_from(input.tokens).unwrap_or(usize::MAX)),
             if input.gram { "yes" } else { "no" }.to_owned(),
             input.rank.map(format::count).unwrap_or_default(),
+            input.condition.map(|condition| format!("{condition:.1e}")).unwrap_or_default(),
             format::count(input.dead),
             format::count(input.outliers),
         ]

@@ -235,6 +235,20 @@ fn statistics_are_inspected_and_merged() {
     assert_eq!((first["gram"].as_bool(), first["dead"].as_u64()), (Some(true), Some(0)));
     assert_eq!(first["weights"][0], WEIGHTS[0]);
 
+    let table = folder.run("statistics inspect s --condition").ok();
+    let condition = moments(6, 7).condition(0.01).unwrap().unwrap();
+    assert!(table.contains("condition") && !table.contains("inf"), "{table}");
+    let report = folder.run("statistics inspect s --condition --dampening 0.5 --json").json();
+    let damped = report[0]["condition"].as_f64().unwrap();
+    assert!(damped > 1.0 && damped < condition, "{damped} {condition}");
+    folder.run("statistics inspect s --condition --dampening nan").fails(
+        1,
+        "error: cannot compute a condition\n  caused by: condition: dampening NaN is not a number of at least 0",
+    );
+    folder
+        .run("statistics inspect s --dampening 0.5")
+        .fails(2, "error: the following required arguments were not provided");
+
     let written = folder.run("statistics merge s other -o both").ok();
     assert_eq!(written, "wrote 3 inputs to both\n");
     let mut expected = moments(9, 7);
