@@ -63,6 +63,21 @@ fn statistics_are_a_part_of_a_run() {
     }
 }
 
+/// The arrays that are in memory at once, the matrix over the inputs among them, are a part of what is told. Wanda reads in pieces.
+#[test]
+fn the_memory_of_a_run_is_told() {
+    let layer = Layer::load("small_bf16");
+    let (rows, columns) = layer.weight.dim();
+    let directory = tempfile::tempdir().unwrap();
+    let (checkpoint, statistics) = (shards(&layer, directory.path()), statistics(&layer, 300));
+    let admm = Pruner::new(AnyMethod::new(Admm::new(0.5, Arc::clone(&statistics)).unwrap()));
+    let (_, bytes) = admm.working_memory(&checkpoint).unwrap().unwrap();
+    let at_once = 8 * columns * columns + 2 * (8 + 2) * rows * columns;
+    assert!((at_once..3 * at_once).contains(&(bytes as usize)), "{bytes} {at_once}");
+    let wanda = Pruner::new(AnyMethod::new(Wanda::new(0.5, statistics).unwrap()));
+    assert_eq!(wanda.working_memory(&checkpoint).unwrap(), None);
+}
+
 /// A tensor that is stored as `orig` and mask is pruned further as in memory.
 #[test]
 fn what_was_pruned_before_stays_pruned() {

@@ -94,11 +94,13 @@ pub(crate) fn working_memory(
     Ok(bytes.max_by_key(|(_, bytes)| *bytes))
 }
 
-/// About what one tensor takes: two matrices over its inputs and a packed one, and four over its weights, all in `f64`.
+/// About what one tensor takes at most: a matrix over its inputs and two packed ones, two matrices over its weights, all in `f64`, and in its
+/// own dtype what is read and what is written, with a mask of each.
 fn bytes(parameter: &ParameterEntry) -> u64 {
     let columns: u64 = parameter.shape.iter().skip(1).map(|&size| size as u64).product();
-    let matrices = columns.saturating_mul(columns).saturating_mul(20);
-    matrices.saturating_add((parameter.entries as u64).saturating_mul(32))
+    let matrices = columns.saturating_mul(columns).saturating_mul(16);
+    let entry = 2 * (size_of::<f64>() + parameter.dtype.bits() / 8 + size_of::<bool>()) as u64;
+    matrices.saturating_add((parameter.entries as u64).saturating_mul(entry))
 }
 
 /// The statistics on which the error of a tensor is measured.
