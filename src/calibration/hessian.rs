@@ -87,9 +87,9 @@ impl Hessian {
     /// The largest eigenvalue divided by the smallest; infinite if the matrix is not positive definite.
     pub fn condition(self) -> f64 {
         let h = self.matrix.view();
-        let largest = largest_eigenvalue(h.nrows(), |x| h.dot(&x));
+        let largest = largest_eigenvalue(h.nrows(), |x| h.dot(x));
         match self.into_inverse_factor() {
-            Ok(upper) => largest * largest_eigenvalue(upper.nrows(), |x| upper.t().dot(&upper.dot(&x))),
+            Ok(upper) => largest * largest_eigenvalue(upper.nrows(), |x| upper.t().dot(&upper.dot(x))),
             Err(NotPositiveDefinite) => f64::INFINITY,
         }
     }
@@ -110,24 +110,22 @@ impl Hessian {
 }
 
 /// The largest eigenvalue of a positive definite matrix by power iteration, to about a hundredth; 1 without rows.
-fn largest_eigenvalue(size: usize, times: impl Fn(Array1<f64>) -> Array1<f64>) -> f64 {
+fn largest_eigenvalue(size: usize, times: impl Fn(&Array1<f64>) -> Array1<f64>) -> f64 {
     /// The most steps. Where the next eigenvalue is close, fewer do, because either is the answer.
     const STEPS: usize = 200;
+    if size == 0 {
+        return 1.0;
+    }
     // No eigenvector of a matrix that occurs is orthogonal to this one.
     let mut x = Array1::from_shape_fn(size, |i| 1.0 + (i as f64).sin());
-    let mut eigenvalue = 1.0;
+    let mut eigenvalue = 0.0;
     for _ in 0..STEPS {
-        let length = x.dot(&x).sqrt();
-        if length == 0.0 {
-            break;
-        }
-        x /= length;
-        let next = times(x.clone());
-        let before = std::mem::replace(&mut eigenvalue, next.dot(&next).sqrt());
+        x /= x.dot(&x).sqrt();
+        x = times(&x);
+        let before = std::mem::replace(&mut eigenvalue, x.dot(&x).sqrt());
         if (eigenvalue - before).abs() <= 1e-6 * eigenvalue {
             break;
         }
-        x = next;
     }
     eigenvalue
 }
@@ -148,6 +146,12 @@ mod tests {
         assert!((condition([[2.0, 1.0], [1.0, 2.0]], 0.0) - 3.0).abs() < 1e-3);
         assert!((condition([[2.0, 1.0], [1.0, 2.0]], 0.5) - 2.0).abs() < 1e-3);
         assert_eq!(condition([[1.0, 1.0], [1.0, 1.0]], 0.0), f64::INFINITY);
+        assert_eq!(condition([[0.0, 0.0], [0.0, 0.0]], 0.0), 1.0); // the diagonal of dead channels is 1
+
+        // The first step multiplies the length of (1, 1 + sin 1) by 1, without having converged.
+        let second = 1.0 + 1_f64.sin();
+        let first = (1.0 + second * second * 0.75).sqrt();
+        assert!((condition([[first, 0.0], [0.0, 0.5]], 0.0) - 2.0 * first).abs() < 1e-3);
     }
 
     /// Eigenvalues 3 and -1, as of a damaged file: above 1 is enough, 0.5 is not, and does not count towards it.
