@@ -102,9 +102,7 @@ impl Admm {
     fn solve(&self, layer: Layer, gram: Gram) -> Result<(Layer, f64), PruneError> {
         let Layer { weights, remaining } = layer;
         let norms = gram.matrix.diag().mapv(|square| square.sqrt() + 1e-8);
-        let mut a = gram.matrix;
-        a /= &norms;
-        a /= &norms.view().insert_axis(Axis(1));
+        let mut a = gram.matrix / &norms / norms.view().insert_axis(Axis(1));
         let added = self.dampening * a.diag().mean().unwrap_or_default();
         a.diag_mut().iter_mut().for_each(|entry| *entry += added);
         let mut sum = weights * &norms;

@@ -54,7 +54,7 @@ impl Layer {
     }
 }
 
-/// What a method returns: new weights and their mask, and how much the layer's output changes.
+/// The reconstruction of a layer: its new weights and their mask, and the error of its output.
 pub(crate) fn reconstruction<A: Element>(
     original: ArrayViewD<'_, A>,
     (weights, mask): (Array2<A>, Array2<bool>),

@@ -91,47 +91,30 @@ impl<M> LeastSquares<M> {
     }
 }
 
-/// The new weights under a mask, some rows at a time.
+/// The new weights under a mask. A row that is solved exactly is a job; conjugate gradients take strips of rows, for their matrix products.
 fn solve_rows<A: Element>(
     weights: &ArrayViewD<'_, A>,
     hessian: &Hessian,
     kept: &Array2<bool>,
     exact: bool,
 ) -> Result<Array2<A>, PruneError> {
-    let mut solved = Array2::from_elem(kept.raw_dim(), A::zero());
-    let strips = solved.axis_chunks_iter_mut(Axis(0), STRIP).zip(weights.axis_chunks_iter(Axis(0), STRIP));
-    let strips: Vec<_> = strips.zip(kept.axis_chunks_iter(Axis(0), STRIP)).collect();
-    let steps = if exact { 1 } else { STEPS };
+    let h = hessian.matrix.view();
+    let (height, steps) = if exact { (1, 1) } else { (STRIP, STEPS) };
+    let mut new = Array2::from_elem(kept.raw_dim(), A::zero());
+    let strips = new.axis_chunks_iter_mut(Axis(0), height).zip(weights.axis_chunks_iter(Axis(0), height));
+    let strips: Vec<_> = strips.zip(kept.axis_chunks_iter(Axis(0), height)).collect();
     let failed = AtomicBool::new(false);
-    parallel::for_each(strips, kept.len() * steps * kept.ncols(), |((solved, weights), kept)| {
-        let strip = solve_strip(&wide(&weights), hessian.matrix.view(), kept, exact);
-        let Some(strip) = strip else { return failed.store(true, Ordering::Relaxed) };
-        Zip::from(solved).and(&strip).and(kept).for_each(|solved, &x, &kept| *solved = rounded(x, kept));
-    });
-    if failed.into_inner() { Err(hessian.not_positive_definite()) } else { Ok(solved) }
-}
-
-/// The new weights of some rows, or `None` if a system is singular.
-fn solve_strip(
-    weights: &Array2<f64>,
-    h: ArrayView2<'_, f64>,
-    kept: ArrayView2<'_, bool>,
-    exact: bool,
-) -> Option<Array2<f64>> {
-    let mut solved = Zip::from(weights).and(kept).map_collect(|&w, &kept| if kept { w } else { 0.0 });
-    if !exact {
-        conjugate_gradients(weights.view(), h, kept, solved.view_mut());
-        return Some(solved);
-    }
-    let rows = solved.axis_iter_mut(Axis(0)).zip(weights.axis_iter(Axis(0))).zip(kept.axis_iter(Axis(0)));
-    let rows: Vec<_> = rows.map(|((solved, weights), kept)| (solved, weights, kept)).collect();
-    let failed = AtomicBool::new(false);
-    parallel::for_each(rows, weights.len() * weights.ncols(), |(solved, weights, kept)| {
-        if !solve_row(solved, weights, h, kept) {
+    parallel::for_each(strips, kept.len() * steps * kept.ncols(), |((new, weights), kept)| {
+        let weights = wide(&weights);
+        let mut solved = Zip::from(&weights).and(kept).map_collect(|&w, &kept| if kept { w } else { 0.0 });
+        if !exact {
+            conjugate_gradients(weights.view(), h, kept, solved.view_mut());
+        } else if !solve_row(solved.row_mut(0), weights.row(0), h, kept.row(0)) {
             failed.store(true, Ordering::Relaxed);
         }
+        Zip::from(new).and(&solved).and(kept).for_each(|new, &x, &kept| *new = rounded(x, kept));
     });
-    (!failed.into_inner()).then_some(solved)
+    if failed.into_inner() { Err(hessian.not_positive_definite()) } else { Ok(new) }
 }
 
 /// Solves for the kept entries of a row, which has the old weights there; `false` if the system is singular.
@@ -233,7 +216,6 @@ impl<A: Element, M: PruningMethod<A> + Clone + 'static> Reconstruct<A> for Least
         mask: ArrayViewD<'_, bool>,
     ) -> Result<Reconstruction<A>, PruneError> {
         let dampening = self.dampening.validated(NAME)?;
-        PruneError::check_shape("default_mask", weights.shape(), mask.shape())?;
         Layer::check(NAME, &weights)?;
         let kept = rows(&mask_by(&self.method, weights.view(), mask)?.view());
         let columns = kept.ncols();

@@ -150,7 +150,6 @@ impl<A: Element, M: PruningMethod<A> + Clone + 'static> PruningMethod<A> for Swa
         scores: ArrayViewD<'_, A>,
         default_mask: ArrayViewD<'_, bool>,
     ) -> Result<ArrayD<bool>, PruneError> {
-        PruneError::check_shape("default_mask", scores.shape(), default_mask.shape())?;
         Layer::check(NAME, &scores)?;
         let mut kept = rows(&mask_by(&self.method, scores.view(), default_mask.view())?.view());
         let gram = self.inputs.gram(NAME, kept.ncols())?;

@@ -39,7 +39,7 @@ pub struct InspectArgs {
     /// Also compute the condition of each Hessian after damping: its largest eigenvalue divided by its smallest
     #[arg(long)]
     pub condition: bool,
-    /// What is added to the diagonal of the Hessian, as a share of its mean
+    /// The share of the mean of the diagonal that is added to the diagonal of each Hessian
     #[arg(long, value_name = "SHARE", default_value = "0.01", requires = "condition")]
     pub dampening: f64,
     #[command(flatten)]

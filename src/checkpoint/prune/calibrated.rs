@@ -94,8 +94,8 @@ pub(crate) fn working_memory(
     Ok(bytes.max_by_key(|(_, bytes)| *bytes))
 }
 
-/// About what one tensor takes at most: a matrix over its inputs and two packed ones, two matrices over its weights, all in `f64`, and in its
-/// own dtype what is read and what is written, with a mask of each.
+/// The bytes that one tensor takes at most, about: a matrix over its inputs and two packed ones, two matrices over its weights, all in
+/// `f64`, and in its own dtype the weights that are read and those that are written, with a mask of each.
 fn bytes(parameter: &ParameterEntry) -> u64 {
     let columns: u64 = parameter.shape.iter().skip(1).map(|&size| size as u64).product();
     let matrices = columns.saturating_mul(columns).saturating_mul(16);
