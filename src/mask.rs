@@ -135,11 +135,6 @@ impl Mask {
     pub(crate) fn as_mut_slice(&mut self) -> &mut [bool] {
         flat_mut(&mut self.kept)
     }
-
-    /// A mask of memory that is not touched yet: every entry is pruned.
-    pub(crate) fn zeros(shape: IxDyn) -> Self {
-        Self { kept: crate::tensor::zeroed(shape) }
-    }
 }
 
 /// The fraction that a part is of a whole; 0.0 of nothing.

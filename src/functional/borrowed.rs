@@ -9,10 +9,9 @@ use crate::mask::{Mask, MaskElement};
 use crate::method::PruningMethod;
 use crate::method::candidates::{MemoryCandidates, TensorCandidates};
 use crate::method::decide::decide;
-use crate::method::decision::Decision;
+use crate::method::decision::{ChunkId, Decision};
 use crate::parameter::commit::commit_as;
 use crate::pruning_type::PruningType;
-use crate::tensor::chunk::CHUNK;
 use crate::tensor::flat;
 
 /// A tensor that somebody else owns, to be pruned without a [`Parameter`](crate::Parameter): a view of its entries, with
@@ -92,7 +91,7 @@ impl<'a, A: Element> BorrowedTensor<'a, A> {
     /// Any error of the method.
     pub fn prune(&self, method: &dyn PruningMethod<A>) -> Result<Mask, PruneError> {
         let decision = self.decide(method)?;
-        Ok(self.new_mask(&decision, 0, 0))
+        Ok(self.new_mask(&decision, ChunkId::FIRST))
     }
 
     /// Prunes with `method`, and writes the mask and `orig * mask` into memory of the caller. On error, nothing is written.
@@ -132,7 +131,7 @@ impl<'a, A: Element> BorrowedTensor<'a, A> {
             }
             // Memory with gaps is written entry by entry.
             _ => {
-                let new = self.new_mask(&decision, 0, 0);
+                let new = self.new_mask(&decision, ChunkId::FIRST);
                 mask.iter_mut().zip(new.iter()).for_each(|(mask, kept)| *mask = M::of(kept));
                 let entries = self.orig.iter().zip(new.iter());
                 value.iter_mut().zip(entries).for_each(|(value, (x, kept))| *value = x.masked(kept));
@@ -141,11 +140,11 @@ impl<'a, A: Element> BorrowedTensor<'a, A> {
         Ok(())
     }
 
-    /// The mask that a decision leaves, in which this is the tensor of the given number, and its first chunk has a number too.
-    fn new_mask(&self, decision: &Decision<A>, segment: usize, first_chunk: usize) -> Mask {
+    /// The mask that a decision leaves, for which the first chunk of this tensor has a place.
+    fn new_mask(&self, decision: &Decision<A>, first: ChunkId) -> Mask {
         let mut mask = Mask::of_remaining(self.orig.raw_dim(), self.mask.as_ref().map(flat));
         let scores = self.scores.as_ref().unwrap_or(&self.orig);
-        decision.clear_tensor(segment, first_chunk, flat(scores), mask.as_mut_slice());
+        decision.clear_tensor(first, flat(scores), mask.as_mut_slice());
         mask
     }
 
@@ -196,13 +195,8 @@ pub fn global_masks<A: Element>(
         remaining: tensor.mask.as_ref().map(|mask| mask.view()),
     });
     let decision = decide(method, &MemoryCandidates::new(candidates.collect()))?;
-    let mut masks = Vec::with_capacity(tensors.len());
-    let mut first = 0;
-    for (segment, tensor) in tensors.iter().enumerate() {
-        masks.push(tensor.new_mask(&decision, segment, first));
-        first += tensor.orig.len().div_ceil(CHUNK);
-    }
-    Ok(masks)
+    let places = ChunkId::of_tensors(tensors.iter().map(|tensor| tensor.orig.len()));
+    Ok(tensors.iter().zip(places).map(|(tensor, first)| tensor.new_mask(&decision, first)).collect())
 }
 
 /// The array in standard layout; a view stays one if it is.

@@ -58,26 +58,44 @@ pub struct ChunkId {
     pub start: Position,
 }
 
+impl ChunkId {
+    /// The place of the first chunk of the only tensor.
+    pub const FIRST: Self = Self { index: 0, start: Position::START };
+
+    /// The places of the first chunks of tensors of these lengths.
+    pub fn of_tensors(lens: impl Iterator<Item = usize>) -> impl Iterator<Item = Self> {
+        let starts = lens.scan(0, |next, len| Some(std::mem::replace(next, *next + len.div_ceil(CHUNK))));
+        starts.enumerate().map(|(segment, index)| Self { index, start: Position { segment, offset: 0 } })
+    }
+
+    /// The place of the stretch that begins at `offset`, if this is the place of the first one of the tensor.
+    pub fn at(self, offset: usize, stretch: usize) -> Self {
+        Self { index: self.index + offset / stretch, start: Position { offset, ..self.start } }
+    }
+}
+
 impl<A: Element> Decision<A> {
-    /// The length of the stretches on which the decision is carried out, the last one of a tensor excepted.
-    pub fn stretch(&self) -> usize {
+    /// The number of entries of which the parts must be multiples that the decision is carried out on.
+    pub fn unit(&self) -> usize {
         match self {
-            // Random subsets and candidates are numbered by the chunk.
             Self::Keep
             | Self::Lowest(_)
             | Self::LowestInRanges(_)
             | Self::LowestScaled(..)
-            | Self::Random(_)
-            | Self::Candidates(_)
             | Self::Channels(..)
             | Self::Groups(_)
-            | Self::Mask(_) => CHUNK,
-            Self::InGroups(rule) => {
-                let stretch = rule.groups.stretch();
-                // A mask of one bit per entry is cut at bytes, so stretches are multiples of 8.
-                CHUNK.next_multiple_of(stretch << 3_u32.saturating_sub(stretch.trailing_zeros()))
-            }
+            | Self::Mask(_) => 1,
+            // Random subsets and candidates are numbered by the chunk.
+            Self::Random(_) | Self::Candidates(_) => CHUNK,
+            Self::InGroups(rule) => rule.groups.stretch(),
         }
+    }
+
+    /// The length of the stretches on which the decision is carried out, the last one of a tensor excepted.
+    pub fn stretch(&self) -> usize {
+        let unit = self.unit();
+        // A mask of one bit per entry is cut at bytes, so stretches are multiples of 8.
+        CHUNK.next_multiple_of(unit << 3_u32.saturating_sub(unit.trailing_zeros()))
     }
 
     /// The same decision in another element type; `threshold` converts the thresholds of magnitudes.
@@ -117,16 +135,15 @@ impl<A: Element> Decision<A> {
     /// standard layout.
     pub fn mask(&self, default_mask: ArrayViewD<'_, bool>, scores: ArrayViewD<'_, A>) -> ArrayD<bool> {
         let mut mask = default_mask.as_standard_layout().into_owned();
-        self.clear_tensor(0, 0, flat(&scores), flat_mut(&mut mask));
+        self.clear_tensor(ChunkId::FIRST, flat(&scores), flat_mut(&mut mask));
         mask
     }
 
-    /// Clears the pruned entries of a whole tensor of the given number, whose first chunk has a number too.
-    pub fn clear_tensor(&self, segment: usize, first_chunk: usize, scores: &[A], mask: &mut [bool]) {
+    /// Clears the pruned entries of a whole tensor, whose first chunk has this place.
+    pub fn clear_tensor(&self, first: ChunkId, scores: &[A], mask: &mut [bool]) {
         let stretch = self.stretch();
         parallel::for_each_chunk(mask, scores, stretch, |offset, mask, scores| {
-            let chunk = ChunkId { index: first_chunk + offset / stretch, start: Position { segment, offset } };
-            self.clear(chunk, scores, mask);
+            self.clear(first.at(offset, stretch), scores, mask);
         });
     }
 

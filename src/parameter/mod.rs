@@ -14,11 +14,11 @@ use crate::error::PruneError;
 use crate::mask::{Mask, fraction};
 use crate::method::candidates::{MemoryCandidates, TensorCandidates};
 use crate::method::decide::{check_mask, decide};
-use crate::method::decision::Decision;
+use crate::method::decision::{ChunkId, Decision};
 use crate::method::{PruningMethod, Reconstruct, Reconstruction, Units};
-use crate::parameter::commit::{CommitTarget, commit, multiply};
+use crate::parameter::commit::{commit_again, commit_first, multiply};
 use crate::tensor::slice::Slice;
-use crate::tensor::{flat, flat_mut, parallel, zeroed};
+use crate::tensor::{flat, flat_mut, of_shape, parallel};
 
 /// A tensor with an optional pruning mask, such that `value == orig * mask` at all times.
 ///
@@ -339,7 +339,7 @@ impl<A: Element> Parameter<A> {
     /// A pruned parameter of an original and a mask of one shape.
     #[cfg(feature = "safetensors")]
     pub(crate) fn restored(orig: ArrayD<A>, mask: Mask) -> Self {
-        Self::of_parts(zeroed(orig.raw_dim()), orig, mask)
+        Self::of_parts(crate::tensor::zeroed(orig.raw_dim()), orig, mask)
     }
 
     /// A pruned parameter of parts of one shape and in standard layout. The value is recomputed.
@@ -411,17 +411,19 @@ impl<A: Element> Parameter<A> {
         method: impl PruningMethod<A> + 'static,
         scores: Option<&ImportanceScores<'_, A>>,
     ) {
-        commit(vec![self.commit_target(scores)], decision);
+        self.commit(decision, ChunkId::FIRST, scores);
         self.methods.push(method);
     }
 
     /// Carries a decision out on one parameter or on several. Each history gets a mask that came from elsewhere.
     pub(crate) fn commit_mask(mut targets: Vec<(&mut Self, Option<ImportanceScores<'_, A>>)>, decision: &Decision<A>) {
-        let parts = targets.iter_mut().map(|(parameter, scores)| parameter.commit_target(scores.as_ref()));
-        commit(parts.collect(), decision);
-        for (parameter, _) in targets {
+        let entries = targets.iter().map(|(parameter, _)| parameter.value.len());
+        let (entries, places): (usize, Vec<_>) = (entries.clone().sum(), ChunkId::of_tensors(entries).collect());
+        let jobs = targets.iter_mut().zip(places).collect();
+        parallel::for_each(jobs, entries, |((parameter, scores), first): (&mut (&mut Self, _), _)| {
+            parameter.commit(decision, first, Option::as_ref(scores));
             parameter.methods.push_mask();
-        }
+        });
     }
 
     /// The scores in standard layout, if they have the shape of the tensor.
@@ -447,23 +449,19 @@ impl<A: Element> Parameter<A> {
         }
     }
 
-    /// The memory that a decision is carried out on. It is undefined until then if this is the first pruning, so every
-    /// caller in this file commits at once.
-    fn commit_target<'s>(&'s mut self, scores: Option<&'s ImportanceScores<'_, A>>) -> CommitTarget<'s, A> {
-        let Self { value, pruned, .. } = self;
-        let is_first = pruned.is_none();
-        let Pruned { orig, mask } = pruned.get_or_insert_with(|| {
-            let fresh = zeroed(value.raw_dim());
-            let orig = std::mem::replace(value, fresh);
-            let mask = Mask::zeros(orig.raw_dim());
-            Pruned { orig, mask }
-        });
-        CommitTarget {
-            orig: is_first.then(|| flat(orig)),
-            scores: scores.map(|scores| flat(scores)),
-            mask: mask.as_mut_slice(),
-            is_first,
-            value: flat_mut(value),
+    /// Carries a decision out, for which the first chunk of this tensor has a place.
+    fn commit(&mut self, decision: &Decision<A>, first: ChunkId, scores: Option<&ImportanceScores<'_, A>>) {
+        let scores = scores.map(|scores| flat(scores));
+        match &mut self.pruned {
+            Some(Pruned { mask, .. }) => {
+                commit_again(decision, first, scores, mask.as_mut_slice(), flat_mut(&mut self.value));
+            }
+            None => {
+                let (mask, value) = commit_first(decision, first, flat(&self.value), scores);
+                let shape = self.value.raw_dim();
+                let orig = std::mem::replace(&mut self.value, of_shape(shape.clone(), value));
+                self.pruned = Some(Pruned { orig, mask: of_shape(shape, mask).into() });
+            }
         }
     }
 }

@@ -5,7 +5,7 @@
 //! in turn, eight on the average. The keys with these upper bits are collected, usually few, and sorted as far as needed. If
 //! they are many, the next 16 bits are found in the same way.
 //!
-//! For 10^4 entries of `f32` this takes a quarter of the time of a sample and a scan; from some 10^5 on, several threads scan faster.
+//! For 10^4 entries of `f32` this takes a quarter of the time of a sample and a scan; from some 10^6 on, two threads scan faster.
 
 use crate::key::{Key, Ranked};
 use crate::select::scores::Scores;

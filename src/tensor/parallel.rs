@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The smallest number of entries for which other threads are woken. For fewer, waking them takes longer than the work.
-const MIN_PARALLEL: usize = 1 << 17;
+const MIN_PARALLEL: usize = 1 << 18;
 
 /// The largest number of threads that read from a file. More are no faster, and each needs a buffer.
 const MAX_READERS: usize = 16;
@@ -26,7 +26,8 @@ fn threads_for(count: usize, entries: usize) -> usize {
     if entries >= MIN_PARALLEL && count > 1 { threads().min(count) } else { 1 }
 }
 
-/// Calls `f` with the numbers below `count` until it breaks. Threads take the numbers in order.
+/// Calls `f` with the numbers below `count` until it breaks. Threads take the numbers in order. One of them is the caller's,
+/// which begins before the others are awake.
 fn run(count: usize, threads: usize, f: &(dyn Fn(usize) -> ControlFlow<()> + Sync)) {
     #[cfg(feature = "rayon")]
     if threads > 1 {
@@ -44,7 +45,10 @@ fn run(count: usize, threads: usize, f: &(dyn Fn(usize) -> ControlFlow<()> + Syn
                 }
             }
         };
-        return rayon::scope(|scope| (0..threads).for_each(|_| scope.spawn(|_| worker())));
+        return rayon::in_place_scope(|scope| {
+            (1..threads).for_each(|_| scope.spawn(|_| worker()));
+            worker();
+        });
     }
     let _ = threads;
     let _ = (0..count).try_for_each(f);
