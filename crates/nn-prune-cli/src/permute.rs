@@ -59,7 +59,7 @@ pub struct PermuteArgs {
     #[arg(long, value_name = "FILE")]
     coupling: Option<PathBuf>,
     /// Report how much more would be kept, without writing a model
-    #[arg(long, conflicts_with_all = ["resume", "weights_only"])]
+    #[arg(long, conflicts_with_all = ["force", "resume", "weights_only"])]
     dry_run: bool,
     #[command(flatten)]
     output_options: OutputOptions,
