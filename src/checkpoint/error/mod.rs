@@ -57,7 +57,7 @@ pub enum CheckpointError {
         path: PathBuf,
         /// The kind of file, such as `.safetensors.index.json`.
         what: &'static str,
-        /// Their number.
+        /// The number of them.
         found: usize,
     },
     /// The index of a directory was to be ignored, and there is none.
@@ -106,7 +106,7 @@ pub enum CheckpointError {
     InPlace {
         /// The model.
         path: PathBuf,
-        /// What was to be done to it, such as `pack`.
+        /// The operation, such as `pack`.
         what: &'static str,
     },
     /// A file of PyTorch cannot be read.
@@ -476,7 +476,7 @@ pub enum CheckpointError {
     Config {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it, as the rest of a sentence.
+        /// The fault, as the rest of a sentence.
         reason: String,
     },
     /// The type of a model has no preset.
@@ -575,7 +575,7 @@ pub enum CheckpointError {
     /// Other processes of a run have failed, so this one has stopped too. They return the reason.
     #[error("stopped because {failed} of the other processes failed")]
     PeersFailed {
-        /// Their number.
+        /// The number of processes that failed.
         failed: u64,
     },
     /// The magnitudes that several processes counted are not those that they counted before.

@@ -48,10 +48,10 @@ pub(crate) struct Execute<'e, 'o> {
 /// The numbers of entries that are pruned.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Pruned {
-    /// What a method with data has done.
+    /// The report of a method with data.
     pub calibration: Option<CalibrationReport>,
     pub after: usize,
-    /// Those among them that were zero before, by the mask or, if zeros are counted, by value.
+    /// The number among them that was zero before, by the mask or, if zeros are counted, by value.
     pub before: usize,
 }
 

@@ -24,7 +24,7 @@ use crate::tensor::parallel;
 pub(crate) struct PackPlan {
     /// An index into the parameters of the checkpoint.
     pub parameter: usize,
-    /// Where the values of each part begin, and the number of all.
+    /// The index of the first value of each part, and the number of all values.
     pub starts: Vec<usize>,
     /// The signs of zeros are written too.
     pub signs: bool,
@@ -43,15 +43,15 @@ pub(crate) struct PackedOffsets {
 #[derive(Debug, Clone)]
 pub(crate) struct UnpackPlan {
     pub entry: PackedEntry,
-    /// Where the values of each part begin, and the number of all.
+    /// The index of the first value of each part, and the number of all values.
     pub starts: Vec<usize>,
 }
 
 /// The entries of a part that are kept.
 enum Kept<'k> {
-    /// Those of the mask.
+    /// The entries that the mask keeps.
     Mask(&'k [bool]),
-    /// Those that are not zero.
+    /// The entries that are not zero.
     Nonzero,
 }
 
