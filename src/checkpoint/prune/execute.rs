@@ -17,7 +17,7 @@ use crate::checkpoint::read::mask_file::MaskFile;
 use crate::checkpoint::read::parameter::ParameterEntry;
 use crate::checkpoint::read::{Checkpoint, Dtype};
 use crate::checkpoint::report::CalibrationReport;
-use crate::checkpoint::write::layout::OutputSlots;
+use crate::checkpoint::write::layout::file::OutputSlots;
 use crate::checkpoint::write::writer::Sink;
 use crate::element::Element;
 use crate::file::bits::{pack, packed_len};
