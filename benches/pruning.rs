@@ -74,7 +74,7 @@ fn valid<M>(method: Result<M, PruneError>) -> M {
     method.unwrap_or_else(|error| panic!("a method of the benchmark is wrong: {error}"))
 }
 
-/// What every other figure is measured against: the least that anything which makes a tensor can cost.
+/// The reference for every other figure: a copy is the least that making a tensor can cost.
 fn clone(criterion: &mut Criterion) {
     let tensor = inputs::normal::<f32>(SIZE);
     group(criterion, "clone", bytes(&tensor)).bench_function("f32", |bencher| {
@@ -93,7 +93,7 @@ fn l1_unstructured(criterion: &mut Criterion) {
     first(&mut group, BenchmarkId::new("bf16", 0.5), &brain, l1(0.5));
 }
 
-/// What selection algorithms trip over: many equal magnitudes, sorted ones, a wide range of them.
+/// Inputs that are hard for selection algorithms: many equal magnitudes, sorted ones, a wide range of them.
 fn hard_inputs(criterion: &mut Criterion) {
     for (kind, tensor) in inputs::hard::<f32>(SIZE) {
         let mut group = group(criterion, "hard_inputs", bytes(&tensor));
@@ -146,7 +146,7 @@ fn ln_structured(criterion: &mut Criterion) {
     }
 }
 
-/// What is left of a pruning when nothing has to be ranked.
+/// The cost of a pruning in which nothing has to be ranked.
 fn given_masks(criterion: &mut Criterion) {
     let tensor = inputs::normal::<f32>(SIZE);
     let mut group = group(criterion, "given_masks", bytes(&tensor));
@@ -155,7 +155,7 @@ fn given_masks(criterion: &mut Criterion) {
     first(&mut group, BenchmarkId::from_parameter("custom_from_mask"), &tensor, mask);
 }
 
-/// What a training loop pays in every step, and a model once at the end.
+/// The cost of every step of a training loop, and that of the end, once for a model.
 fn life_cycle(criterion: &mut Criterion) {
     let tensor = inputs::normal::<f32>(SIZE);
     let mut parameter = pruned(Parameter::new(tensor.clone()), l1(0.5));

@@ -1,10 +1,10 @@
-//! Amounts: how many units one call prunes. This is the only place where a count is rounded.
+//! Amounts: the number of units that one call prunes. This is the only place where a count is rounded.
 
 use std::fmt;
 
 use crate::error::PruneError;
 
-/// How much one call prunes: a fraction or a count of the remaining units, or the sparsity that results.
+/// The amount that one call prunes: a fraction or a count of the remaining units, or the sparsity that results.
 ///
 /// A unit is an entry for unstructured methods and a channel for structured ones. Pruned units do not count for
 /// [`Fraction`](Self::Fraction) and [`Count`](Self::Count): a fraction of 0.5 prunes half of a new tensor, and a quarter of

@@ -281,11 +281,11 @@ pub enum PruneError {
     /// The state of a session that was built in another way.
     #[error("{part} of the session is `{expected}`, but that of the state is `{found}`")]
     OtherSession {
-        /// What differs: `schedule`, `names`, `allocation` or `bounds`.
+        /// The part that differs: `schedule`, `names`, `allocation` or `bounds`.
         part: &'static str,
-        /// That of the session.
+        /// The value of the session.
         expected: String,
-        /// That of the state.
+        /// The value of the state.
         found: String,
     },
     /// A snapshot of a module with other parameters.
@@ -299,7 +299,7 @@ pub enum PruneError {
     OtherBracket {
         /// The lowest and the highest magnitude of the histogram that was to be added to.
         expected: (f64, f64),
-        /// Those of the other histogram.
+        /// The lowest and the highest magnitude of the other histogram.
         found: (f64, f64),
     },
     /// Any other error of a method, made with [`PruneError::method`].

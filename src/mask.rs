@@ -1,4 +1,4 @@
-//! Masks: which entries of a tensor are kept.
+//! Masks: one boolean for each entry of a tensor, `true` if it is kept.
 
 use std::fmt;
 use std::ops::Index;

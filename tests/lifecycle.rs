@@ -62,7 +62,7 @@ mod training {
         assert_product(&weight);
     }
 
-    /// What was pruned by its first value is ranked by its present one: zero for what is pruned, and the rest as it is now.
+    /// The second pruning ranks present values, not those at the first one: kept entries as they are now, pruned ones as zero.
     #[test]
     fn the_next_pruning_ranks_what_training_has_made() -> Tested {
         let mut weight = half_pruned();

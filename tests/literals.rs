@@ -294,7 +294,7 @@ fn a_store() -> Tested {
     Ok(())
 }
 
-/// Whether a type implements `From<T>`: where it does, the inherent constant hides the one of the trait.
+/// Its `EXISTS` is `true` if a type implements `From<T>`: the inherent constant then hides the one of the trait.
 struct Conversion<T, Into>(PhantomData<(T, Into)>);
 
 impl<T, Into: From<T>> Conversion<T, Into> {

@@ -1,4 +1,4 @@
-//! How much memory a pruning takes, by an allocator that counts. Bytes are not a time: these are exact promises.
+//! The memory that a pruning takes, by an allocator that counts. Bytes are not a time: these are exact promises.
 
 use ndarray::{Array1, Array2};
 use peak_alloc::PeakAlloc;

@@ -34,7 +34,7 @@ fn every_public_type_is_send_and_sync() {
     send_and_sync::<(Identity, RandomUnstructured, L1Unstructured, RandomStructured, LnStructured, CustomFromMask)>();
 }
 
-/// Whether a type is safe to see after a panic: where it is, the inherent constant hides the one of the trait.
+/// Its `SAFE` is `true` if a type is safe to see after a panic: the inherent constant then hides the one of the trait.
 struct AfterPanic<T>(PhantomData<T>);
 
 impl<T: UnwindSafe + RefUnwindSafe> AfterPanic<T> {
@@ -98,7 +98,7 @@ fn a_panic_in_a_method_changes_nothing() {
     assert_eq!(format!("{parameters:?}"), before);
 }
 
-/// Whoever comes first, each call takes a stretch of the stream of its own: together they are the calls of one thread.
+/// Each call takes a stretch of the stream for itself, in any order: together they are the calls of one thread.
 #[test]
 fn threads_share_one_generator() {
     const CALLS: usize = 40;

@@ -17,7 +17,7 @@ use prune::{
 
 use random_oracle::pruned_at_random;
 
-/// What is in it plays no role.
+/// A parameter of ones: its content does not matter.
 fn parameter<A: Element, Sh: IntoDimension>(shape: Sh) -> Parameter<A> {
     Parameter::new(Array::<A, Sh::Dim>::from_elem(shape.into_dimension(), A::one()))
 }

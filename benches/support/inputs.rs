@@ -17,12 +17,12 @@ fn bell(rng: &mut StdRng) -> f64 {
     (0..4).map(|_| rng.random::<f64>() - 0.5).sum()
 }
 
-/// What trained weights look like.
+/// Numbers distributed like trained weights.
 pub fn normal<A: Element>(size: usize) -> Array2<A> {
     fill(size, |_, rng| bell(rng))
 }
 
-/// What selection algorithms trip over.
+/// Inputs that are hard for selection algorithms, with their names.
 pub fn hard<A: Element>(size: usize) -> Vec<(&'static str, Array2<A>)> {
     let n = (size * size) as f64;
     vec![

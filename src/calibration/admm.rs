@@ -97,8 +97,8 @@ impl Admm {
 
     /// The layer after all steps, and what was added to the diagonal.
     ///
-    /// Of a step, only `sum`, the weights and the multipliers added, is in memory: where an entry is kept, it is the sparse weight,
-    /// elsewhere the next multiplier.
+    /// Only `sum` is in memory, the weights plus the multipliers of a step: it is the sparse weight of a kept entry, and the next
+    /// multiplier of any other.
     fn solve(&self, layer: Layer, gram: Gram) -> Result<(Layer, f64), PruneError> {
         let Layer { weights, remaining } = layer;
         let norms = gram.matrix.diag().mapv(|square| square.sqrt() + 1e-8);

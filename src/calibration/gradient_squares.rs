@@ -2,13 +2,13 @@
 
 use ndarray::{Array, ArrayD, ArrayView, Dimension};
 
-use crate::element::Element;
+use crate::element::{Element, rounded};
 use crate::error::PruneError;
 
 /// The sum of the squared gradients of a weight, entry by entry.
 ///
-/// What is squared is what is pushed. Gradients of single samples give the empirical Fisher information; a gradient of a batch
-/// is squared after its mean was taken, which gives another number, smaller by up to the size of the batch.
+/// Each gradient is squared as it is pushed. Gradients of single samples give the empirical Fisher information; a gradient of a
+/// batch is squared after its mean was taken, which gives another number, smaller by up to the size of the batch.
 ///
 /// ```
 /// use ndarray::arr1;
@@ -100,7 +100,7 @@ impl GradientSquares {
         let scores: Vec<f64> = weights.iter().zip(&self.sum).map(score).collect();
         let highest = scores.iter().copied().fold(0.0, f64::max);
         let scale = if highest > 0.0 { highest } else { 1.0 };
-        let scores = scores.into_iter().map(|score| A::from(score / scale).unwrap_or_else(A::nan)).collect();
+        let scores = scores.into_iter().map(|score| rounded(score / scale)).collect();
         // There is one score for each weight.
         Ok(Array::from_shape_vec(weights.raw_dim(), scores).unwrap_or_else(|_| unreachable!("one score a weight")))
     }

@@ -11,7 +11,7 @@ pub(crate) struct Gram {
     pub count: u64,
 }
 
-/// What is added to the diagonal of the Hessian: a share of its mean.
+/// The number that is added to the diagonal of the Hessian, as a share of its mean.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Dampening {
     pub share: f64,
@@ -47,7 +47,7 @@ pub(crate) struct Hessian {
     pub matrix: Array2<f64>,
     /// `true` for each channel that is zero in all inputs.
     pub dead: Vec<bool>,
-    /// What was added to the diagonal.
+    /// The number that was added to the diagonal.
     pub dampening: f64,
     /// The share of the mean that this is.
     share: f64,

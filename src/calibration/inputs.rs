@@ -1,4 +1,4 @@
-//! Where a method finds the moments of its layer.
+//! The inputs of a layer, in which a method finds its moments.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ enum Source {
     Moments(Arc<Moments>),
     #[cfg(feature = "safetensors")]
     Statistics(Arc<Statistics>, Option<String>),
-    /// What a history keeps: nothing but what tells one from another.
+    /// The hash of inputs that a history keeps: only enough to tell them from others.
     Dropped(u64),
 }
 
@@ -60,7 +60,7 @@ impl Inputs {
         Ok(moments)
     }
 
-    /// The Gram matrix for a weight with so many columns.
+    /// Returns the Gram matrix, or an error if it is not that of a weight with this number of columns.
     pub(crate) fn gram(&self, method: &str, columns: usize) -> Result<Gram, PruneError> {
         let sums = self.sums(method, None)?;
         PruneError::check_shape("moments", &[columns], &[sums.channels()])?;

@@ -4,7 +4,7 @@ use ndarray::{Array2, ArrayD, ArrayView2, ArrayViewD, Axis, Ix2, Zip};
 
 use crate::calibration::cholesky::STRIP;
 use crate::calibration::inputs::columns;
-use crate::element::Element;
+use crate::element::{self, Element};
 use crate::error::PruneError;
 use crate::method::candidates::{MemoryCandidates, TensorCandidates};
 use crate::method::decide::decide;
@@ -91,7 +91,7 @@ fn matrix<T, U>(tensor: &ArrayViewD<'_, T>, f: impl Fn(&T) -> U) -> Array2<U> {
 
 /// A weight that remains in the type of the tensor, or zero.
 pub(crate) fn rounded<A: Element>(x: f64, remains: bool) -> A {
-    if remains { A::from(x).unwrap_or_else(A::nan) } else { A::zero() }
+    if remains { element::rounded(x) } else { A::zero() }
 }
 
 /// The entries that a request keeps of those that remain, by the magnitudes of the scores.

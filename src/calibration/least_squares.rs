@@ -15,7 +15,7 @@ use crate::pruning_type::PruningType;
 use crate::tensor::parallel;
 
 const NAME: &str = "LeastSquares";
-/// Up to so many columns, each row's system is solved exactly.
+/// The number of columns up to which each row's system is solved exactly.
 const EXACT: usize = 512;
 /// The steps of conjugate gradients for more columns.
 const STEPS: usize = 40;

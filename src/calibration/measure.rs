@@ -1,4 +1,4 @@
-//! How much a layer's output changes.
+//! The error of a layer's output.
 
 use ndarray::{ArrayView, Dimension};
 

@@ -15,7 +15,7 @@ pub(crate) struct Packed {
     lower: Vec<f64>,
 }
 
-/// The number of entries of the lower triangle of a matrix with so many rows.
+/// Returns the number of entries of the lower triangle of a matrix with `size` rows.
 pub(crate) fn packed_len(size: usize) -> usize {
     size * (size + 1) / 2
 }

@@ -1,4 +1,4 @@
-//! Which entries compete for being kept.
+//! The amount that a method with data prunes, and the groups within which entries compete.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,7 +8,7 @@ use crate::error::PruneError;
 use crate::method::request::Quota;
 use crate::tensor::groups::Granularity;
 
-/// How much is pruned, and within which groups of entries.
+/// The amount that is pruned, and the groups of entries within which it counts.
 ///
 /// ```
 /// use prune::calibration::Pattern;
@@ -23,7 +23,7 @@ pub enum Pattern {
     /// An amount of the entries of each output row, or of each block of columns, as the method says.
     Amount(Amount),
     /// At most `keep` of every `of` consecutive entries of a row are kept: NVIDIA's 2:4, for example. A shorter group at the end
-    /// of a row loses `(of - keep) * size / of` of its entries, rounded down.
+    /// of a row has `(of - keep) * size / of` of its entries pruned, rounded down.
     KeepOf {
         /// The entries that are kept.
         keep: usize,
@@ -42,7 +42,7 @@ impl Pattern {
         }
     }
 
-    /// The groups of a weight with so many axes, and what each of them loses.
+    /// Returns the groups of a weight with `ndim` axes, and the entries that are pruned from each.
     pub(crate) fn groups(self, ndim: usize) -> Result<(Granularity, Quota), PruneError> {
         match self {
             _ if ndim < 2 => {

@@ -194,7 +194,7 @@ fn sweep_block(
     errors
 }
 
-/// Prunes the lowest of a few scores, of columns from `start` on, until so many are pruned, the first among equals.
+/// Prunes the lowest of a few scores, of columns from `start` on, until `pruned` columns are pruned, the first among equals.
 fn prune_lowest(scores: &[f64], start: usize, kept: &mut ArrayViewMut1<'_, bool>, pruned: usize) {
     let before = (start..start + scores.len()).filter(|&column| !kept[column]).count();
     for _ in before..pruned {

@@ -15,8 +15,9 @@ const NAME: &str = "Wanda";
 /// Prunes the weights with the lowest product of magnitude and norm of the input, of each output row.
 ///
 /// The score of the weight of output `i` and input `j` is `|w_ij| * rms_j`, where `rms_j` is the root mean square of input `j`,
-/// rounded to `f32`. Each row loses the same amount, or each group of a [pattern](Pattern::KeepOf) its lowest. Weights that are kept do not
-/// change; [`LeastSquares`](crate::calibration::LeastSquares) updates them, and [`Swaps`](crate::calibration::Swaps) improves the mask.
+/// rounded to `f32`. The same amount is pruned from each row, or from each group of a [pattern](Pattern::KeepOf). Kept weights
+/// do not change; [`LeastSquares`](crate::calibration::LeastSquares) updates them, and [`Swaps`](crate::calibration::Swaps) improves
+/// the mask.
 ///
 /// ```
 /// use ndarray::arr2;

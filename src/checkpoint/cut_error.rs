@@ -18,7 +18,7 @@ pub enum CutError {
     OtherAmount {
         /// The number of entries of the cut.
         expected: u64,
-        /// That of the amount.
+        /// The number of entries of the amount.
         found: u64,
     },
     /// Shards were counted for different selections of tensors.

@@ -81,7 +81,7 @@ impl<'o> ProgressCounter<'o> {
         Self { observer, phase, done: AtomicU64::new(0), total, stopped: AtomicBool::new(false) }
     }
 
-    /// A counter that nobody observes.
+    /// Returns a counter without an observer.
     pub fn silent() -> ProgressCounter<'static> {
         ProgressCounter::new(&(), Phase::Ranking, 0)
     }

@@ -103,13 +103,13 @@ pub struct TensorReport {
     pub entries: usize,
     /// The axis of the channels, if the method is structured and the tensor was pruned.
     pub axis: Option<ChannelAxis>,
-    /// What is known about the layer's output, if the method has data or the run [measures](crate::checkpoint::Pruner::check) it.
+    /// The error of the layer's output, if the method has data or the run [measures](crate::checkpoint::Pruner::check) it.
     pub calibration: Option<CalibrationReport>,
     /// The counts of a pruned tensor, or the reason why it was skipped.
     pub outcome: Outcome,
 }
 
-/// How much a layer's output has changed, by its statistics.
+/// The change of a layer's output, by statistics of its inputs.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 #[non_exhaustive]
 pub struct CalibrationReport {
@@ -120,7 +120,7 @@ pub struct CalibrationReport {
     pub error_check: Option<f64>,
     /// The number of inputs that are always zero in the statistics by which the tensor was pruned.
     pub dead: Option<usize>,
-    /// What was added to the diagonal of the Hessian, if the method has one.
+    /// The number that was added to the diagonal of the Hessian, if the method has one.
     pub dampening: Option<f64>,
 }
 
@@ -129,7 +129,7 @@ pub struct CalibrationReport {
 pub struct ChannelAxis {
     /// The axis, from 0.
     pub axis: usize,
-    /// Why it is this one.
+    /// The reason why it is this one.
     pub reason: AxisReason,
 }
 

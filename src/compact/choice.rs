@@ -1,4 +1,4 @@
-//! Choices: how many units are pruned, and which.
+//! Choices: the number of units that are pruned, and their selection by scores.
 
 use crate::amount::Amount;
 use crate::compact::coupling::{Coupling, shapes_of};
@@ -12,14 +12,14 @@ use crate::module::Module;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Scope {
-    /// Those of one dimension: the amount is pruned of each.
+    /// The units of one dimension: the amount is pruned from each.
     #[default]
     Dimension,
-    /// Those of all dimensions together.
+    /// The units of all dimensions together.
     Global,
 }
 
-/// How many units are pruned, and by which criterion.
+/// The amount of units that is pruned, and the criterion that ranks them.
 ///
 /// The units with the lowest scores are pruned. Of equal scores, the lowest index is pruned first; with global scope, the
 /// dimension that was declared first. NaN ranks above infinity. Then the number of kept units is rounded *up* to a multiple,
@@ -33,7 +33,7 @@ pub enum Scope {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Choice {
-    /// How many units are pruned, of each dimension or of all together.
+    /// The units that are pruned, of each dimension or of all together.
     pub amount: Amount,
     /// The units that the amount is relative to.
     pub scope: Scope,
@@ -148,7 +148,7 @@ impl Ranked {
     }
 }
 
-/// The number of units that are pruned of each dimension, before rounding.
+/// The number of units that are pruned from each dimension, before rounding.
 fn counts(ranked: &[Ranked], choice: &Choice) -> Result<Vec<usize>, CompactError> {
     let count = |units| choice.amount.count_units(units, units, "units");
     match choice.scope {

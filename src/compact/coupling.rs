@@ -1,4 +1,4 @@
-//! Couplings: which positions of which parameters are one unit.
+//! Couplings: the positions of parameters that are one unit.
 
 use crate::compact::error::CompactError;
 use crate::compact::layout::{Layout, Shapes, Sizes};
@@ -161,7 +161,7 @@ impl Dimension {
     }
 
     /// Sets the number of units. It is needed if no use that makes the units has an axis for itself, and it permits uses
-    /// that leave a part of their axis to nobody.
+    /// that leave a part of their axis unused.
     pub fn size(mut self, units: usize) -> Self {
         self.size = Some(units);
         self
@@ -182,7 +182,7 @@ impl Dimension {
     }
 }
 
-/// The dimensions of a model: which positions of which parameters are pruned together.
+/// The dimensions of a model: the positions of its parameters that are pruned together.
 ///
 /// Every parameter is in a dimension or [fixed](Self::fixed), so that none is forgotten. The functions that take a module
 /// check the whole coupling against it.

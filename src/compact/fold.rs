@@ -5,7 +5,7 @@ use ndarray::{ArrayD, Axis};
 use crate::compact::coupling::{Role, Use};
 use crate::compact::error::CompactError;
 use crate::compact::plan::Plan;
-use crate::element::{Element, ElementInternals};
+use crate::element::{ElementInternals, rounded};
 use crate::module::Module;
 
 /// A function of single numbers between two layers.
@@ -168,7 +168,7 @@ impl Plan {
             let constants = way.constants(module);
             let delta = way.delta(self, module, &constants);
             if let Some(into) = module.parameter_mut(&way.fold.into) {
-                into.update(|mut into| into.iter_mut().zip(delta).for_each(|(x, delta)| *x = *x + cast(delta)));
+                into.update(|mut into| into.iter_mut().zip(delta).for_each(|(x, delta)| *x = *x + rounded(delta)));
             }
         }
         Ok(())
@@ -304,9 +304,4 @@ fn array<M: Module + ?Sized>(module: &M, name: &str) -> ArrayD<f64> {
 
 fn numbers<M: Module + ?Sized>(module: &M, name: &str) -> Vec<f64> {
     array(module, name).into_iter().collect()
-}
-
-/// The nearest number of the element type.
-fn cast<A: Element>(x: f64) -> A {
-    num_traits::cast(x).unwrap_or_else(A::nan)
 }

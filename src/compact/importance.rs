@@ -14,7 +14,7 @@ use crate::score::Norm;
 use crate::tensor::channels::Channels;
 use crate::tensor::flat;
 
-/// How the norms of the slices of a unit become one number.
+/// The way in which the norms of the slices of a unit become one number.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Reduce {
@@ -24,22 +24,22 @@ pub enum Reduce {
     Joint,
     /// The sum of the norms.
     Sum,
-    /// Their mean.
+    /// The mean of the norms.
     Mean,
-    /// The largest.
+    /// The largest of the norms.
     Max,
 }
 
-/// How the scores of a dimension are scaled before they are compared with those of other dimensions.
+/// The scale of the scores of a dimension, before they are compared with those of other dimensions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Normalize {
-    /// Not at all.
+    /// No scale.
     #[default]
     None,
-    /// Divided by their mean.
+    /// The scores are divided by their mean.
     Mean,
-    /// Divided by the largest.
+    /// The scores are divided by the largest.
     Max,
 }
 
@@ -48,9 +48,9 @@ pub enum Normalize {
 pub struct Rank {
     /// The norm of a slice, Euclidean by default. Not the nuclear norm.
     pub norm: Norm,
-    /// How the slices of a unit are joined.
+    /// The way in which the slices of a unit are joined.
     pub reduce: Reduce,
-    /// How dimensions are made comparable. It matters for choices over all dimensions together.
+    /// The scale that makes dimensions comparable. It matters for choices over all dimensions together.
     pub normalize: Normalize,
 }
 

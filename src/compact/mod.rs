@@ -1,6 +1,6 @@
 //! Compaction: pruned units are removed for real, so that a model is smaller and faster, and computes what the masked one does.
 //!
-//! A [`Coupling`] declares the *dimensions* of a model: which positions of which parameters are one *unit* (a neuron, a
+//! A [`Coupling`] declares the *dimensions* of a model: the positions of parameters that are one *unit* (a neuron, a
 //! channel, an attention head) and are pruned together. It is declared, not traced, so nothing is guessed. A [`Plan`] says
 //! which units are kept. It [masks](Plan::mask) the others, for training; it [compares](Plan::verify) the masked model with
 //! the compacted one; and it [compacts](Plan::compact).

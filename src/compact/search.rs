@@ -1,4 +1,4 @@
-//! The search for an order of units: which dimensions are searched together, and what is kept before and after.
+//! The search for an order of units: the dimensions that are searched together, and the magnitude that is kept before and after.
 
 use std::collections::BTreeSet;
 
@@ -275,7 +275,7 @@ mod tests {
         }
     }
 
-    /// The search by a part of the lines, with so many bytes at a time.
+    /// The search by a part of the lines, with at most `limit` bytes at a time.
     fn found(seed: u64, limit: usize, dim: isize) -> (Permuted, Store) {
         let generator = Generator::manual_seed(seed);
         let mut net = ParameterStore::new();
@@ -292,7 +292,7 @@ mod tests {
         (permute(layout, &components, &search, limit, &source).unwrap(), source)
     }
 
-    /// What is kept is measured in all lines, and never falls, even if the few lines that were compared mislead.
+    /// The kept magnitude is measured in all lines, and never falls, even if the few lines that were compared mislead.
     #[test]
     fn a_part_of_the_lines_is_compared_and_all_are_measured() {
         let mut undone = 0;

@@ -205,7 +205,7 @@ struct Swap {
     places: [usize; 2],
 }
 
-/// What a swap changes: for some sites and groups, the magnitude that is kept then.
+/// The effect of a swap: the magnitude that is kept then, for each group that changes, by site and group.
 type Change = Vec<(usize, usize, f64)>;
 
 /// Sites, the units that move in them, and the pattern.
@@ -271,7 +271,7 @@ impl<F: Accumulator> Climb<F> {
         groups
     }
 
-    /// What a swap changes, if more is kept then.
+    /// Returns the effect of a swap, if more is kept then.
     fn improvement(&self, swap: &Swap) -> Option<Change> {
         let moves = self.moves(swap);
         let (mut before, mut after) = (0.0, 0.0);

@@ -40,7 +40,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Which weights are neighbours is an accident of the order of the units that they read.
+//! The order of units decides which weights are neighbours, and it is accidental.
 //! [`Coupling::permute`](crate::compact::Coupling::permute) finds an order in which the pattern keeps more magnitude, and reorders all
 //! weights that make and read these units: the model computes what it did. Do it before the session prunes. The gain depends on the
 //! weights: little for random ones, as the example shows; in the reordered matrices of all-MiniLM-L6-v2, 76.13 % are kept instead of
@@ -210,5 +210,5 @@
 //! | A scheduler built after loading takes the current level for the final one; the next step prunes nothing (`torch.ao`) | One state, one call to load it; a file of another session is an error |
 //! | The masks are not in the state dict of the model (`torch.ao`) | Masks, weights and the counter are in one file |
 //! | A share of what is left is rounded in every round, and drifts | Counts are cumulative, of the whole parameter |
-//! | Ties keep more than asked (TensorFlow), or prune one entry less | Counts are exact; of equal scores the lowest index goes first |
+//! | Ties keep more than asked (TensorFlow), or prune one entry less | Counts are exact; of equal scores the lowest index is pruned first |
 //! | NaN under a mask of 0 is NaN for ever | [`zero_pruned`](crate::Parameter::zero_pruned) writes 0 |

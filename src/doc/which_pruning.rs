@@ -1,4 +1,4 @@
-//! Which pruning makes what faster.
+//! The kinds of pruning, and what each makes smaller or faster.
 //!
 //! A mask is a promise, not a saving: a weight of zero takes as much memory and as many multiplications as any other. What
 //! becomes smaller or faster depends on what is done with the zeros afterwards.

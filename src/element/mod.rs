@@ -162,6 +162,12 @@ half_precision!(bf16, BF16, Some(SquareSum { lanes: 8, block: 16 }), |x: bf16| {
     f32::from_bits(u32::from(x.to_bits() & 0x7fff) << 16)
 });
 
+/// Rounds a number to an element type, as `num_traits` does: to a half by way of `f32`.
+#[inline]
+pub(crate) fn rounded<A: Element>(x: f64) -> A {
+    num_traits::cast(x).unwrap_or_else(|| unreachable!("floats of any size are rounded"))
+}
+
 /// Returns |x| in a form that vectorises: the bits moved into place are |x| / 2^112, unless x is infinite or NaN.
 #[inline(always)]
 fn f16_widen_abs(x: f16) -> f32 {

@@ -203,13 +203,13 @@ pub enum StateDictError {
     /// The file has no state of a session, or one that cannot be read.
     #[error("file has no state of a session: {reason}")]
     NoSession {
-        /// What is missing or invalid.
+        /// The key or value that is missing or invalid.
         reason: String,
     },
     /// The file has the state of a session that was built in another way.
     #[error("file is of another session")]
     Session {
-        /// What differs.
+        /// The difference.
         source: PruneError,
     },
     /// A parameter of a session is not in the file as a parameter of this type, or is pruned in the module and not in the file.

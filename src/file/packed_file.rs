@@ -15,7 +15,7 @@ use crate::sparse::packed::matrix;
 pub(crate) const COMPRESSED: &str = ".compressed";
 /// One bit per entry; rows begin with a byte.
 pub(crate) const BITMASK: &str = ".bitmask";
-/// Where the values of each row begin.
+/// The index of the first value of each row.
 pub(crate) const ROW_OFFSETS: &str = ".row_offsets";
 /// The sizes of the dense tensor.
 pub(crate) const SHAPE: &str = ".shape";

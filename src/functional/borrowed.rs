@@ -1,4 +1,4 @@
-//! Pruning of tensors that somebody else owns: mask in, mask and value out.
+//! Pruning of tensors that another library owns: mask in, mask and value out.
 
 use ndarray::{ArrayView, ArrayViewD, ArrayViewMut, CowArray, Dimension, IntoDimension, IxDyn};
 
@@ -14,7 +14,7 @@ use crate::parameter::commit::commit_as;
 use crate::pruning_type::PruningType;
 use crate::tensor::flat;
 
-/// A tensor that somebody else owns, to be pruned without a [`Parameter`](crate::Parameter): a view of its entries, with
+/// A tensor that another library owns, to be pruned without a [`Parameter`](crate::Parameter): a view of its entries, with
 /// the mask so far and importance scores if there are any.
 ///
 /// Views in standard layout are not copied, with one exception: a structured or custom method that prunes again ranks a
@@ -36,7 +36,7 @@ use crate::tensor::flat;
 /// ```
 #[derive(Debug, Clone)]
 pub struct BorrowedTensor<'a, A: Element> {
-    /// In standard layout, as the others are.
+    /// The tensor in standard layout, which mask and scores have too.
     orig: CowArray<'a, A, IxDyn>,
     mask: Option<CowArray<'a, bool, IxDyn>>,
     scores: Option<CowArray<'a, A, IxDyn>>,

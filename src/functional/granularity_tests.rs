@@ -106,7 +106,7 @@ pub fn oracle<A: Element>(case: &Case, tensors: &[Tensor<A>]) -> Vec<ArrayD<bool
             Quota::Amount(Amount::Count(count)) => count.min(remaining.len()),
             Quota::Amount(amount) => amount.count_remaining(size, remaining.len()).unwrap(),
             Quota::Keep(keep) => remaining.len().saturating_sub(keep),
-            // What is pruned already is a part of what the group loses.
+            // Entries that are pruned already count for the group.
             Quota::KeepOf { keep, of } => ((of - keep) * size / of).saturating_sub(size - remaining.len()),
         };
         remaining[..count].iter().for_each(|(number, index)| masks[*number][index] = false);
@@ -249,7 +249,7 @@ fn long_groups_are_ranked_as_defined() {
     }
 }
 
-/// Groups at an edge that have fewer entries than asked for lose those that they have.
+/// Groups at an edge that have fewer entries than requested are pruned as a whole.
 #[test]
 fn a_count_above_the_size_of_a_smaller_group() {
     for (dim, shape) in [(1, [3, 6]), (0, [6, 3]), (1, [2, 110]), (0, [110, 20])] {

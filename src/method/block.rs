@@ -109,7 +109,7 @@ impl Block {
         Ok(self.rule(mask.shape())?.check_mask(mask))
     }
 
-    /// What a tensor of this shape must fulfil.
+    /// Returns the rule for the blocks of a tensor of this shape.
     pub(crate) fn rule(&self, shape: &[usize]) -> Result<Rule, PruneError> {
         Ok(Rule::new(&self.granularity().groups(shape)?, shape, 0, true))
     }

@@ -189,7 +189,7 @@ fn in_ranges<T>(ranges: &[(usize, T)], start: Position, len: usize, mut f: impl 
     }
 }
 
-/// The rule by which groups lose their lowest entries.
+/// The rule by which the lowest entries of groups are pruned.
 #[derive(Debug, Clone)]
 pub struct GroupRule {
     pub groups: Arc<Groups>,
@@ -278,7 +278,7 @@ pub struct PrunedCandidates {
 }
 
 impl PrunedCandidates {
-    /// The choice for all candidates, of which there are so many in each chunk.
+    /// Returns the choice for all candidates, given their number in each chunk.
     pub fn new(pruned: Vec<bool>, remaining_in_chunks: &[usize]) -> Self {
         Self { pruned, starts: running_sum(remaining_in_chunks).collect() }
     }

@@ -8,7 +8,7 @@ use crate::method::request::{Request, Score};
 use crate::pruning_type::PruningType;
 use crate::select::TieBreak;
 
-/// Prunes the entries with the lowest scores, signs included: -3 goes before -1, and -1 before 2.
+/// Prunes the entries with the lowest scores, signs included: -3 is pruned before -1, and -1 before 2.
 ///
 /// [`L1Unstructured`](crate::L1Unstructured) ranks magnitudes of scores, as PyTorch does, and is what most scores need. This
 /// method is for scores whose sign has a meaning, as in movement pruning. It needs scores: without them, it

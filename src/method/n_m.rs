@@ -122,7 +122,7 @@ impl NM {
         Ok(self.rule(mask.shape())?.check_mask(mask))
     }
 
-    /// What a tensor of this shape must fulfil.
+    /// Returns the rule for the groups of a tensor of this shape.
     pub(crate) fn rule(&self, shape: &[usize]) -> Result<Rule, PruneError> {
         Ok(Rule::new(&self.granularity().groups(shape)?, shape, self.n, false))
     }

@@ -183,7 +183,7 @@ pub trait PruningMethod<A: Element>: Describe + CloneMethod<A> {
     }
 }
 
-/// Not a part of [`PruningMethod::prune`], which is compiled for each method.
+/// Returns a tensor multiplied by a mask. It is not a part of [`PruningMethod::prune`], which is compiled for each method.
 fn masked<A: Element>(tensor: ArrayViewD<'_, A>, mask: &ArrayD<bool>) -> ArrayD<A> {
     Zip::from(tensor).and(mask).map_collect(|x, &kept| x.masked(kept))
 }

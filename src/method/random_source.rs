@@ -1,4 +1,4 @@
-//! Where the random methods get their numbers from.
+//! The source of the numbers of random methods.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use rand_chacha::rand_core::SeedableRng;
 use crate::hash::fnv1a;
 use crate::torch::Generator;
 
-/// Where a random method gets its numbers from: a value that the method holds, never a hidden state.
+/// The source of the numbers of a random method: a value that the method holds, never a hidden state.
 ///
 /// | made from | what it means |
 /// |---|---|

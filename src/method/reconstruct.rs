@@ -38,6 +38,6 @@ pub struct Reconstruction<A> {
     pub error: f64,
     /// The number of inputs that are always zero.
     pub dead: usize,
-    /// What was added to the diagonal of the Hessian.
+    /// The number that was added to the diagonal of the Hessian.
     pub dampening: f64,
 }

@@ -1,4 +1,4 @@
-//! Requests: what a method prunes, as data. Memory and files carry them out alike.
+//! Requests: the units that a method prunes, as data. Memory and files carry them out alike.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::tensor::numbered::NumberedGroups;
 /// The entries or channels that a method prunes, before any score is read and any unit is counted.
 #[derive(Debug, Clone)]
 pub enum Request {
-    /// Nothing.
+    /// No entry.
     Nothing,
     /// The entries with the lowest scores, of one tensor or of all together.
     Lowest { amount: Amount, score: Score, tie_break: TieBreak },
@@ -30,8 +30,8 @@ pub enum Request {
     Channels { dim: isize, amount: Amount, by: ChannelScore },
     /// The entries with the lowest scores of every group.
     InGroups { granularity: Granularity, quota: Quota, score: Score, tie_break: TieBreak },
-    /// The groups with the lowest scores, among those with more than `keep` remaining entries. Each keeps so many of its
-    /// entries, those with the highest magnitudes.
+    /// The groups with the lowest scores, among those with more than `keep` remaining entries. Each keeps the
+    /// `keep` entries with the highest magnitudes.
     Groups(GroupRequest),
     /// The entries of the only tensor that a mask does not keep.
     Mask(Arc<Mask>),
@@ -76,13 +76,13 @@ pub enum ChannelScore {
     Distances,
 }
 
-/// The number of entries that one group loses.
+/// The number of entries that are pruned from one group.
 #[derive(Debug, Clone, Copy)]
 
 pub enum Quota {
     /// An amount of the group's entries.
     Amount(Amount),
-    /// All but so many of the entries.
+    /// All entries but this number.
     Keep(usize),
     /// All but `keep` of a full group of `of` entries, and the same share of a smaller one, rounded down.
     KeepOf { keep: usize, of: usize },
@@ -92,7 +92,7 @@ impl Quota {
     /// The number of entries to prune in a group of `all` entries of which `remaining` are not pruned yet.
     pub fn count(self, all: usize, remaining: usize) -> usize {
         match self {
-            // A count above the size of a group was rejected for the largest group; smaller ones lose what they have.
+            // A count above the size of a group was rejected for the largest group; smaller ones are pruned as a whole.
             Self::Amount(amount) => amount.count_remaining(all, remaining).unwrap_or(remaining),
             Self::Keep(keep) => remaining.saturating_sub(keep),
             Self::KeepOf { keep, of } => {
@@ -233,8 +233,8 @@ impl Request {
 
     /// Turns amounts into counts, and refuses everything that can be refused.
     ///
-    /// `remaining_channels` finds the channels with a remaining entry, and `open_groups` counts the groups with more than so many
-    /// remaining entries; `refuse` makes the caller's error.
+    /// `remaining_channels` finds the channels with a remaining entry, and `open_groups` counts the groups with more remaining
+    /// entries than a number; `refuse` makes the caller's error.
     pub fn resolve<E>(
         self,
         tensors: Remaining<'_>,

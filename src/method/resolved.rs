@@ -57,7 +57,7 @@ pub struct RankedGroups {
 #[cfg(feature = "safetensors")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reads {
-    /// Not at all: the decision ranks where it is carried out, chunk by chunk, or needs no scores.
+    /// No scores are read: the decision ranks where it is carried out, chunk by chunk, or needs none.
     Nothing,
     /// In pieces of any size.
     Pieces,
@@ -244,7 +244,7 @@ fn lowest_norms<A: Element>(norms: &[A], count: usize, tie_break: TieBreak) -> V
     }
 }
 
-/// Marks `count` of so many channels at random.
+/// Marks `count` of `channels` at random.
 fn random_channels(source: &RandomSource, channels: usize, count: usize) -> Vec<bool> {
     match source {
         RandomSource::Seed(seed) => RandomSubset::among(*seed, channels, count),

@@ -29,7 +29,7 @@ pub struct Violation {
     pub allowed: usize,
 }
 
-/// What the groups of a tensor must fulfil.
+/// A rule for the groups of a tensor.
 #[derive(Debug, Clone)]
 pub(crate) struct Rule {
     pub groups: NumberedGroups,

@@ -2,6 +2,7 @@
 
 pub(crate) mod commit;
 mod container;
+mod pruning;
 
 use std::sync::Arc;
 
@@ -12,13 +13,12 @@ use num_traits::Zero;
 use crate::element::Element;
 use crate::error::PruneError;
 use crate::mask::{Mask, fraction};
-use crate::method::candidates::{MemoryCandidates, TensorCandidates};
-use crate::method::decide::{check_mask, decide};
-use crate::method::decision::{ChunkId, Decision};
+use crate::method::decide::check_mask;
+use crate::method::decision::Decision;
 use crate::method::{PruningMethod, Reconstruct, Reconstruction, Units};
-use crate::parameter::commit::{commit_again, commit_first, multiply};
+use crate::parameter::commit::multiply;
 use crate::tensor::slice::Slice;
-use crate::tensor::{flat, flat_mut, of_shape, parallel};
+use crate::tensor::{flat, flat_mut, parallel};
 
 /// A tensor with an optional pruning mask, such that `value == orig * mask` at all times.
 ///
@@ -375,57 +375,6 @@ impl<A: Element> Parameter<A> {
         self.methods.push_mask();
     }
 
-    fn prune_with(
-        &mut self,
-        method: impl PruningMethod<A> + 'static,
-        scores: Option<ImportanceScores<'_, A>>,
-    ) -> Result<(), PruneError> {
-        let decision = self.decide(&method, scores.as_ref())?;
-        self.commit_method(&decision, method, scores.as_ref());
-        Ok(())
-    }
-
-    /// Rejects a built-in method that cannot prune the remaining entries. Nothing is decided, and nothing is drawn.
-    pub(crate) fn check(&self, method: &dyn PruningMethod<A>) -> Result<(), PruneError> {
-        let Some(method) = method.built_in() else { return Ok(()) };
-        MemoryCandidates::new(vec![self.candidates(None)]).resolve(method.request(&[])?).map(drop)
-    }
-
-    /// The decision of a method about the remaining entries, with nothing changed yet.
-    pub(crate) fn decide(
-        &self,
-        method: &dyn PruningMethod<A>,
-        scores: Option<&ImportanceScores<'_, A>>,
-    ) -> Result<Decision<A>, PruneError> {
-        let candidates = self.candidates(scores);
-        match self.pruned {
-            None => decide(method, &MemoryCandidates::untouched(candidates.scores)),
-            Some(_) => decide(method, &MemoryCandidates::new(vec![candidates])),
-        }
-    }
-
-    /// Carries a decision of a method out, and adds the method to the history.
-    pub(crate) fn commit_method(
-        &mut self,
-        decision: &Decision<A>,
-        method: impl PruningMethod<A> + 'static,
-        scores: Option<&ImportanceScores<'_, A>>,
-    ) {
-        self.commit(decision, ChunkId::FIRST, scores);
-        self.methods.push(method);
-    }
-
-    /// Carries a decision out on one parameter or on several. Each history gets a mask that came from elsewhere.
-    pub(crate) fn commit_mask(mut targets: Vec<(&mut Self, Option<ImportanceScores<'_, A>>)>, decision: &Decision<A>) {
-        let entries = targets.iter().map(|(parameter, _)| parameter.value.len());
-        let (entries, places): (usize, Vec<_>) = (entries.clone().sum(), ChunkId::of_tensors(entries).collect());
-        let jobs = targets.iter_mut().zip(places).collect();
-        parallel::for_each(jobs, entries, |((parameter, scores), first): (&mut (&mut Self, _), _)| {
-            parameter.commit(decision, first, Option::as_ref(scores));
-            parameter.methods.push_mask();
-        });
-    }
-
     /// The scores in standard layout, if they have the shape of the tensor.
     pub(crate) fn checked_scores<'s, D: Dimension>(
         &self,
@@ -438,30 +387,6 @@ impl<A: Element> Parameter<A> {
             Ok(scores.into())
         } else {
             Ok(scores.as_standard_layout().into_owned().into())
-        }
-    }
-
-    /// The remaining entries.
-    pub(crate) fn candidates<'s>(&'s self, scores: Option<&'s ImportanceScores<'_, A>>) -> TensorCandidates<'s, A> {
-        TensorCandidates {
-            scores: scores.map_or_else(|| self.value.view(), |scores| scores.view()),
-            remaining: self.mask().map(Mask::view),
-        }
-    }
-
-    /// Carries a decision out, for which the first chunk of this tensor has a place.
-    fn commit(&mut self, decision: &Decision<A>, first: ChunkId, scores: Option<&ImportanceScores<'_, A>>) {
-        let scores = scores.map(|scores| flat(scores));
-        match &mut self.pruned {
-            Some(Pruned { mask, .. }) => {
-                commit_again(decision, first, scores, mask.as_mut_slice(), flat_mut(&mut self.value));
-            }
-            None => {
-                let (mask, value) = commit_first(decision, first, flat(&self.value), scores);
-                let shape = self.value.raw_dim();
-                let orig = std::mem::replace(&mut self.value, of_shape(shape.clone(), value));
-                self.pruned = Some(Pruned { orig, mask: of_shape(shape, mask).into() });
-            }
         }
     }
 }

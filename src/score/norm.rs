@@ -181,7 +181,7 @@ fn nuclear<A: Element>(tensor: ArrayViewD<'_, A>, channels: &Channels, remaining
             return A::nan();
         }
         let sum: f64 = nalgebra::DMatrix::from_row_slice(rows, columns, &values).singular_values().iter().sum();
-        A::from(sum).unwrap_or_else(A::nan)
+        crate::element::rounded(sum)
     };
     remaining.iter().map(sum_of_singular_values).collect()
 }

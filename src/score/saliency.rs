@@ -3,7 +3,7 @@
 use ndarray::{Array, ArrayBase, ArrayD, ArrayView, ArrayViewD, Axis, Data, Dimension, IxDyn, RemoveAxis, Zip};
 use num_traits::Zero;
 
-use crate::element::Element;
+use crate::element::{Element, rounded};
 use crate::error::PruneError;
 use crate::tensor::channels::Channels;
 use crate::tensor::parallel;
@@ -42,7 +42,7 @@ pub fn taylor<A: Element, D: Dimension>(
 
 /// Returns the LAMP score of every entry: its square, divided by the sum of the squares of the entries that are not smaller.
 ///
-/// Scores of several layers can be compared, so that one ranking of them all decides how much each layer loses. Sums are
+/// Scores of several layers can be compared, so that one ranking of them all decides how much is pruned from each. Sums are
 /// taken in `f64`, from the largest square on; equal entries are taken in index order. Scores are about as small as one over
 /// the number of entries, which half precisions cannot tell apart:
 /// [`Allocation::Lamp`](crate::training::Allocation::Lamp) ranks them in `f64`. NaN has the score NaN and is in no sum.
@@ -65,7 +65,7 @@ pub fn lamp<A: Element, D: Dimension>(weight: ArrayView<'_, A, D>) -> Array<A, D
     let sorted: Vec<f64> = order.iter().map(|&entry| magnitudes[entry]).collect();
     let mut scores = vec![A::nan(); magnitudes.len()];
     for (&entry, score) in order.iter().zip(lamp_of_sorted(&sorted)) {
-        scores[entry] = A::from(score).unwrap_or_else(A::nan);
+        scores[entry] = rounded(score);
     }
     let mut scores = scores.into_iter();
     // There are as many scores as entries.
@@ -122,7 +122,7 @@ pub fn fpgm<A: Element, D: RemoveAxis>(weight: ArrayView<'_, A, D>, dim: isize) 
     let standard = weight.as_standard_layout();
     let all: Vec<usize> = (0..channels.len).collect();
     let sums = distances(standard.view().into_dyn(), &channels, &all);
-    let sums: Vec<A> = sums.into_iter().map(|sum| A::from(sum).unwrap_or_else(A::nan)).collect();
+    let sums: Vec<A> = sums.into_iter().map(rounded).collect();
     let mut scores = Array::from_elem(weight.raw_dim(), A::zero());
     for (mut channel, sum) in scores.axis_iter_mut(Axis(channels.axis)).zip(sums) {
         channel.fill(sum);
@@ -181,11 +181,11 @@ pub fn channel<A: Element, S: Data<Elem = A>>(
     Ok(scores)
 }
 
-/// The movement of weights: how far training moves each of them away from zero, summed over steps.
+/// The movement of weights: the distance by which training moves each of them away from zero, summed over steps.
 ///
 /// A step adds `-weight * gradient`: positive if gradient descent increases the magnitude. The entries that move towards zero
-/// have the lowest scores and go first, so that signs matter: rank them with [`Lowest`](crate::Lowest), not by magnitude. Sums
-/// are kept in `f32`, or `f64` for `f64`.
+/// have the lowest scores and are pruned first, so that signs matter: rank them with [`Lowest`](crate::Lowest), not by
+/// magnitude. Sums are kept in `f32`, or `f64` for `f64`.
 ///
 /// ```
 /// use ndarray::arr1;
@@ -267,7 +267,7 @@ mod tests {
         assert!(taylor(weight.view(), arr1(&[1.0]).view()).is_err());
     }
 
-    /// Of numbers that `f32` does not tell apart.
+    /// Tried on numbers that are equal in `f32`.
     #[test]
     fn sums_and_differences_are_those_of_f64() {
         let square = 2.0_f64.powi(-26);

@@ -10,15 +10,15 @@ use crate::select::in_groups::{clear_lowest, clear_lowest_scaled};
 use crate::select::scaled::{factors_from, scaled};
 use crate::tensor::groups::Granularity;
 
-/// A tensor, its groups and the number of entries that each group loses.
+/// A tensor, its groups and the number of entries that are pruned from each group.
 #[derive(Debug, Clone)]
 struct Case {
     shape: [usize; 2],
     granularity: Granularity,
-    /// How many of 8 entries go, or how many entries stay.
+    /// The number of 8 entries that are pruned; without it, `keep` entries are kept.
     eighths: Option<usize>,
     keep: usize,
-    /// One of so many entries was pruned before; 0 for none.
+    /// One of this number of entries was pruned before; 0 for none.
     pruned: usize,
     /// The number of different values.
     spread: u64,

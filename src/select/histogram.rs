@@ -262,7 +262,7 @@ impl Histogram {
         bins.try_for_each(|(bin, count)| add(BINS + bin, count).filter(|()| last.is_some_and(|last| bin <= last)))
     }
 
-    /// Where the entries are, by as much as is known of each.
+    /// Returns the intervals of magnitudes in which the entries lie, as exactly as they are known.
     fn intervals(&self) -> Vec<Interval> {
         let mut intervals = Vec::new();
         self.intervals_of::<half::f16>(&mut intervals);

@@ -154,7 +154,7 @@ fn what_is_outside_has_no_bracket() {
     assert_eq!(error, PruneError::ShapeMismatch { argument: "mask".into(), expected: vec![1], found: vec![2] });
 }
 
-/// What files hold is the whole histogram, and nothing else is taken for one.
+/// A file holds the whole histogram, and nothing else is taken for one.
 #[cfg(feature = "safetensors")]
 #[test]
 fn histograms_survive_files() {

@@ -77,8 +77,8 @@ impl<K: Key> Threshold<K> {
         key < self.key || (key == self.key && position < self.end)
     }
 
-    /// Returns what is pruned of the `len` entries from `start` on: how many of them come before the end of the tie, and the
-    /// cuts of those and of the rest.
+    /// Returns the number of the `len` entries from `start` on that come before the end of the tie, and the cuts of those and of
+    /// the rest.
     pub(crate) fn cuts<S: Ranked<Key = K>>(&self, start: Position, len: usize) -> (usize, Cut<K>, Cut<K>) {
         // Up to the end of the tie, equals are pruned, and after it they are kept.
         (start.before(self.end, len), Cut::up_to::<S>(self.key), Cut::below::<S>(self.key))

@@ -105,7 +105,7 @@ struct Slow<'d> {
     room: usize,
     /// A piece that cannot be read.
     broken: Option<usize>,
-    /// How often a piece was looked at.
+    /// The number of times that a piece was read.
     looks: AtomicUsize,
 }
 
@@ -159,7 +159,7 @@ fn slow_scores_give_the_same_threshold() {
     let typical: Vec<f32> = (0..len).map(|i| (i * 7919 % 100_003) as f32 / 64.0).collect();
     // Sorted, so that runs of neighbours are as alike as can be.
     let sorted: Vec<f32> = (0..len).map(|i| (i / 3) as f32).collect();
-    // What the runs see is not what there is.
+    // The sampled runs see other magnitudes than the rest has.
     let mut unseen: Vec<f32> = (0..len).map(|i| 2.0 + (i * 7919 % 1009) as f32 / 2048.0).collect();
     for offset in sample_offsets(len, stride(len, Slow::RUN)) {
         let end = (offset + Slow::RUN).min(len);
@@ -189,7 +189,7 @@ fn what_cannot_be_read_is_an_error() {
     assert_eq!(lowest_of(&few, 0), Ok(Threshold::NOTHING));
 }
 
-/// How often each piece is looked at, on the average, until the k-th lowest is found; and what is found.
+/// Returns how often each piece is read, on the average, until the k-th lowest is found; and the threshold.
 fn looks(data: &[f32], room: usize, k: usize) -> (f64, Threshold<u32>) {
     let scores = Slow::new(data, room);
     let threshold = lowest_of(&scores, k).expect("nothing is broken");

@@ -5,7 +5,7 @@
 /// The number of entries that are packed at a time.
 const WORD: usize = 64;
 
-/// Returns the bytes that a row of so many entries takes.
+/// Returns the bytes that a row of `columns` entries takes.
 pub(crate) fn row_bytes(columns: usize) -> usize {
     columns.div_ceil(8)
 }

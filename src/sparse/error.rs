@@ -17,7 +17,7 @@ pub enum SparseError {
     InputColumns {
         /// The columns of the weight.
         expected: usize,
-        /// Those of the input.
+        /// The columns of the input.
         found: usize,
     },
     /// The array for a product has another shape than the product.

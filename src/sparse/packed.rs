@@ -52,7 +52,7 @@ pub struct Packed<A: Element> {
     pub(super) columns: usize,
     /// [`row_bytes`] for each row.
     pub(super) bits: Vec<u8>,
-    /// Where the values of each row begin, and the number of all values.
+    /// The index of the first value of each row, and the number of all values.
     pub(super) starts: Vec<usize>,
     pub(super) values: Vec<A>,
     /// In the layout of `bits`: 1 for an entry that is not kept and is -0.0.

@@ -13,7 +13,7 @@ use crate::sparse::product::{self, Inputs, Scratch};
 use crate::sparse::rows::Rows;
 use crate::sparse::{SparseError, Sum};
 
-/// How a weight is stored for its products.
+/// The form in which a weight is stored for its products.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Form {

@@ -10,7 +10,7 @@ pub(super) struct Segments<V, I> {
 }
 
 impl<V, I> Segments<V, I> {
-    /// No runs yet, and memory for so many values.
+    /// Returns no runs, with memory for `values` values.
     pub(super) fn with_capacity(values: usize) -> Self {
         Self { lens: Vec::new(), indices: Vec::with_capacity(values), values: Vec::with_capacity(values) }
     }

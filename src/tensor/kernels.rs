@@ -2,8 +2,8 @@
 //! instructions, on the oldest x86-64 too. Those that gain from newer instructions are compiled for them as well
 //! ([`vectorized!`]).
 //!
-//! What all of them share: no branch that depends on an entry, compares that are signed or of floats
-//! ([`Ranked::is_below`]), and counts as wide as what is counted, so that they share its vector lanes.
+//! All of them have no branch that depends on an entry, comparisons that are signed or of floats ([`Ranked::is_below`]), and counts
+//! as wide as what is counted, so that they share its vector lanes.
 
 use crate::element::Element;
 use crate::key::{Key, Ranked};
@@ -12,11 +12,11 @@ use crate::tensor::simd::vectorized;
 /// The entries that a threshold prunes, among entries that all lie on one side of the end of its tie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cut<K> {
-    /// Those that rank below a limit, which is [comparable](Ranked::COMPARABLE).
+    /// The entries that rank below a limit, which is [comparable](Ranked::COMPARABLE).
     Below(K),
-    /// Those that rank up to a limit, which is [comparable](Ranked::COMPARABLE).
+    /// The entries that rank up to a limit, which is [comparable](Ranked::COMPARABLE).
     UpTo(K),
-    /// All of them.
+    /// All entries.
     All,
 }
 
@@ -121,7 +121,7 @@ vectorized! {
     }
 }
 
-/// Counts the remaining entries at a key, or finds the `n`-th of them if there are so many: its offset, or else the count.
+/// Counts the remaining entries at a key, or finds the `n`-th of them: returns its offset or, if there are fewer, their count.
 pub(crate) fn find_nth_at<S: Ranked>(
     scores: &[S],
     remaining: Option<&[bool]>,

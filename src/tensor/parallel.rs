@@ -199,7 +199,7 @@ fn fold_on<R: Send, E: Send>(
     Ok(sums.into_iter().reduce(merge).unwrap_or_else(zero))
 }
 
-/// What the calls of a loop return, by their numbers.
+/// The results of the calls of a loop, by their numbers.
 struct Results<R>(Mutex<Vec<Option<R>>>);
 
 impl<R> Results<R> {

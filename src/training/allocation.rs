@@ -1,4 +1,4 @@
-//! Allocation: how many entries each of several parameters loses, if the sparsity of all together is given.
+//! Allocation: the number of entries to prune from each of several parameters, if the sparsity of all together is given.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,7 +14,7 @@ use crate::training::merge::merged_counts;
 /// The rule that divides a sparsity among parameters.
 ///
 /// Counts are exact: they add up to the rounded share of all entries, whatever the rule and the bounds. Each parameter gets
-/// the integer part of its share, and what is left over goes to the largest fractions, the first parameter first.
+/// the integer part of its share, and the remainder goes to the largest fractions, the first parameter first.
 ///
 /// ```
 /// use prune::training::{Allocation, Bounds};
@@ -46,7 +46,8 @@ pub enum Allocation {
 
 /// The lowest and the highest sparsity that an [`Allocation`] may give to a parameter, as fractions.
 ///
-/// A bound below 1 keeps a layer from dying. What a bound refuses goes to the other parameters.
+/// A bound below 1 keeps a layer from being pruned as a whole. The entries that a bound refuses are pruned from the other
+/// parameters.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Bounds {
     /// The lowest sparsity.
@@ -141,7 +142,7 @@ impl Allocation {
     /// let (a, b) = (arr1(&[1.0_f32, 2.0, 3.0]).into_dyn(), arr1(&[30.0, 20.0, 10.0]).into_dyn());
     /// let half = |allocation: Allocation, bounds| allocation.counts_of(&[a.view(), b.view()], 0.5, bounds);
     /// assert_eq!(half(Allocation::Global, Bounds::default())?, [3, 0]);
-    /// assert_eq!(half(Allocation::Global, Bounds { min: 0.0, max: 0.7 })?, [2, 1]); // no parameter loses all
+    /// assert_eq!(half(Allocation::Global, Bounds { min: 0.0, max: 0.7 })?, [2, 1]); // no parameter is pruned as a whole
     /// assert_eq!(half(Allocation::Lamp, Bounds::default())?, [2, 1]); // scale does not matter
     /// # Ok::<(), prune::PruneError>(())
     /// ```

@@ -14,13 +14,13 @@ use crate::parameter::Parameter;
 use crate::select::lowest_keys;
 use crate::tensor::flat;
 
-/// Which entries grow in an [`exchange`].
+/// The criterion for the entries that grow in an [`exchange`].
 #[derive(Debug, Clone)]
 pub enum Growth<'a, A> {
-    /// Random ones: SET.
+    /// Random entries: SET.
     Random(RandomSource),
-    /// Those with the highest magnitudes of these scores, which have the shape of the parameter: RigL, with the gradient of the
-    /// value, *not* masked. NaN ranks above infinity; of equal scores, the lowest row-major index grows first.
+    /// The entries with the highest magnitudes of these scores, which have the shape of the parameter: RigL, with the gradient of
+    /// the value, *not* masked. NaN ranks above infinity; of equal scores, the lowest row-major index grows first.
     Scores(ArrayViewD<'a, A>),
 }
 

@@ -10,7 +10,7 @@ const DIGIT: u32 = 16;
 #[cfg(feature = "safetensors")]
 pub(crate) const PASSES: u64 = 5;
 
-/// Returns how many entries each parameter loses if the lowest scores of all go, within the limits of each.
+/// Returns how many entries of each parameter are pruned if the lowest scores of all are, within the limits of each.
 ///
 /// `scores` gives the scores of a parameter's remaining entries in ascending order, once in each pass; `pruned` is the number
 /// of its other entries, none if the list is empty. So a parameter is held in memory only while it is looked at. The total was

@@ -44,7 +44,7 @@ pub struct Schedule {
 pub(super) enum Shape {
     /// Steps and sparsities, both rising; at least one.
     List(Vec<(u64, f64)>),
-    /// A share of what is left, so many times.
+    /// The same share of the remaining units, `rounds` times.
     Rounds { share: f64, rounds: u64, every: u64 },
     /// A curve from one sparsity to another.
     Curve { curve: Curve, from: f64, to: f64, begin: u64, end: u64, every: u64 },

@@ -15,7 +15,7 @@ pub struct Sensitivity {
     pub name: String,
     /// The sparsity that it was pruned to.
     pub sparsity: f64,
-    /// What the evaluation returned for the model.
+    /// The result of the evaluation of the model.
     pub score: f64,
 }
 

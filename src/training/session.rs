@@ -17,14 +17,14 @@ use crate::training::due::{DueStep, Target};
 use crate::training::schedule::Schedule;
 use crate::training::state::SessionState;
 
-/// The turn of one parameter in a step at which something is pruned: what the method of a [`Session`] is made of.
+/// The turn of one parameter in a step at which something is pruned, from which a [`Session`] makes its method.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Due<'a> {
     /// The name of the parameter.
     pub name: &'a str,
     /// The step.
     pub step: u64,
-    /// How much to prune now, as a [`Count`](Amount::Count) of units.
+    /// The amount to prune now, as a [`Count`](Amount::Count) of units.
     pub amount: Amount,
 }
 
@@ -45,7 +45,7 @@ impl Due<'_> {
     }
 }
 
-/// What a step of a [`Session`] has pruned.
+/// The units that a step of a [`Session`] has pruned.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pruned {
     /// The step.
@@ -97,7 +97,7 @@ pub struct Session<A: Element> {
     allocation: Allocation,
     bounds: Bounds,
     next: u64,
-    /// Whether the names have been found in a module.
+    /// `true` once the names have been found in a module.
     is_checked: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What holds for every layer, and not only for the golden ones.
+//! Laws that hold for every layer, not only for the golden ones.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What is pruned by default: tensors of well-known models, and the reasons.
+//! The default selection: tensors of well-known models, and the reasons.
 
 use std::collections::BTreeMap;
 
@@ -115,7 +115,7 @@ fn a_model_that_is_quantised_as_a_whole() {
     assert_eq!(error.to_string(), expected);
 }
 
-/// Whatever is stored twice is tied: pruning one of the two would untie them.
+/// A tensor that is stored twice is tied: pruning one of the two would untie them.
 #[test]
 fn tensors_that_equal_an_embedding() {
     let embedding = raw("embed.weight", "F32", &[300, 400]);

@@ -1,4 +1,4 @@
-//! Which tensors of ONNX models are pruned, by the operators that take them, and which cannot be.
+//! The selection in ONNX models, by the operators that take a tensor, and the tensors that cannot be pruned.
 
 use std::fs;
 
@@ -127,7 +127,7 @@ fn operators_decide_what_is_pruned() {
         ("steps", Some(SkipReason::Dtype)),
     ];
     assert_eq!(reasons(&checkpoint), expected);
-    // What is named is pruned, whatever it is; a tensor that two operators take, once.
+    // A named tensor is pruned, whatever it is; one that two operators take, once.
     let only = |pattern: &str| Pruner::new(half()).selection(Selection::new().only(pattern));
     assert_eq!(only("table").dry_run(&checkpoint, &()).unwrap().pruned_after(), 12);
     assert_eq!(only("both").dry_run(&checkpoint, &()).unwrap().pruned_after(), 12);
@@ -204,7 +204,7 @@ fn what_cannot_be_replaced_in_place_is_named_and_kept() {
     assert_eq!(before.len(), after.len());
     let changed = before.iter().zip(&after).filter(|(a, b)| a != b).count();
     assert!(changed > 0 && changed <= 3 * 12 * 4, "{changed}");
-    // What is in a subgraph can be looked at.
+    // Tensors in a subgraph can be inspected.
     let inspection = inspect(&checkpoint, true, &()).unwrap();
     let unread: Vec<_> = inspection.tensors.iter().filter(|tensor| tensor.zeros.is_none()).map(|t| &*t.name).collect();
     assert_eq!(unread, ["halves", "singles", "parts", "sparse"]);

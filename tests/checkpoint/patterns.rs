@@ -29,7 +29,7 @@ fn grouped<A: Stored>() {
     check::<A, _>(NM::new(2, 4, 0).unwrap().amount(0.3).unwrap());
     check::<A, _>(Block::new(0.4, &[16, 1], 2).unwrap());
     check::<A, _>(Block::new(0.4, &[3, 3], 1).unwrap().tie_break(TieBreak::PyTorch));
-    // What does not depend on the dtype is tried with one.
+    // Cases that do not depend on the dtype are tried with one.
     if size_of::<A>() == 4 {
         check::<A, _>(NM::new(2, 4, 0).unwrap());
         check::<A, _>(NM::new(1, 3, -1).unwrap().amount(0.5).unwrap().tie_break(TieBreak::PyTorch));
@@ -130,7 +130,7 @@ fn amounts_of_blocks_and_patterns_count_groups() {
     assert!(matches!(signed, CheckpointError::OnlyInMemory { what: "Lowest", .. }));
 }
 
-/// What a file breaks is what the mask of its nonzero entries breaks in memory; masks in the file count as zeros.
+/// A file has the violations that the mask of its nonzero entries has in memory; masks in the file count as zeros.
 #[test]
 fn verify_finds_what_violations_finds() {
     let folder = tempfile::tempdir().unwrap();

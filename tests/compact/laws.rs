@@ -148,7 +148,7 @@ fn compaction_selects_positions() {
     });
 }
 
-/// What the coupled mask clears is what compaction removes, and nothing that it keeps.
+/// The coupled mask clears exactly the entries that compaction removes.
 #[test]
 fn the_coupled_mask_keeps_what_is_kept() {
     check_law(models(), |model| {

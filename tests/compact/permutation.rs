@@ -60,7 +60,7 @@ fn pruned<A: Element>(store: &ParameterStore<A>, names: &[&str], pattern: NM) ->
     names.iter().map(|name| store[*name].value().iter().map(|x| x.to_f64().unwrap().abs()).sum::<f64>()).sum()
 }
 
-/// What is reported is what pruning keeps, before and after, and it never falls.
+/// Asserts that the report has the magnitude that pruning keeps, before and after, and that it never falls.
 #[track_caller]
 fn assert_reported<A: Element>(store: &ParameterStore<A>, found: &Permuted, names: &[&str], pattern: NM) {
     let mut permuted = store.clone();

@@ -154,7 +154,7 @@ fn the_nuclear_norm_without_its_feature() {
     assert_says(nuclear::<f64>(&[2, 2, 2]), expected, message);
 }
 
-/// Whatever the amount, even none.
+/// Returns the error of the nuclear norm, which must be the same for any amount, even 0.
 fn nuclear<A: Element>(shape: &[usize]) -> PruneError {
     let mut parameter = Parameter::new(ArrayD::<A>::zeros(IxDyn(shape)));
     let error = parameter.prune(LnStructured::new(1, Norm::Nuclear, 0).unwrap()).unwrap_err();

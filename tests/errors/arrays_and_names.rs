@@ -138,7 +138,7 @@ fn a_name_that_a_state_dict_needs() {
         // The one that is in the way is an ordinary name itself.
         prune::identity(&mut store, clash).unwrap();
     }
-    // That there is no such parameter comes first.
+    // The error that there is no such parameter comes first.
     let mut store = Store::from_iter([("weight_orig", arr1(&[1.0]))]);
     assert!(matches!(prune::identity(&mut store, "weight"), Err(PruneError::UnknownParameter { .. })));
 }

@@ -41,7 +41,7 @@ fn counts_are_exact_and_within_bounds<A: Dtype>() {
         let low = |&size: &usize| (bounds.min * size as f64).ceil() as usize;
         let high = |&size: &usize| (bounds.max * size as f64).floor() as usize;
         let total = Amount::Sparsity(sparsity).count(sizes.iter().sum()).expect("it is a fraction");
-        // Where no integer is between the bounds, the lower one gives way.
+        // If no integer is between the bounds, the lower one gives way.
         let range = sizes.iter().map(|size| low(size).min(high(size))).sum()..=sizes.iter().map(high).sum::<usize>();
         let found = allocation.counts_of(&views(&tensors), sparsity, bounds);
         if !range.contains(&total) {
@@ -147,7 +147,7 @@ fn what_bounds_refuse_goes_to_the_others_in_proportion() {
     });
 }
 
-/// What is left over goes to the largest fractions, and of equal ones to the first.
+/// The remainder goes to the largest fractions, and of equal ones to the first.
 #[test]
 fn remainders_go_to_the_largest_fractions() {
     let counts = |shapes: &[&[usize]], sparsity| Allocation::Uniform.counts(shapes, sparsity, Bounds::default());

@@ -8,7 +8,7 @@ use prune::Element;
 
 /// An element type that is seen through its bits, so that NaNs and signed zeros can be told apart.
 pub trait Dtype: Element {
-    /// What norms are accumulated in.
+    /// The type in which norms are accumulated.
     type Wide: Float + Debug;
     /// The number of entries that PyTorch squares and sums at a time over contiguous memory; `None` if it takes one by one.
     const BLOCK: Option<usize>;

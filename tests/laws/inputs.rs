@@ -1,4 +1,4 @@
-//! What the laws are tried on.
+//! The inputs on which the laws are tried.
 
 use ndarray::{ArrayD, IxDyn};
 use proptest::prelude::*;

@@ -2,7 +2,7 @@
 
 use ndarray::{ArrayD, Axis, IxDyn, Slice};
 
-/// Where the elements of an array lie.
+/// The layout of an array in memory.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Layout {
     /// Row-major.

@@ -1,6 +1,6 @@
 //! Laws that hold for every input: any shape, layout and bits, any argument, all four element types.
 //!
-//! What the crate does is compared with an [`oracle`] that is slow and obvious: it sorts, it loops, and it shares no code
+//! The crate is compared with an [`oracle`] that is slow and obvious: it sorts, it loops, and it shares no code
 //! with the crate.
 
 mod allocation;

@@ -6,7 +6,7 @@ use super::dtype::{Dtype, assert_same};
 use super::oracle::{self, Tensor};
 use super::spec::Spec;
 
-/// What a parameter must hold: plain row-major vectors, with the value multiplied out on demand.
+/// The state that a parameter must have: plain row-major vectors, with the value multiplied out on demand.
 #[derive(Debug, Clone)]
 pub struct Model<A> {
     pub shape: Vec<usize>,

@@ -1,4 +1,4 @@
-//! What every method must do, written from the documentation to be obviously right, however slow.
+//! Every method once more, written from the documentation to be obviously right, however slow.
 
 use std::cmp::Ordering;
 

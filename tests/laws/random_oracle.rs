@@ -3,7 +3,7 @@
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-/// Which `count` of `n` living candidates a seed prunes.
+/// Returns the `count` of `n` candidates that a seed prunes.
 ///
 /// Candidate `i` draws byte `i` of ChaCha8's stream 0, and the lowest are pruned. The `j`-th candidate that drew the byte at the
 /// boundary then draws word `j` of stream 1, and the lowest of those are pruned; among equal words, the first ones.

@@ -96,7 +96,7 @@ fn all_doors_lead_to_one_mask<A: Dtype>() {
         let alone = method().compute_mask(laid_out.view(), ones.view());
         let mut parameter = Parameter::new(tensor.clone());
         if parameter.prune(method()).is_err() {
-            // Whether a third party's axis exists is checked by whoever calls the method.
+            // The axis of a third party's method is checked by its caller, so the method alone may succeed.
             assert!(alone.is_err() || matches!(spec, Spec::Every { .. }));
             return;
         }
@@ -188,7 +188,7 @@ fn a_clone_is_independent<A: Dtype>() {
     check_law((parameter::<A>(), spec(), values::<A>()), |((mut parameter, model), spec, values)| {
         let change = |parameter: &mut Parameter<A>| {
             parameter.update(|mut orig| orig.assign(&values.array(&model.shape)));
-            // Whether it succeeds does not matter here.
+            // It may fail, which does not matter here.
             let _ = spec.method::<A>(&model.shape).and_then(|method| parameter.prune(method));
             let _ = parameter.remove();
         };

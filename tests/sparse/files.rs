@@ -25,7 +25,7 @@ fn store<A: Element>(rows: usize, columns: usize, density: f64, seed: usize) -> 
     store
 }
 
-/// What is saved is loaded, from memory and by `unpack`, and `nn-prune pack` writes the same bytes.
+/// A saved store is loaded as it was, from memory and by `unpack`, and `nn-prune pack` writes the same bytes.
 fn round_trip<A: Element>(rows: usize, columns: usize, density: f64, seed: usize) {
     let store = store::<A>(rows, columns, density, seed);
     let folder = tempfile::tempdir().unwrap();

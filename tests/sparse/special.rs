@@ -5,7 +5,7 @@ use prune::sparse::{Form, Packed};
 
 use super::support::products;
 
-/// Where a weight is pruned, nothing is added, whatever the input holds there.
+/// A pruned weight adds nothing, whatever its input is.
 #[test]
 fn a_pruned_weight_hides_its_input() {
     let weight = arr2(&[[0.0_f32, 2.0, 0.0], [0.0, 0.0, 0.0]]);

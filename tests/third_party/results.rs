@@ -1,4 +1,4 @@
-//! What becomes of the masks that a method returns.
+//! The fate of the masks that a method returns: they are applied or refused.
 
 use super::{KeepEvery, counting, history};
 use half::{bf16, f16};

@@ -26,7 +26,7 @@ fn net() -> ParameterStore<f32> {
     ParameterStore::from_iter([layer("a", &[8, 16], 1), layer("b", &[10, 8], 2), layer("c", &[7], 3)])
 }
 
-/// What training does: every original moves, those under a mask too.
+/// A stand-in for training: every original moves, those under a mask too.
 fn train(module: &mut impl Module<Elem = f32>, seed: u64) {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     for (_, parameter) in module.named_parameters_mut() {

@@ -179,7 +179,7 @@ fn densities_of_erk_and_the_total_are_exact() -> Result<(), PruneError> {
     Ok(())
 }
 
-/// What is pruned already stays pruned, above a bound and above the level too.
+/// Entries that are pruned already stay pruned, above a bound and above the level too.
 #[test]
 fn a_parameter_may_be_sparser_than_bound_and_level() -> Result<(), PruneError> {
     let bounds = Bounds { min: 0.0, max: 0.5 };
@@ -368,7 +368,7 @@ fn empty_parameters_and_everything_are_ordinary() -> Result<(), PruneError> {
     Ok(())
 }
 
-/// What can be refused is refused before a generator is drawn from.
+/// Errors are found before a generator is drawn from.
 #[test]
 fn an_error_of_a_later_parameter_draws_nothing() -> Result<(), PruneError> {
     let generator = Generator::manual_seed(5);

@@ -121,7 +121,7 @@ impl<'s> HostTensor<'s> {
         slice(&self.ranked, &self.path)
     }
 
-    /// Which entries remain, if there is a mask.
+    /// The mask as booleans, `true` for entries that remain, if there is one.
     fn remaining(&self) -> Result<Option<Cow<'_, [bool]>>, Error> {
         self.mask.as_ref().map(|mask| slice(mask, &self.path)).transpose()
     }

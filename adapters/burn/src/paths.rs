@@ -1,4 +1,4 @@
-//! Which parameters of a module a call is about.
+//! The parameters of a module that a call is about.
 
 use globset::{GlobBuilder, GlobMatcher};
 

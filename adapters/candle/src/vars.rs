@@ -152,7 +152,7 @@ impl PrunedVars {
     /// Returns the weights under the mask, as PyTorch's `weight_orig`; `None` if the variable is not pruned, or if originals are not
     /// kept.
     ///
-    /// Where the mask keeps, they are the trained weights. Where it prunes, they are the weights at the time of pruning: candle gives
+    /// Kept entries are the trained weights. Pruned entries are the weights at the time of pruning: candle gives
     /// an optimizer the variable, which is zero there. (In PyTorch an optimizer trains the original, but a pruned weight has no
     /// gradient: what changes it is weight decay and momentum. No value depends on it.)
     ///

@@ -104,7 +104,7 @@ pub fn prune_checkpoint(py: Python<'_>, files: Files, options: PruneOptions<'_>)
     Ok(Pruned::of(report, &shards))
 }
 
-/// What is removed.
+/// The options of `compact`: the units and layers to remove.
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
 pub struct CompactOptions<'py> {

@@ -15,7 +15,8 @@ use crate::pack::PackArgs;
 use crate::parse::{BlockName, FormatName, PatternName};
 use crate::permute::PermuteArgs;
 use crate::plot::svg_path;
-use crate::recipe::{Names, Recipe};
+use crate::recipe::Recipe;
+use crate::recipe::selection::Names;
 use crate::statistics::StatisticsArgs;
 use crate::text::escape_invisible;
 

@@ -68,7 +68,7 @@ impl CalibratedName {
     }
 }
 
-/// A value of `--refine`: `swaps`, or `swaps:N` for at most so many in a row.
+/// A value of `--refine`: `swaps`, or `swaps:N` for at most N in a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Refine {

@@ -4,7 +4,7 @@ mod table;
 
 use std::path::{Path, PathBuf};
 
-use prune::checkpoint::{CompactReport, CompactedTensorReport, Equality, Format};
+use prune::checkpoint::{CompactReport, CompactedTensorReport, Equality, Format, Output};
 use serde::Serialize;
 
 use crate::compact_args::CompactArgs;
@@ -25,16 +25,17 @@ pub fn run(args: &CompactArgs) -> Result<(), CliError> {
         true => Ok(args.output_options.directory(path)),
         false => args.output_options.output(path, &checkpoint, Format::Weights),
     });
-    let output = output.transpose()?;
+    // A dry run refuses what the run would refuse of the path.
+    let output = output.transpose()?.filter(|_| !args.dry_run);
 
     let reporter = ProgressReporter::new("compacting", args.report.quiet);
     let report = match &output {
-        Some(output) if !args.dry_run => compactor.run(&checkpoint, output, &reporter)?,
-        Some(_) | None => compactor.dry_run(&checkpoint, &reporter)?,
+        Some(output) => compactor.run(&checkpoint, output, &reporter)?,
+        None => compactor.dry_run(&checkpoint, &reporter)?,
     };
     drop(reporter);
 
-    let written = args.output.as_deref().filter(|_| !args.dry_run);
+    let written = output.as_ref().map(Output::path);
     if args.report.json {
         return format::print_json(&Json::of(&report, written));
     }

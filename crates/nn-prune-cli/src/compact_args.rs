@@ -82,7 +82,7 @@ pub struct CompactArgs {
     #[arg(long, value_name = "FILE", value_parser = output_path())]
     save_plan: Option<PathBuf>,
     /// Report what would be removed, without writing a model
-    #[arg(long, conflicts_with_all = ["resume", "weights_only"])]
+    #[arg(long, conflicts_with_all = ["force", "resume", "weights_only"])]
     pub dry_run: bool,
     #[command(flatten)]
     pub output_options: OutputOptions,

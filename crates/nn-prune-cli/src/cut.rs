@@ -11,7 +11,7 @@ use crate::args::{Input, ReportOptions, output_path};
 use crate::error::CliError;
 use crate::format;
 use crate::progress::ProgressReporter;
-use crate::recipe::Names;
+use crate::recipe::selection::Names;
 use crate::text::visible_path;
 
 const EXAMPLES: &str = "\

@@ -5,7 +5,7 @@ mod table;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use prune::checkpoint::{DenseReason, Format, PackReport, PackedTensorReport, Packer};
+use prune::checkpoint::{DenseReason, Format, Output, PackReport, PackedTensorReport, Packer};
 use serde::Serialize;
 
 use crate::amount::share;
@@ -65,15 +65,16 @@ pub fn pack(args: &PackArgs) -> Result<(), CliError> {
     let checkpoint = args.input.open(args.report.quiet)?;
     let packer = Packer::new().signs(args.signs).min_sparsity(args.min_sparsity.unwrap_or(0.0));
     let output = args.output.as_deref().map(|path| args.output_options.output(path, &checkpoint, Format::Weights));
-    let output = output.transpose()?;
+    // A dry run refuses what the run would refuse of the path.
+    let output = output.transpose()?.filter(|_| !args.dry_run);
     let reporter = ProgressReporter::new("packing", args.report.quiet);
     let report = match &output {
-        Some(output) if !args.dry_run => packer.run(&checkpoint, output, &reporter)?,
-        Some(_) | None => packer.dry_run(&checkpoint, &reporter)?,
+        Some(output) => packer.run(&checkpoint, output, &reporter)?,
+        None => packer.dry_run(&checkpoint, &reporter)?,
     };
     drop(reporter);
 
-    let written = args.output.as_deref().filter(|_| !args.dry_run);
+    let written = output.as_ref().map(Output::path);
     if args.report.json {
         return format::print_json(&Json::of(&report, written));
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use prune::NM;
-use prune::checkpoint::{Format, PermuteReport, Permuter};
+use prune::checkpoint::{Format, Output, PermuteReport, Permuter};
 use prune::compact::{KeptMagnitude, PermutedDimension, Search};
 use serde::Serialize;
 
@@ -59,7 +59,7 @@ pub struct PermuteArgs {
     #[arg(long, value_name = "FILE")]
     coupling: Option<PathBuf>,
     /// Report how much more would be kept, without writing a model
-    #[arg(long, conflicts_with_all = ["resume", "weights_only"])]
+    #[arg(long, conflicts_with_all = ["force", "resume", "weights_only"])]
     dry_run: bool,
     #[command(flatten)]
     output_options: OutputOptions,
@@ -74,16 +74,17 @@ pub fn run(args: &PermuteArgs) -> Result<(), CliError> {
     let permuter = args.coupling.iter().fold(Permuter::new(search), Permuter::coupling);
     let checkpoint = args.input.open(args.report.quiet)?;
     let output = args.output.as_deref().map(|path| args.output_options.output(path, &checkpoint, Format::Weights));
-    let output = output.transpose()?;
+    // A dry run refuses what the run would refuse of the path.
+    let output = output.transpose()?.filter(|_| !args.dry_run);
 
     let reporter = ProgressReporter::new("permuting", args.report.quiet);
     let report = match &output {
-        Some(output) if !args.dry_run => permuter.run(&checkpoint, output, &reporter)?,
-        Some(_) | None => permuter.dry_run(&checkpoint, &reporter)?,
+        Some(output) => permuter.run(&checkpoint, output, &reporter)?,
+        None => permuter.dry_run(&checkpoint, &reporter)?,
     };
     drop(reporter);
 
-    let written = args.output.as_deref().filter(|_| !args.dry_run);
+    let written = output.as_ref().map(Output::path);
     if args.report.json {
         return format::print_json(&Json::of(args, &report, written));
     }

@@ -31,9 +31,9 @@ pub fn run(args: &PruneArgs) -> Result<(), CliError> {
     };
     let check = args.check.as_deref().map(calibrated::open).transpose()?;
     let checkpoint = args.input.open(args.report.quiet)?;
-    // A dry run refuses what the run would refuse of the path.
     let output = args.output.as_deref().map(|path| args.output_options.output(path, &checkpoint, args.format.into()));
-    let output = output.transpose()?;
+    // A dry run refuses what the run would refuse of the path.
+    let output = output.transpose()?.filter(|_| !args.dry_run);
 
     let reporter = ProgressReporter::new("pruning", args.report.quiet);
     let prune = match by {
@@ -49,8 +49,8 @@ pub fn run(args: &PruneArgs) -> Result<(), CliError> {
         warn(&format!("about {} of memory are needed, the most for `{name}`", format::bytes(bytes)));
     }
     let report = match &output {
-        Some(output) if !args.dry_run => prune.run(&checkpoint, output, &reporter)?,
-        Some(_) | None => prune.dry_run(&checkpoint, &reporter)?,
+        Some(output) => prune.run(&checkpoint, output, &reporter)?,
+        None => prune.dry_run(&checkpoint, &reporter)?,
     };
     drop(reporter);
 
@@ -62,8 +62,7 @@ pub fn run(args: &PruneArgs) -> Result<(), CliError> {
     if !args.report.quiet {
         warnings(&recipe, &report).iter().for_each(|warning| warn(warning));
     }
-    let output = output.as_ref().filter(|_| !args.dry_run);
-    let written = output.map(|output| WrittenOutput::of(&checkpoint, args.format, output)).transpose()?;
+    let written = output.as_ref().map(|output| WrittenOutput::of(&checkpoint, args.format, output)).transpose()?;
     if args.report.json {
         return format::print_json(&Json::of(&checkpoint, &report, written));
     }

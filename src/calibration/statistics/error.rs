@@ -40,7 +40,7 @@ pub enum StatisticsError {
     Format {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The rule that it violates.
         reason: String,
     },
     /// The file was changed after it was opened.

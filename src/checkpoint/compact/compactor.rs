@@ -1,4 +1,4 @@
-//! [`Compactor`]: what a compaction of a checkpoint removes.
+//! [`Compactor`]: the units and layers that a compaction of a checkpoint removes.
 
 use std::path::PathBuf;
 
@@ -110,8 +110,8 @@ impl Compactor {
         Self { dropped, ..self }
     }
 
-    /// Removes the units that masks or zeros have made useless: what [`Coupling::dead`](crate::compact::Coupling::dead)
-    /// finds. Each layer keeps as many units as the layer with most living ones.
+    /// Removes the units that masks or zeros have made useless, as [`Coupling::dead`](crate::compact::Coupling::dead)
+    /// finds them. Each layer keeps as many units as the layer with the most useful ones.
     pub fn dead(self, dead: bool) -> Self {
         Self { dead, ..self }
     }

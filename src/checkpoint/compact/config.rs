@@ -1,4 +1,4 @@
-//! `config.json`: what it says about the sizes of a model, and how it is changed.
+//! `config.json`: the sizes of a model, and changes to them.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};

@@ -2,8 +2,6 @@
 
 use std::collections::HashMap;
 
-use num_traits::NumCast;
-
 use crate::checkpoint::compact::preset::{FoldWay, Preset};
 use crate::checkpoint::compact::ranking::Ranking;
 use crate::checkpoint::compact::structure::Model;
@@ -12,7 +10,7 @@ use crate::checkpoint::read::blocks::to_file;
 use crate::checkpoint::read::parameter::ParameterEntry;
 use crate::checkpoint::write::layout::CompactedTensor;
 use crate::compact::{Plan, Role};
-use crate::element::Element;
+use crate::element::{Element, rounded};
 use crate::file::dtype::with_dtype;
 
 /// Replaces the biases of consumers by ones that hold the constants of the pruned units.
@@ -115,7 +113,6 @@ fn fold_way<'r>(
 
 /// The bytes of a bias and what is added to it, both rounded to the element type as they would be in memory.
 fn encode<A: Element>(sums: &[(f64, f64)]) -> Vec<u8> {
-    let cast = |x: f64| <A as NumCast>::from(x).unwrap_or_else(A::nan);
-    let mut numbers: Vec<A> = sums.iter().map(|&(bias, delta)| cast(bias) + cast(delta)).collect();
+    let mut numbers: Vec<A> = sums.iter().map(|&(bias, delta)| rounded::<A>(bias) + rounded(delta)).collect();
     to_file(&mut numbers).to_vec()
 }

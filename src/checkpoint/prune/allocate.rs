@@ -1,4 +1,4 @@
-//! The counts of an allocation: how many entries each parameter loses of the amount of all together.
+//! The counts of an allocation: the entries to prune from each parameter, out of the amount of all together.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::training::allocation::{Allocation, Bounds, Limits, check};
 use crate::training::merge::{PASSES, merged_counts};
 
 impl<'c> Planner<'c, '_> {
-    /// Divides the amount of the only method among the parameters, and returns how many more entries each loses.
+    /// Divides the amount of the only method among the parameters, and returns how many more entries to prune from each.
     pub fn allocate(
         &self,
         methods: &MatchedMethods<'_>,

@@ -1,4 +1,4 @@
-//! Pruning with statistics: what is refused before a run, what is measured in it, and the memory that it needs.
+//! Pruning with statistics: the checks before a run, the measurements in it, and the memory that it needs.
 
 use std::sync::Arc;
 
@@ -111,7 +111,7 @@ pub(crate) struct Measure {
 }
 
 impl Measure {
-    /// What a run measures of a tensor.
+    /// The measurement of a tensor, if the run measures anything.
     pub fn of(pruner: &Pruner, name: &str) -> Option<Self> {
         let check = Arc::clone(pruner.check.as_ref()?);
         let own = pruner.statistics.as_ref().filter(|statistics| statistics.has_gram(name)).map(Arc::clone);
@@ -164,7 +164,7 @@ impl Execute<'_, '_> {
         Ok(NewMask::Decision { decision, segment: 0, first_chunk: 0 })
     }
 
-    /// What is known about the layer's output with the new mask.
+    /// The error of the layer's output with the new mask, as far as it is known.
     pub(super) fn calibration<A: Element>(
         &self,
         new_mask: &NewMask<'_, A>,

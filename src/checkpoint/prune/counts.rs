@@ -1,4 +1,4 @@
-//! [`Counts`]: what one process counts of its shards, for a [`Cut`].
+//! [`Counts`]: the numbers of entries that one process counts in its shards, for a [`Cut`].
 
 use std::path::Path;
 
@@ -32,7 +32,7 @@ use crate::select::{Bracket, Histogram};
 pub struct Counts {
     pub(super) selection: Selection,
     pub(super) within: Option<Within>,
-    /// In the order of their names.
+    /// The shards in the order of their names.
     pub(super) shards: Vec<ShardCounts>,
 }
 
@@ -65,7 +65,7 @@ pub(super) struct ShardCounts {
     pub tensors: Vec<CountedTensor>,
     /// The entries of the selected parameters whose weights are in the shard.
     pub entries: u64,
-    /// Those that masks keep. They were counted.
+    /// The entries among them that masks keep, which were counted.
     pub remaining: u64,
     pub counts: Vec<TypeCounts>,
 }

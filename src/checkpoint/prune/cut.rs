@@ -23,7 +23,8 @@ use crate::checkpoint::write::resume::name_of;
 use crate::method::UpTo;
 use crate::select::{Bracket, Histogram};
 
-/// One threshold for all shards of a checkpoint, and how many of the entries at it each shard loses. [`Counts`] has an example.
+/// One threshold for all shards of a checkpoint, and the number of entries at it that are pruned from each. [`Counts`] has an
+/// example.
 ///
 /// Until it is [exact](Self::threshold), it is a bracket within which the shards are [counted](Counts::within) again.
 ///
@@ -36,7 +37,7 @@ pub struct Cut {
     count: u64,
     bracket: Bracket,
     exact: bool,
-    /// In the order of their names.
+    /// The shards in the order of their names.
     shards: Vec<CutShard>,
 }
 
@@ -355,7 +356,7 @@ fn check_selection(selection: &Selection, shards: &[&ShardCounts], parts: &[Coun
     if !selection.is_default() {
         return Ok(());
     }
-    // What equals an embedding is skipped, and only the process that counted both could see it.
+    // A tensor that equals an embedding is skipped, and only the process that counted both could see it.
     let mut embeddings: HashMap<&[usize], Vec<&ParameterEntry>> = HashMap::new();
     for (parameter, reason) in parameters.iter().zip(&reasons) {
         if let Some(SkipReason::Embedding { .. }) = reason {

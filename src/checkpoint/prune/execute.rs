@@ -17,7 +17,7 @@ use crate::checkpoint::read::mask_file::MaskFile;
 use crate::checkpoint::read::parameter::ParameterEntry;
 use crate::checkpoint::read::{Checkpoint, Dtype};
 use crate::checkpoint::report::CalibrationReport;
-use crate::checkpoint::write::layout::OutputSlots;
+use crate::checkpoint::write::layout::file::OutputSlots;
 use crate::checkpoint::write::writer::Sink;
 use crate::element::Element;
 use crate::file::bits::{pack, packed_len};
@@ -48,10 +48,10 @@ pub(crate) struct Execute<'e, 'o> {
 /// The numbers of entries that are pruned.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Pruned {
-    /// What a method with data has done.
+    /// The report of a method with data.
     pub calibration: Option<CalibrationReport>,
     pub after: usize,
-    /// Those among them that were zero before, by the mask or, if zeros are counted, by value.
+    /// The number among them that was zero before, by the mask or, if zeros are counted, by value.
     pub before: usize,
 }
 

@@ -5,192 +5,22 @@
 //! Words such as `norm` and `embed` count in the name of the layer itself, not in the path that leads to it.
 //! `docs/FILES.md` states the rule for readers.
 
+mod path;
+mod words;
+
 use std::collections::{HashMap, HashSet};
 
+use crate::checkpoint::prune::kind::path::{Leaf, PARAMETRIZATIONS, Path, is_number, last, number};
+use crate::checkpoint::prune::kind::words::{
+    CLASSIFIERS, CONSTANTS, DENSE, EMBEDDINGS, FILTERS, HEADS, HEADS_BY_SHAPE, NORMS, OPTIMIZER_STATE, OPTIMIZERS,
+    TABLES, TRANSPOSED, noun, word, words,
+};
 use crate::checkpoint::read::parameter::ParameterEntry;
 use crate::checkpoint::read::usage::Usage;
 use crate::checkpoint::report::{AxisReason, ChannelAxis, SkipReason};
 
-/// Words that say optimizer, at the beginning of a path.
-const OPTIMIZERS: [&str; 5] = ["optimizer", "optimizers", "optim", "opt_state", "optimizer_state"];
-/// The names of the state that optimizers keep for each parameter, anywhere in a path.
-const OPTIMIZER_STATE: [&str; 6] =
-    ["exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer", "square_avg", "optimizer_state"];
-/// Words for layers that multiply by a matrix. In the name of a layer, they outweigh a word for an embedding or a norm:
-/// `time_emb_proj` is a linear layer.
-const LAYERS: [&str; 12] = [
-    "proj",
-    "projection",
-    "projections",
-    "projector",
-    "linear",
-    "lin",
-    "dense",
-    "fc",
-    "conv",
-    "mlp",
-    "mapping",
-    "transform",
-];
-const EMBEDDINGS: [&str; 13] = [
-    "embed",
-    "embeds",
-    "embedding",
-    "embeddings",
-    "embedder",
-    "embedders",
-    "embd",
-    "emb",
-    "wte",
-    "wpe",
-    "unembed",
-    "unembedding",
-    "lookup",
-];
-/// Words that say which embedding it is. In a list of tables, such as `embed_tokens.0`, the layer is a number.
-const TABLES: [&str; 9] = ["token", "tokens", "tok", "word", "words", "position", "positions", "input", "codebook"];
-const NORMS: [&str; 12] = [
-    "norm",
-    "norms",
-    "layernorm",
-    "rmsnorm",
-    "batchnorm",
-    "groupnorm",
-    "instancenorm",
-    "ln",
-    "bn",
-    "gn",
-    "lnf",
-    "layernorms",
-];
-/// Words for tables that are no embeddings: biases of positions, codebooks of a vector quantizer, anchors of a detector.
-const CONSTANTS: [&str; 7] = ["bias", "biases", "codebook", "codebooks", "codevectors", "anchor", "anchors"];
-/// Words for filters that are computed and not trained. They count for what the layer is a part of, too.
-const FILTERS: [&str; 9] = ["blur", "sobel", "gaussian", "laplacian", "filterbank", "melbank", "stft", "istft", "dft"];
-/// Names of the layer that turns features into scores of a vocabulary.
-const HEADS: [&str; 6] = ["embed_out", "vocab_proj", "vocab_projector", "vocab_head", "output_projection", "lm_output"];
-/// Names that such a layer has in some models, and other layers in others: its shape, that of an embedding, decides.
-const HEADS_BY_SHAPE: [&str; 9] =
-    ["head", "heads", "output", "decoder", "proj_out", "generator", "logits", "classifier", "out"];
-
-/// Names of the layer that computes the output of a model.
-const CLASSIFIERS: [&str; 10] =
-    ["classifier", "fc", "head", "heads", "score", "logits", "output", "out", "qa_outputs", "last_layer"];
-/// Words for linear layers, of which the one with the highest number computes the output.
-const DENSE: [&str; 4] = ["fc", "linear", "lin", "dense"];
-/// Components of a path that only wrap a model.
-const WRAPPERS: [&str; 6] = ["model", "module", "net", "network", "layers", "sequential"];
-/// Words for transposed convolutions.
-const TRANSPOSED: [&str; 5] = ["transpose", "transposed", "deconv", "upconv", "convtranspose"];
-
-/// A name, split at its dots.
-struct Path<'n> {
-    /// Everything before the leaf.
-    module: &'n str,
-    /// The name of the tensor in its layer, such as `weight`.
-    leaf: &'n str,
-    /// The name of the layer, such as `q_proj`. Empty if the tensor belongs to no layer.
-    layer: &'n str,
-    /// The layer is a number, such as `0`, in a list of this name.
-    list: Option<&'n str>,
-}
-
-impl<'n> Path<'n> {
-    fn of(name: &'n str) -> Self {
-        let (mut module, leaf) = name.rsplit_once('.').unwrap_or(("", name));
-        // The parametrizations of a tensor `w` are `parametrizations.w.original`, `.original0` and so on.
-        if let Some((owner, _)) = module.rsplit_once('.').filter(|(owner, _)| last(owner) == PARAMETRIZATIONS) {
-            module = owner.rsplit_once('.').map_or("", |(owner, _)| owner);
-        }
-        let layer = last(module);
-        let list = is_number(layer).then(|| {
-            let parent = module.rsplit('.').find(|component| !is_number(component));
-            parent.unwrap_or_default()
-        });
-        Self { module, leaf, layer, list }
-    }
-
-    /// The components of the path to the layer, without those that only wrap a model and without its number in a list.
-    fn above(&self) -> Vec<&'n str> {
-        let numbers = usize::from(self.list.is_some());
-        let components = self.module.rsplit('.').skip(numbers);
-        components.filter(|component| !component.is_empty() && !WRAPPERS.contains(component)).collect()
-    }
-
-    /// The name of what the layer is a part of.
-    fn parent(&self) -> &'n str {
-        self.module.rsplit('.').nth(1).unwrap_or_default()
-    }
-}
-
-/// The component of a path that holds the parametrized tensors of a layer.
-const PARAMETRIZATIONS: &str = "parametrizations";
 /// The component of a path that holds the experts of a mixture.
 const EXPERTS: &str = "experts.";
-
-fn last(path: &str) -> &str {
-    path.rsplit('.').next().unwrap_or(path)
-}
-
-fn is_number(component: &str) -> bool {
-    !component.is_empty() && component.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-/// The words of a name, in lower case: split at everything that is not a letter, and before a capital after a small one.
-fn words(name: &str) -> Vec<String> {
-    let mut words = vec![String::new()];
-    let mut previous = ' ';
-    for c in name.chars() {
-        let starts = previous.is_ascii_lowercase() && c.is_ascii_uppercase();
-        if !c.is_ascii_alphabetic() || starts {
-            words.push(String::new());
-        }
-        if let Some(word) = words.last_mut().filter(|_| c.is_ascii_alphabetic()) {
-            word.push(c.to_ascii_lowercase());
-        }
-        previous = c;
-    }
-    words.retain(|word| !word.is_empty());
-    words
-}
-
-/// The first of some words in a list.
-fn word(words: &[String], of: &[&'static str]) -> Option<&'static str> {
-    words.iter().find_map(|word| of.iter().copied().find(|found| word == found))
-}
-
-/// The word that says what a layer is: the last one, or any if none of them says that it multiplies by a matrix.
-fn noun(words: &[String], of: &[&'static str]) -> Option<&'static str> {
-    let last = &words[words.len().saturating_sub(1)..];
-    word(last, of).or_else(|| word(words, of).filter(|_| word(words, &LAYERS).is_none()))
-}
-
-/// The role of a tensor in its layer, by its own name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Leaf {
-    Weight,
-    /// The weight of a layer in Flax and Keras, and a fixed filter in PyTorch.
-    Kernel,
-    Other,
-}
-
-impl Leaf {
-    fn of(leaf: &str) -> Self {
-        let numbered = |stem: &str| leaf.strip_prefix(stem).is_some_and(|rest| rest.is_empty() || is_number(rest));
-        let is_weight = numbered("weight")
-            || leaf.ends_with("_weight")
-            || ["weight_ih", "weight_hh", "weight_hr"].iter().any(|gate| leaf.starts_with(gate))
-            || ["weight_v", "weight_orig", "weight_bar", "original", "original1"].contains(&leaf)
-            || ["proj", "projection"].iter().any(|end| leaf == *end || leaf.ends_with(&format!("_{end}")))
-            || ["w", "wi", "wo", "W"].iter().any(|stem| numbered(stem))
-            || ["w_", "W_", "wi_"].iter().any(|start| leaf.starts_with(start) && leaf.len() <= start.len() + 2);
-        match leaf {
-            "kernel" => Self::Kernel,
-            _ if is_weight => Self::Weight,
-            _ => Self::Other,
-        }
-    }
-}
 
 /// The facts about all tensors that decide the kind of one.
 pub(crate) struct Kinds<'p> {
@@ -371,13 +201,6 @@ pub(crate) fn last_layer<'n>(names: impl Iterator<Item = &'n str> + Clone) -> Op
         }
     };
     by_name.max_by_key(|name| number(name)).or_else(|| names.filter(in_sequence).max_by_key(|name| number(name)))
-}
-
-/// The number at the end of the name of a layer, or 0.
-fn number(name: &str) -> u64 {
-    let layer = Path::of(name).layer;
-    let digits = layer.len() - layer.bytes().rev().take_while(u8::is_ascii_digit).count();
-    layer[digits..].parse().unwrap_or(0)
 }
 
 /// The axis of the output channels of a weight, and why it is that one.

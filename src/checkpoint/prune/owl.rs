@@ -19,9 +19,9 @@ use crate::file::dtype::with_dtype;
 pub struct Owl {
     /// The sparsity of all selected tensors together.
     pub sparsity: f64,
-    /// An outlier is above so many times the mean of its tensor. The paper takes 3 to 10.
+    /// The multiple of the mean of its tensor that an outlier is above. The paper takes 3 to 10.
     pub multiple: f64,
-    /// The sparsities are at most so far from the mean. The paper takes 0.08.
+    /// The largest difference of a sparsity from the mean. The paper takes 0.08.
     pub spread: f64,
 }
 
@@ -93,7 +93,7 @@ fn outliers<A: Element>(
     let mut buffer = Buffer::default();
     let loaded = LoadedTensor::<A>::load(checkpoint, parameter, pool, progress, &mut buffer)?;
     let weights = view(parameter, &parameter.shape, loaded.weights)?;
-    // What has no statistics was refused.
+    // Tensors without statistics were refused.
     let moments = statistics.without_gram(&parameter.name).unwrap_or_else(|| Arc::new(Moments::new(0)));
     let refused = |source| CheckpointError::Tensor { tensor: parameter.name.clone(), source };
     Outliers::of(weights, &moments, multiple).map_err(refused)

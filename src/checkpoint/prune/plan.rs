@@ -43,9 +43,9 @@ pub(crate) struct ParameterPlan<'c> {
     pub before: usize,
     /// The number of entries that are pruned after the run, once it is known.
     pub after: Option<usize>,
-    /// What is measured when the plan is executed.
+    /// The measurement to make when the plan is executed.
     pub measure: Option<Measure>,
-    /// What a method with data has done, once the plan is executed.
+    /// The report of a method with data, once the plan is executed.
     pub calibration: Option<CalibrationReport>,
 }
 
@@ -193,7 +193,7 @@ impl<'c> Planner<'c, '_> {
                     None => None,
                 };
                 for (number, (plan, remaining)) in plans.iter_mut().zip(remaining).enumerate() {
-                    // What no method is for was skipped.
+                    // Tensors without a method were skipped.
                     let Some(method) = methods.of(&plan.parameter.name) else { continue };
                     let count = counts.as_ref().map(|counts| counts[number]);
                     self.plan_tensor(method, count, plan, remaining, &progress)?;
@@ -226,7 +226,7 @@ impl<'c> Planner<'c, '_> {
         ProgressCounter::new(self.observer, Phase::Counting, origin.passes() * bytes)
     }
 
-    /// Plans the pruning of one parameter alone, of so many entries if they are counted already.
+    /// Plans the pruning of one parameter alone. `count` is the number of entries to prune, if it is known already.
     fn plan_tensor(
         &self,
         method: &AnyMethod,

@@ -18,7 +18,8 @@ use crate::checkpoint::read::blocks::Pool;
 use crate::checkpoint::read::mask_file::MaskFile;
 use crate::checkpoint::read::{Checkpoint, Shard};
 use crate::checkpoint::report::{Companions, Outcome, PruneReport, SkipReason, TensorReport, Unit};
-use crate::checkpoint::write::layout::{FileLayout, Layout, OutputSlots};
+use crate::checkpoint::write::layout::Layout;
+use crate::checkpoint::write::layout::file::{FileLayout, OutputSlots};
 use crate::checkpoint::write::output::{Format, Output, OutputFiles};
 use crate::checkpoint::write::resume::RunIdentity;
 use crate::checkpoint::write::writer::{Sink, Writer};
@@ -65,7 +66,7 @@ pub(crate) fn run_among(
     Ok(PruneReport { tensors, unit, asked: requested, threshold, resumed, unmatched, companions })
 }
 
-/// What follows from the options and the headers, the same in all processes.
+/// The part of a run that follows from the options and the headers, and is the same in all processes.
 struct Prepared<'c> {
     layout: Layout,
     /// One plan for each parameter, without a mask yet.
@@ -327,7 +328,7 @@ impl<'r> PlannedRun<'r> {
             check(slots.parameter, plans)
         };
 
-        // What was decided about all shards together is not written if one of them has changed since.
+        // A decision about all shards together is not written if one of them has changed since.
         writer.check_unchanged()?;
         let mut resumed = Vec::new();
         for (number, file, is_written) in own {

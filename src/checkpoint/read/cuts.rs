@@ -51,7 +51,7 @@ impl Cuts {
 }
 
 impl Part {
-    /// Returns the entries in row-major order, which are neighbours, of a matrix with so many columns.
+    /// Returns the entries in row-major order, which are neighbours, of a matrix with this number of columns.
     pub fn entries(&self, columns: usize) -> Range<usize> {
         let start = self.rows.start * columns + self.columns.start;
         start..start + self.rows.len() * self.columns.len()

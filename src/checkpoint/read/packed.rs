@@ -104,12 +104,7 @@ impl PackedEntry {
             })
         };
         let counts = parallel::try_map(cuts.len(), self.dense.entries(), count)?;
-        let mut starts = vec![0];
-        let mut total = 0;
-        starts.extend(counts.iter().map(|count| {
-            total += count;
-            total
-        }));
+        let total = counts.iter().sum();
         if total != self.kept {
             let (bits, values) = (total, self.kept);
             return Err(self.invalid(checkpoint, self.parts.compressed, |tensor| StateDictError::PackedValues {
@@ -118,6 +113,7 @@ impl PackedEntry {
                 values,
             }));
         }
+        let starts: Vec<usize> = running_sum(&counts).chain([total]).collect();
         parallel::try_each(cuts.len(), self.dense.entries(), |number| {
             let part = cuts.part(number);
             pool.with(|scratch| self.check_offsets(checkpoint, &part, starts[number], scratch))

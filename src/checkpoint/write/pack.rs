@@ -16,7 +16,7 @@ use crate::element::Element;
 use crate::file::dtype::with_dtype;
 use crate::sparse::bits::{self, row_bytes};
 use crate::sparse::packed::matrix;
-use crate::tensor::chunk::count_true;
+use crate::tensor::chunk::{count_true, running_sum};
 use crate::tensor::parallel;
 
 /// A parameter that is packed. What is kept was counted before, because the sizes of the output depend on it.
@@ -24,7 +24,7 @@ use crate::tensor::parallel;
 pub(crate) struct PackPlan {
     /// An index into the parameters of the checkpoint.
     pub parameter: usize,
-    /// Where the values of each part begin, and the number of all.
+    /// The index of the first value of each part, and the number of all values.
     pub starts: Vec<usize>,
     /// The signs of zeros are written too.
     pub signs: bool,
@@ -43,15 +43,15 @@ pub(crate) struct PackedOffsets {
 #[derive(Debug, Clone)]
 pub(crate) struct UnpackPlan {
     pub entry: PackedEntry,
-    /// Where the values of each part begin, and the number of all.
+    /// The index of the first value of each part, and the number of all values.
     pub starts: Vec<usize>,
 }
 
 /// The entries of a part that are kept.
 enum Kept<'k> {
-    /// Those of the mask.
+    /// The entries that the mask keeps.
     Mask(&'k [bool]),
-    /// Those that are not zero.
+    /// The entries that are not zero.
     Nonzero,
 }
 
@@ -78,12 +78,7 @@ impl PackPlan {
             })
         };
         let counts = parallel::try_map(cuts.len(), entry.entries, count)?;
-        let mut starts = vec![0];
-        let mut total = 0;
-        starts.extend(counts.iter().map(|count| {
-            total += count;
-            total
-        }));
+        let starts = running_sum(&counts).chain([counts.iter().sum()]).collect();
         Ok(Self { parameter, starts, signs })
     }
 
@@ -136,7 +131,7 @@ impl PackPlan {
             packed.offsets.push((self.starts[number] + count) as i64);
             // If the file has changed since, there may be more values than were counted.
             let Some(out) = out.get_mut(count..).filter(|out| out.len() >= width) else {
-                return Err(changed(checkpoint, entry));
+                return Err(changed(checkpoint, entry.weights));
             };
             count += match kept {
                 Kept::Mask(kept) => packed.row(values, |i, _| kept[row * width + i], out),
@@ -147,7 +142,7 @@ impl PackPlan {
             }
         }
         if count != self.starts[number + 1] - self.starts[number] {
-            return Err(changed(checkpoint, entry));
+            return Err(changed(checkpoint, entry.weights));
         }
         let byte = (part.rows.start * row_bytes(all) + part.columns.start / 8) as u64;
         sink.write(to_file(&mut out[..count]), to.compressed + (self.starts[number] * size_of::<A>()) as u64)?;
@@ -231,8 +226,9 @@ fn cuts(entry: &ParameterEntry) -> Cuts {
     Cuts::new(rows, columns, entry.dtype.bits() / 8)
 }
 
-fn changed(checkpoint: &Checkpoint, entry: &ParameterEntry) -> CheckpointError {
-    let shard = checkpoint.tensors[entry.weights].shard;
+/// The error for a tensor that has other kept entries than were counted.
+fn changed(checkpoint: &Checkpoint, tensor: usize) -> CheckpointError {
+    let shard = checkpoint.tensors[tensor].shard;
     CheckpointError::Changed { path: checkpoint.shards[shard].path().to_owned() }
 }
 
@@ -273,16 +269,15 @@ impl UnpackPlan {
         let parts = &self.entry.parts;
         let row = row_bytes(part.columns.len());
         let bits = self.entry.bits(checkpoint, parts.bitmask, part, scratch)?.to_vec();
-        let tensor = &checkpoint.tensors[parts.compressed];
         if bits::count(&bits) != range.len() {
-            return Err(CheckpointError::Changed { path: checkpoint.shards[tensor.shard].path().to_owned() });
+            return Err(changed(checkpoint, parts.compressed));
         }
         let signs = match parts.signs {
             Some(signs) => self.entry.bits(checkpoint, signs, part, scratch)?.to_vec(),
             None => Vec::new(),
         };
         let Scratch { weights, out, .. } = scratch;
-        let mut values = &*checkpoint.entries::<A>(tensor, range, weights)?;
+        let mut values = &*checkpoint.entries::<A>(&checkpoint.tensors[parts.compressed], range, weights)?;
         let entries = part.entries(self.entry.dense.columns);
         let dense = out.take::<A>(entries.len());
         for (dense, bits) in dense.chunks_mut(part.columns.len()).zip(bits.chunks(row)) {

@@ -8,7 +8,7 @@ use crate::checkpoint::error::CheckpointError;
 use crate::checkpoint::progress::ProgressCounter;
 use crate::checkpoint::read::blocks::{Pool, blocks};
 use crate::checkpoint::read::{Checkpoint, Shard};
-use crate::checkpoint::write::layout::{FileLayout, OutputSlots, Piece};
+use crate::checkpoint::write::layout::file::{FileLayout, OutputSlots, Piece};
 use crate::file::atomic::AtomicFile;
 use crate::file::positional::write_at;
 use crate::tensor::parallel;

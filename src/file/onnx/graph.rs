@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::file::onnx::Model;
 use crate::file::onnx::error::{Failure, OnnxError};
-use crate::file::onnx::operator::{InputUse, LayerWeight, Node};
+use crate::file::onnx::operator::{InputUse, Node, WeightInput};
 use crate::file::onnx::tensor::{self, Place, Tensor};
 use crate::file::onnx::wire::{Field, Span, Value, Window};
 
@@ -22,7 +22,7 @@ pub(crate) enum Role {
     /// No operator takes it.
     Unused,
     /// It is the weight of a layer.
-    Weight(LayerWeight),
+    Weight(WeightInput),
     /// It is an input of an operator for other things, with this name, or an output of the model.
     Other(String),
     /// It is the table of an embedding.
@@ -116,7 +116,7 @@ impl<'f> Walk<'f> {
         let value = tensor.name.clone();
         let role = match owner {
             None => Role::Unused,
-            // What it hides is not taken by the nodes of this graph.
+            // The nodes of this graph do not take a value that it hides.
             Some(_) if !tensor.is_matrix() => {
                 self.known.remove(&value);
                 return Ok(());
@@ -182,9 +182,9 @@ impl<'f> Walk<'f> {
                 Ok(axes) => return drop(self.known.insert(node.output.clone(), Known { tensor, axes })),
                 Err(NoOrder) => Role::Other(node.operator.clone()),
             },
-            InputUse::Weight(LayerWeight { operator, outputs }) => {
+            InputUse::Weight(WeightInput { operator, outputs }) => {
                 self.last_layer = Some(tensor);
-                Role::Weight(LayerWeight { operator, outputs: axis(outputs) })
+                Role::Weight(WeightInput { operator, outputs: axis(outputs) })
             }
             InputUse::Table(operator) => Role::Table(operator),
             InputUse::Quantized => Role::Quantized(self.tensors[first].0.name.clone()),
@@ -291,10 +291,10 @@ fn push(numbers: &mut Option<Vec<u64>>, more: impl IntoIterator<Item = u64>) {
     numbers.extend(more.into_iter().take(room));
 }
 
-/// The order is none of so many axes.
+/// The order is not one of all axes of the value.
 struct NoOrder;
 
-/// The axes of a tensor in another order, for a value with so many axes.
+/// Returns the axes of a tensor in another order, for a value with `rank` axes.
 fn reordered(axes: Option<&[u8]>, order: Option<&[u64]>, rank: usize) -> Result<Option<Vec<u8>>, NoOrder> {
     let Some(order) = order else { return Ok(axes.map(<[u8]>::to_vec)) };
     let axis = |&axis: &u64| {

@@ -1,4 +1,4 @@
-//! ONNX models: where their tensors lie, and which operators take them.
+//! ONNX models: the places of their tensors, and the operators that take them.
 //!
 //! A model is a protobuf message. Its fields are walked in the file, by the numbers of `onnx.proto`, and nothing of it is
 //! decoded that is not needed to find the weights of layers. A model that is written again would differ in more than its

@@ -1,4 +1,4 @@
-//! Operators: which of their inputs are weights of a layer, and along which axes the channels of these lie.
+//! Operators: the inputs of theirs that are weights of a layer, and the axes of the channels of these.
 
 /// The properties of a node on which the axes of its weights depend.
 #[derive(Debug, Default)]
@@ -18,7 +18,7 @@ pub(super) struct Node {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum InputUse {
     /// It is the weight of a layer.
-    Weight(LayerWeight),
+    Weight(WeightInput),
     /// It is the table of an embedding.
     Table(&'static str),
     /// It is quantised, or a part of something quantised.
@@ -31,16 +31,16 @@ pub(super) enum InputUse {
     Other,
 }
 
-/// The weight of a layer.
+/// The input of an operator that is the weight of a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct LayerWeight {
+pub(crate) struct WeightInput {
     pub operator: &'static str,
     /// The axis of the output channels.
     pub outputs: usize,
 }
 
 impl Node {
-    /// Returns the use of an input with so many axes, by its position among the inputs.
+    /// Returns the use of an input with `rank` axes, by its position among the inputs.
     pub fn use_of(&self, position: usize, rank: usize) -> InputUse {
         let operator = self.operator.as_str();
         if is_quantized(operator) {
@@ -66,7 +66,7 @@ impl Node {
     }
 
     /// The layer that has an input for its weight, and the axis of its output channels.
-    fn weight(&self, position: usize, rank: usize) -> Option<LayerWeight> {
+    fn weight(&self, position: usize, rank: usize) -> Option<WeightInput> {
         // Of the left factor of a product, the rows are the output channels; of the right one, the columns.
         let rows = rank.checked_sub(2)?;
         let columns = rows + 1;
@@ -89,7 +89,7 @@ impl Node {
             ("RNN", 1 | 2) if rank == 3 => ("RNN", 1),
             _ => return None,
         };
-        Some(LayerWeight { operator, outputs })
+        Some(WeightInput { operator, outputs })
     }
 }
 
@@ -135,7 +135,7 @@ mod tests {
             (Node { is_known: false, ..node("MatMul") }, 1, 2, None),
         ] {
             let found = match node.use_of(position, rank) {
-                InputUse::Weight(LayerWeight { outputs, .. }) => Some(outputs),
+                InputUse::Weight(WeightInput { outputs, .. }) => Some(outputs),
                 _ => None,
             };
             assert_eq!(found, expected, "{node:?} {position} {rank}");

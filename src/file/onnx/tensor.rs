@@ -21,12 +21,13 @@ pub(crate) struct Tensor {
 /// The place of the data of a tensor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// In the file of the model.
+    /// The data are in the file of the model.
     Inside { start: u64, bytes: u64 },
-    /// In another file, at this path, which is not checked. `has_checksum` says that the model knows a digest of that file.
+    /// The data are in another file, at this path, which is not checked. `has_checksum` says that the model knows a digest of
+    /// that file.
     Outside { location: String, start: u64, bytes: u64, has_checksum: bool },
-    /// In the file of the model, in a field of this name, in which entries have no place or size of their own. The bytes are
-    /// those of the tensor with its name and shape.
+    /// The data are in the file of the model, in a field of this name, in which entries have no place or size of their own.
+    /// The bytes are those of the tensor with its name and shape.
     Encoded { start: u64, bytes: u64, field: &'static str },
 }
 

@@ -154,7 +154,7 @@ impl Span {
         self.end - self.start
     }
 
-    /// Takes so many bytes from the beginning, for the field at `offset`.
+    /// Takes `len` bytes from the beginning, for the field at `offset`.
     fn take(&mut self, len: u64, offset: u64) -> Result<Self, OnnxError> {
         let end = self.start.checked_add(len).filter(|&end| end <= self.end);
         let end = end.ok_or(OnnxError::Truncated { offset })?;

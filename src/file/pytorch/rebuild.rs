@@ -101,7 +101,7 @@ pub(crate) struct Rebuilder<'g, 'p> {
 
 /// The reason why a call that stands for a tensor gives none.
 pub(crate) enum Refusal {
-    /// What is wrong with the tensor.
+    /// The fault of the tensor.
     Tensor(String),
     File(PyTorchError),
 }

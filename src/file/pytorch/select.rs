@@ -115,7 +115,7 @@ fn only_dictionary(rebuilder: &mut Rebuilder<'_, '_>) -> Result<Found, PyTorchEr
 /// A search for dictionaries with tensors.
 struct Search<'s, 'g, 'p> {
     rebuilder: &'s mut Rebuilder<'g, 'p>,
-    /// Whether one of the tensors has to be of floating-point numbers, and have dimensions: what is trained.
+    /// `true` if a dictionary counts only with trained weights: a tensor of floating-point numbers that has dimensions.
     has_weights: bool,
     found: &'s mut Vec<Found>,
 }
@@ -162,7 +162,7 @@ impl Search<'_, '_, '_> {
                 Ok(!self.has_weights || is_float && !shape.is_empty())
             }
             Ok(None) => Ok(false),
-            // What is wrong with it is told when its dictionary is read.
+            // Its fault is reported when its dictionary is read.
             Err(Refusal::Tensor(_)) => Ok(!self.has_weights),
             Err(Refusal::File(error)) => Err(error),
         }

@@ -1,8 +1,8 @@
-//! Which error belongs to which failure of PyTorch, and to which row of the table in README.md.
+//! The errors that belong to failures of PyTorch, and to the rows of the table in README.md.
 
 use prune::PruneError;
 
-/// Whether the crate's error is the one for this message of PyTorch.
+/// Returns `true` if the crate's error is the one for this message of PyTorch.
 pub fn matches_message(error: &PruneError, message: &str) -> bool {
     use PruneError as E;
     let says = |part: &str| message.contains(part);
@@ -36,7 +36,7 @@ pub fn matches_message(error: &PruneError, message: &str) -> bool {
     }
 }
 
-/// Whether the crate's error is the one by which it refuses what this row says.
+/// Returns `true` if the crate's error is the one by which it refuses what this row says.
 pub fn matches_row(error: &PruneError, row: &str) -> bool {
     use PruneError as E;
     matches!(

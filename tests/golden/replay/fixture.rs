@@ -66,9 +66,9 @@ pub struct Step {
     pub value: Option<String>,
     pub upstream: Option<String>,
     pub importance_scores: Option<Scores>,
-    /// What torch did; `None` where it could not go on.
+    /// The result in PyTorch; `None` if it could not go on.
     pub expect: Option<Expect>,
-    /// Where this crate promises something else.
+    /// The result that this crate promises instead, if it promises another one.
     pub mended: Option<Mended>,
 }
 
@@ -255,7 +255,7 @@ pub struct TopK {
 #[derive(Debug, Deserialize)]
 pub struct Norms {
     pub input: Option<String>,
-    /// Where there is no input: torch.rand with this seed, or ones without one.
+    /// The seed of torch.rand, if there is no input; the input is ones if there is no seed either.
     pub seed: Option<u64>,
     pub shape: Option<Vec<usize>>,
     pub n: Order,

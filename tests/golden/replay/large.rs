@@ -44,7 +44,7 @@ fn check_in<A: Scalar>(tensors: &Tensors, case: &Large, tie_break: TieBreak) -> 
     check_values(&parameters)
 }
 
-/// That the values are the weights, which are not negative, where the mask keeps them.
+/// Checks that the values are the weights, which are not negative, where the mask keeps them.
 fn check_values<A: Scalar>(parameters: &[Parameter<A>]) -> Result<(), String> {
     for parameter in parameters {
         let mask = parameter.mask().unwrap().to_array();

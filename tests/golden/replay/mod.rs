@@ -69,7 +69,7 @@ enum Verdict<'a> {
     Identical,
     /// Exactly what this row promises.
     Row(&'a str),
-    /// Which of several equal keys goes is the crate's own choice; from here on the case is another one.
+    /// Equal keys, of which the crate prunes others: that is its own choice, and from here on the case is another one.
     Tie,
 }
 
@@ -78,7 +78,7 @@ type Promise<'t> = (&'t State, &'t Tensors);
 
 struct Replay<'t> {
     modules: Modules<'t>,
-    /// What PyTorch had after the last step that it could do.
+    /// The state in PyTorch after the last step that it could do.
     torch: BTreeMap<&'t str, Promise<'t>>,
     /// Methods, by parameter and position, that were applied as a mask since their scores were of another dtype.
     converted: BTreeSet<(&'t str, usize)>,
@@ -160,7 +160,7 @@ impl<'t> Replay<'t> {
         }
     }
 
-    /// That as much was pruned as PyTorch pruned, though not the same among equals.
+    /// Checks that as much was pruned as in PyTorch, though not the same among equals.
     fn check_counts(&mut self, step: &Step, promised: &BTreeMap<&str, Promise<'t>>) -> Result<(), String> {
         let mut counts = [0, 0];
         for name in step.names() {
@@ -227,7 +227,7 @@ fn kept(mask: &str, tensors: &Tensors) -> ArrayD<bool> {
     })
 }
 
-/// How many entries of a mask are kept, or how many channels along `dim` have one.
+/// The number of kept entries of a mask, or of channels along `dim` that have one.
 fn units(mask: &ArrayD<bool>, dim: Option<isize>) -> usize {
     match dim {
         None => mask.iter().filter(|&&kept| kept).count(),

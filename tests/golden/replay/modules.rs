@@ -15,14 +15,14 @@ use super::converted;
 use super::fixture::{self, Case, Step};
 use super::tensor::{Layout, Scalar, Tensor, Tensors, with_dtype};
 
-/// How a case is replayed; none of it may matter, but for ties.
+/// The way in which a case is replayed. It must not matter, except for ties.
 #[derive(Clone, Copy, Debug)]
 pub struct Mode {
     pub layout: Layout,
     pub tie_break: TieBreak,
 }
 
-/// What an operation did.
+/// The outcome of an operation.
 #[derive(Debug)]
 pub enum Outcome {
     Done(Option<Tensor>),
@@ -31,7 +31,7 @@ pub enum Outcome {
     Inexpressible,
 }
 
-/// What there is to see of a parameter.
+/// The visible state of a parameter.
 #[derive(Debug)]
 pub struct Snapshot {
     pub value: Tensor,
@@ -96,7 +96,7 @@ impl<'t> Modules<'t> {
         with_dtype!(self.dtypes[name], A => of(&A::store(self)[name]))
     }
 
-    /// Whether the step mixes dtypes, so that something has to be converted before this crate can do it.
+    /// Returns `true` if the step mixes dtypes, so that something has to be converted before this crate can do it.
     pub fn mixes_dtypes(&self, step: &Step) -> bool {
         let parameters = step.names().iter().map(|name| &self.dtypes[name]);
         parameters.chain(&self.score_dtypes(step)).collect::<BTreeSet<_>>().len() > 1

@@ -1,4 +1,4 @@
-//! What became of the steps of a recording.
+//! The outcomes of the steps of a recording.
 
 use std::collections::BTreeMap;
 use std::fmt;

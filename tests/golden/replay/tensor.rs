@@ -171,7 +171,7 @@ impl std::ops::Index<&str> for Tensors {
     }
 }
 
-/// How arrays lie in memory when they are handed to the crate, which must not matter.
+/// The layout in memory of arrays that the crate is given. It must not matter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
     RowMajor,

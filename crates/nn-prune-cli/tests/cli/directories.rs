@@ -97,6 +97,15 @@ fn options_that_would_be_ignored_are_refused() {
             format!("prune in -o out --dry-run --force {L1}"),
             "error: the argument '--dry-run' cannot be used with '--force'",
         ),
+        ("pack in -o out --dry-run --force".into(), "error: the argument '--dry-run' cannot be used with '--force'"),
+        (
+            "permute in -o out --pattern 2:4 --dry-run --force".into(),
+            "error: the argument '--dry-run' cannot be used with '--force'",
+        ),
+        (
+            "compact in -o out --ffn 0.5 --dry-run --force".into(),
+            "error: the argument '--dry-run' cannot be used with '--force'",
+        ),
         (
             format!("prune in --dry-run --weights-only {L1}"),
             "error: the argument '--dry-run' cannot be used with '--weights-only'",

@@ -112,7 +112,7 @@ impl Layers<'_> {
         }
     }
 
-    /// What a layer makes of some of its inputs.
+    /// The outputs of a layer for some of its inputs.
     fn read(&self, layer: &str, inputs: Range<usize>, values: &Array1<f64>) -> Array1<f64> {
         self.matrix(layer).slice_axis(Axis(1), inputs.into()).dot(values)
     }

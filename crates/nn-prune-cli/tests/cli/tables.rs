@@ -214,7 +214,7 @@ fn tables_fit_the_terminal() {
                         text.split_whitespace().filter(|word| word.chars().all(|c| c.is_ascii_digit() || c == ','));
                     words.map(str::to_owned).collect()
                 };
-                // Whatever number is shown is one of the wide table.
+                // Each number that is shown is one of the wide table.
                 let wide = numbers(&wide);
                 assert!(numbers(&narrow).iter().all(|number| wide.contains(number)), "{command}\n{narrow}");
             }

@@ -1,7 +1,8 @@
 //! The layout of an output that is its input with other values.
 
 use crate::checkpoint::read::{Checkpoint, Tensor};
-use crate::checkpoint::write::layout::{FileLayout, Layout, OutputSlots, Piece};
+use crate::checkpoint::write::layout::Layout;
+use crate::checkpoint::write::layout::file::{FileLayout, OutputSlots, Piece};
 use crate::checkpoint::write::output::Format;
 
 impl Layout {

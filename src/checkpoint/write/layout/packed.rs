@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use ::safetensors::Dtype as Stored;
 
-use super::{FileLayout, Layout, Origin, OutputTensor, index, owners, push_value};
+use super::file::FileLayout;
+use super::{Layout, Origin, OutputTensor, index, owners, push_value};
 use crate::checkpoint::error::CheckpointError;
 use crate::checkpoint::read::{Checkpoint, Dtype};
 use crate::checkpoint::write::output::Format;

@@ -1,11 +1,13 @@
 //! [`CheckpointError`], the error of every function that reads or writes a checkpoint.
 
-use std::fmt;
+mod lists;
+
 use std::io;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::path::PathBuf;
 
 use crate::checkpoint::cut_error::CutError;
+use crate::checkpoint::error::lists::{Names, Reasons, total, weights};
 use crate::checkpoint::report::SkipReason;
 use crate::compact::CompactError;
 use crate::error::PruneError;
@@ -24,6 +26,7 @@ use crate::training::Allocation;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckpointError {
+    // Paths of the input.
     /// No path was given.
     #[error("no input file given")]
     NoPaths,
@@ -54,7 +57,7 @@ pub enum CheckpointError {
         path: PathBuf,
         /// The kind of file, such as `.safetensors.index.json`.
         what: &'static str,
-        /// Their number.
+        /// The number of them.
         found: usize,
     },
     /// The index of a directory was to be ignored, and there is none.
@@ -63,6 +66,8 @@ pub enum CheckpointError {
         /// The directory.
         path: PathBuf,
     },
+
+    // Files and their formats.
     /// The operating system could not read a file, or the path leads to something that is not a regular file.
     #[error("cannot read {}", QuotedPath(path))]
     Read {
@@ -101,16 +106,8 @@ pub enum CheckpointError {
     InPlace {
         /// The model.
         path: PathBuf,
-        /// What was to be done to it, such as `pack`.
+        /// The operation, such as `pack`.
         what: &'static str,
-    },
-    /// Statistics of the inputs of a layer cannot be used for its weight, in which they lie along another axis.
-    #[error("cannot use statistics for {}: as the weight of {operator}, it has input channels first", Quoted(tensor))]
-    InputsFirst {
-        /// The weight in an ONNX model.
-        tensor: String,
-        /// The operator that takes it.
-        operator: &'static str,
     },
     /// A file of PyTorch cannot be read.
     #[cfg(feature = "pytorch")]
@@ -135,6 +132,8 @@ pub enum CheckpointError {
         /// The file.
         path: PathBuf,
     },
+
+    // Indices and shards.
     /// An index is not JSON, or not JSON of the expected structure.
     #[error("{} is not a valid index: it must be JSON with a `weight_map` from tensors to files", QuotedPath(path))]
     InvalidIndex {
@@ -195,6 +194,8 @@ pub enum CheckpointError {
         /// The other shard.
         second: PathBuf,
     },
+
+    // Tensors, masks and packed tensors.
     /// The checkpoint has a tensor `w`, and also `w_orig` and `w_mask`.
     #[error("tensor {} is stored both plain and as `_orig` and `_mask`", Quoted(tensor))]
     PrunedAndPlain {
@@ -251,6 +252,10 @@ pub enum CheckpointError {
     /// A checkpoint to be unpacked has no packed tensors.
     #[error("the checkpoint has no packed tensors")]
     NotPacked,
+    /// [`remove`](crate::checkpoint::remove), [`restore`](crate::checkpoint::restore) or
+    /// [`extract_masks`](crate::checkpoint::extract_masks) was called for a checkpoint without masks.
+    #[error("the checkpoint has no masks: no tensor is stored as `_orig` and `_mask`")]
+    NothingPruned,
     /// A mask in a mask file has a bit set after its last entry.
     #[error("mask of {} is corrupt: a padding bit after the last entry is 1", Quoted(tensor))]
     MaskPadding {
@@ -265,6 +270,8 @@ pub enum CheckpointError {
         /// The floating-point tensors with the most similar names; none if no name is similar.
         nearest: Vec<String>,
     },
+
+    // The selection of tensors.
     /// A pattern is not a valid glob.
     #[error("{} is not a valid glob pattern", Quoted(pattern))]
     InvalidPattern {
@@ -298,6 +305,8 @@ pub enum CheckpointError {
         /// The reasons why the tensors of the checkpoint were skipped, with the number of tensors for each.
         reasons: Vec<(SkipReason, usize)>,
     },
+
+    // The method, its scope and its statistics.
     /// Channels of the direction of a weight norm would be pruned: v / ||v|| of a channel of zeros is NaN.
     #[error(
         "cannot prune channels of {}, the direction of a weight norm: a channel of zeros becomes NaN",
@@ -314,6 +323,14 @@ pub enum CheckpointError {
         tensors: Vec<String>,
         /// The weights that have statistics.
         known: Vec<String>,
+    },
+    /// Statistics of the inputs of a layer cannot be used for its weight, in which they lie along another axis.
+    #[error("cannot use statistics for {}: as the weight of {operator}, it has input channels first", Quoted(tensor))]
+    InputsFirst {
+        /// The weight in an ONNX model.
+        tensor: String,
+        /// The operator that takes it.
+        operator: &'static str,
     },
     /// A method changes weights, but the output has only masks.
     #[error("{method} changes weights, which a file of masks cannot hold")]
@@ -341,10 +358,6 @@ pub enum CheckpointError {
         /// The allocation.
         allocation: Allocation,
     },
-    /// [`remove`](crate::checkpoint::remove), [`restore`](crate::checkpoint::restore) or
-    /// [`extract_masks`](crate::checkpoint::extract_masks) was called for a checkpoint without masks.
-    #[error("the checkpoint has no masks: no tensor is stored as `_orig` and `_mask`")]
-    NothingPruned,
     /// A method with global scope requests more entries than remain in all selected tensors together, or cannot prune them
     /// for another reason.
     #[error("cannot prune with these arguments")]
@@ -374,6 +387,8 @@ pub enum CheckpointError {
         /// The option or the type that files do not support, such as `TieBreak::PyTorch`.
         what: &'static str,
     },
+
+    // The output.
     /// Two tensors of the output would have the same name.
     #[error("the output would contain two tensors named {}", Quoted(tensor))]
     NameClash {
@@ -440,6 +455,8 @@ pub enum CheckpointError {
         /// The path.
         path: PathBuf,
     },
+
+    // Compaction and permutation, and files of JSON.
     /// A coupling, a choice or a plan does not fit the checkpoint.
     #[error("the arguments do not fit the model")]
     Compact {
@@ -459,7 +476,7 @@ pub enum CheckpointError {
     Config {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it, as the rest of a sentence.
+        /// The fault, as the rest of a sentence.
         reason: String,
     },
     /// The type of a model has no preset.
@@ -547,6 +564,8 @@ pub enum CheckpointError {
     /// Folding was requested for a coupling file, which does not say where constants go.
     #[error("folding needs a model type with a preset, not a coupling file")]
     FoldWithoutPreset,
+
+    // Pruning in several processes.
     /// Counts could not be added up over all processes.
     #[error("cannot exchange counts with the other processes")]
     Peers {
@@ -556,7 +575,7 @@ pub enum CheckpointError {
     /// Other processes of a run have failed, so this one has stopped too. They return the reason.
     #[error("stopped because {failed} of the other processes failed")]
     PeersFailed {
-        /// Their number.
+        /// The number of processes that failed.
         failed: u64,
     },
     /// The magnitudes that several processes counted are not those that they counted before.
@@ -574,6 +593,8 @@ pub enum CheckpointError {
         /// The method or the option.
         what: String,
     },
+
+    // Any run.
     /// The [observer](crate::checkpoint::Observer) stopped the run.
     #[error("stopped before it was finished")]
     Stopped,
@@ -582,45 +603,3 @@ pub enum CheckpointError {
 // An error is never changed after it was made, whatever its source is; the type `dyn Error` just does not say so.
 impl UnwindSafe for CheckpointError {}
 impl RefUnwindSafe for CheckpointError {}
-
-/// The ends of the names of files that can be read.
-const fn weights() -> &'static str {
-    if cfg!(feature = "pytorch") { ".safetensors, .bin, .pt or .pth" } else { ".safetensors" }
-}
-
-/// The number of tensors that all reasons are for.
-fn total(reasons: &[(SkipReason, usize)]) -> usize {
-    reasons.iter().map(|(_, count)| count).sum()
-}
-
-/// Reasons with their numbers, in parentheses.
-struct Reasons<'a>(&'a [(SkipReason, usize)]);
-
-impl fmt::Display for Reasons<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (number, (reason, count)) in self.0.iter().enumerate() {
-            f.write_str(if number == 0 { " (" } else { "; " })?;
-            write!(f, "{count}: {reason}")?;
-        }
-        f.write_str(if self.0.is_empty() { "" } else { ")" })
-    }
-}
-
-/// The first of some names.
-struct Names<'a>(&'a [String]);
-
-impl fmt::Display for Names<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const SHOWN: usize = 10;
-        if self.0.is_empty() {
-            return f.write_str("no tensor");
-        }
-        for (i, name) in self.0.iter().take(SHOWN).enumerate() {
-            write!(f, "{}{}", if i == 0 { "" } else { ", " }, Quoted(name))?;
-        }
-        match self.0.len().saturating_sub(SHOWN) {
-            0 => Ok(()),
-            more => write!(f, " and {more} more"),
-        }
-    }
-}
