@@ -20,9 +20,9 @@ use crate::select::scores::Scores;
 use crate::select::signed::signed_key;
 use crate::select::{self, KeyOf, Threshold, TieBreak, lowest_keys, lowest_of};
 use crate::tensor::channels::Channels;
-use crate::tensor::chunk::{Position, Segment, count_true};
-use crate::tensor::flat;
+use crate::tensor::chunk::{CHUNK, Position, Segment, count_true};
 use crate::tensor::numbered::{ChosenGroups, NumberedGroups};
+use crate::tensor::{flat, parallel};
 use crate::torch;
 
 /// The longest stretch of whole groups, in entries, that is carried out without a look ahead: a block of a file.
@@ -305,11 +305,15 @@ fn lowest_groups<A: Element, C: Candidates<A>>(candidates: &C, ranked: &RankedGr
             (0..scores.len()).map(|number| !(is_open(number) && first.next().unwrap_or(false))).collect()
         }
         TieBreak::PyTorch | TieBreak::LowestIndex => {
-            let mut spared = vec![true; scores.len()];
-            clear_up_to(&threshold, Position::START, &scores, &mut spared);
-            if let Some(open) = open {
-                spared.iter_mut().zip(open).for_each(|(spared, open)| *spared |= !open);
-            }
+            // There are millions of small blocks. Zeros cost nothing before a thread fills its chunk.
+            let mut spared = vec![false; scores.len()];
+            parallel::for_each_chunk(&mut spared, &scores, CHUNK, |offset, spared, scores| {
+                spared.fill(true);
+                clear_up_to(&threshold, Position { segment: 0, offset }, scores, spared);
+                if let Some(open) = &open {
+                    spared.iter_mut().zip(&open[offset..]).for_each(|(spared, open)| *spared |= !open);
+                }
+            });
             spared
         }
     };

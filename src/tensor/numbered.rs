@@ -26,6 +26,27 @@ pub struct ChosenGroups {
     pub spared: Vec<bool>,
 }
 
+/// Calls a loop with the runs of a length. It is compiled for the commonest lengths too: several runs of 2, 4 or 8 entries become
+/// vectors, and those of 16 are unrolled.
+macro_rules! with_length {
+    ($size:expr, $entries:ident.$any:ident or $known:ident, |$runs:ident| $loop:expr) => {
+        match $size {
+            2 => with_length!(@known $entries.$known::<2>(), $runs, $loop),
+            4 => with_length!(@known $entries.$known::<4>(), $runs, $loop),
+            8 => with_length!(@known $entries.$known::<8>(), $runs, $loop),
+            16 => with_length!(@known $entries.$known::<16>(), $runs, $loop),
+            size => {
+                let $runs = $entries.$any(size);
+                $loop
+            }
+        }
+    };
+    (@known $chunks:expr, $runs:ident, $loop:expr) => {{
+        let ($runs, _) = $chunks;
+        $loop
+    }};
+}
+
 impl NumberedGroups {
     pub fn new(groups: &Groups) -> Self {
         let mut axes: Vec<Extent> = Vec::new();
@@ -142,31 +163,20 @@ impl NumberedGroups {
         }
     }
 
-    /// Calls `f` with every run of neighbours of one group among `len` entries from `offset` on: the number of the group and
-    /// the range of the run.
+    /// Calls `f` with the runs of neighbours of one group among `len` entries from `offset` on, all that are neighbours and of
+    /// one length at once: the number of the first group, the length of a run, and the range of all runs.
     #[inline(always)]
-    fn for_each_run(&self, offset: usize, len: usize, mut f: impl FnMut(usize, Range<usize>)) {
+    fn for_each_runs(&self, offset: usize, len: usize, mut f: impl FnMut(usize, usize, Range<usize>)) {
         let tile = self.line.tile;
         self.for_each_line(offset, len, |line, first, place| {
+            // The rest of a group that begins before the line, whole groups, and the beginning of one.
+            let head = ((tile - place % tile) % tile).min(line.len());
+            let whole = (line.len() - head) / tile * tile;
+            let tail = line.len() - head - whole;
             let (mut number, mut start) = (first + place / tile, line.start);
-            let head = (tile - place % tile) % tile;
-            if head > 0 {
-                let end = (start + head).min(line.end);
-                f(number, start..end);
-                (number, start) = (number + 1, end);
-            }
-            let whole = (line.end - start) / tile;
-            // Loops over runs are unrolled where their length is known.
-            match tile {
-                2 => runs::<2>(number, start, whole, &mut f),
-                4 => runs::<4>(number, start, whole, &mut f),
-                8 => runs::<8>(number, start, whole, &mut f),
-                16 => runs::<16>(number, start, whole, &mut f),
-                _ => (0..whole).for_each(|i| f(number + i, start + i * tile..start + (i + 1) * tile)),
-            }
-            (number, start) = (number + whole, start + whole * tile);
-            if start < line.end {
-                f(number, start..line.end);
+            for (size, len) in [(head, head), (tile, whole), (tail, tail)].into_iter().filter(|&(_, len)| len > 0) {
+                f(number, size, start..start + len);
+                (number, start) = (number + len / size, start + len);
             }
         });
     }
@@ -189,9 +199,13 @@ impl NumberedGroups {
                 results.iter_mut().zip(&entries[line]).for_each(|(result, &entry)| *result = step(*result, entry));
             });
         } else {
-            self.for_each_run(part.start, part.len(), |number, run| {
-                let result = &mut results[number - numbers.start];
-                *result = entries[run].iter().fold(*result, |result, &entry| step(result, entry));
+            self.for_each_runs(part.start, part.len(), |number, size, runs| {
+                let (entries, results) = (&entries[runs], &mut results[number - numbers.start..]);
+                with_length!(size, entries.chunks_exact or as_chunks, |runs| {
+                    for (result, run) in results.iter_mut().zip(runs) {
+                        *result = run.iter().fold(*result, |result, &entry| step(result, entry));
+                    }
+                });
             });
         }
     }
@@ -203,6 +217,9 @@ impl NumberedGroups {
 
     /// The number of groups of a [part](Self::parts) with more than `keep` remaining entries.
     pub fn count_open(&self, part: Range<usize>, remaining: Option<&[bool]>, keep: usize) -> usize {
+        if remaining.is_none() && self.are_all_open(keep) {
+            return self.numbers(part).len();
+        }
         count_true(&self.open(part, remaining, keep))
     }
 
@@ -223,21 +240,13 @@ impl NumberedGroups {
                     self.fold(part, remaining, &mut counts, |sum, remaining| sum + usize::from(remaining));
                     return counts;
                 }
-                self.for_each_run(part.start, part.len(), |number, run| {
-                    counts[number - numbers.start] += count_true(&remaining[run]);
+                self.for_each_runs(part.start, part.len(), |number, size, runs| {
+                    let counts = &mut counts[number - numbers.start..];
+                    counts.iter_mut().zip(remaining[runs].chunks(size)).for_each(|(sum, run)| *sum += count_true(run));
                 });
                 counts
             }
         }
-    }
-}
-
-/// Calls `f` with so many runs of `TILE` entries from `start` on, and with their numbers.
-#[inline(always)]
-fn runs<const TILE: usize>(number: usize, start: usize, count: usize, mut f: impl FnMut(usize, Range<usize>)) {
-    for i in 0..count {
-        let start = start + i * TILE;
-        f(number + i, start..start + TILE);
     }
 }
 
@@ -250,19 +259,23 @@ impl ChosenGroups {
                 mask[line].iter_mut().zip(&spared[first + place..]).for_each(|(kept, spared)| *kept &= spared);
             });
         } else {
-            groups.for_each_run(offset, mask.len(), |number, run| {
-                let spared = spared[number];
-                mask[run].iter_mut().for_each(|kept| *kept &= spared);
+            groups.for_each_runs(offset, mask.len(), |number, size, runs| {
+                let (mask, spared) = (&mut mask[runs], &spared[number..]);
+                with_length!(size, mask.chunks_exact_mut or as_chunks_mut, |runs| {
+                    for (run, &spared) in runs.into_iter().zip(spared) {
+                        run.iter_mut().for_each(|kept| *kept &= spared);
+                    }
+                });
             });
         }
     }
 
     /// Puts the groups that are not chosen back to what they were before, in a part of a mask that begins at `offset`.
     pub fn restore_others(&self, offset: usize, before: &[bool], mask: &mut [bool]) {
-        self.groups.for_each_run(offset, mask.len(), |number, run| {
-            if self.spared[number] {
-                mask[run.clone()].copy_from_slice(&before[run]);
-            }
+        self.groups.for_each_runs(offset, mask.len(), |number, size, runs| {
+            let runs = mask[runs.clone()].chunks_mut(size).zip(before[runs].chunks(size));
+            let spared = runs.zip(&self.spared[number..]).filter(|&(_, &spared)| spared);
+            spared.for_each(|((run, before), _)| run.copy_from_slice(before));
         });
     }
 }
