@@ -72,7 +72,7 @@ impl<A: Element> Parameter<A> {
         }
     }
 
-    /// Carries a decision out, for which the first chunk of this tensor has a place.
+    /// Carries a decision out. `first` is the place of the tensor's first chunk among those of all tensors.
     fn commit(&mut self, decision: &Decision<A>, first: ChunkId, scores: Option<&ImportanceScores<'_, A>>) {
         let scores = scores.map(|scores| flat(scores));
         match &mut self.pruned {
