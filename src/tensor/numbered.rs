@@ -262,7 +262,7 @@ impl ChosenGroups {
             groups.for_each_runs(offset, mask.len(), |number, size, runs| {
                 let (mask, spared) = (&mut mask[runs], &spared[number..]);
                 with_length!(size, mask.chunks_exact_mut or as_chunks_mut, |runs| {
-                    for (run, &spared) in runs.into_iter().zip(spared) {
+                    for (&spared, run) in spared.iter().zip(runs) {
                         run.iter_mut().for_each(|kept| *kept &= spared);
                     }
                 });
