@@ -1,14 +1,16 @@
 //! Committing decisions: some entries at a time, so that the mask is still in the cache when the values are multiplied by it,
 //! and on all cores, so that all of them bring in the fresh pages of a first pruning. Those page faults take most of the time.
 
+use std::ops::Range;
+
 use crate::element::Element;
 use crate::mask::MaskElement;
 use crate::method::decision::{ChunkId, Decision};
 use crate::tensor::chunk::CHUNK;
 use crate::tensor::{kernels, parallel};
 
-/// Carries a decision out on a tensor that is not pruned yet, whose first chunk has a place among all tensors: returns the mask
-/// and the values.
+/// Carries a decision out on a tensor that is not pruned yet, whose first chunk has a place among all tensors: writes all of the
+/// mask and of the values. Memory that is not touched yet gets its pages from all threads.
 ///
 /// Scores of `None` stand for the tensor. All slices are in standard layout.
 pub(crate) fn commit_first<A: Element>(
@@ -16,18 +18,13 @@ pub(crate) fn commit_first<A: Element>(
     first: ChunkId,
     orig: &[A],
     scores: Option<&[A]>,
-) -> (Vec<bool>, Vec<A>) {
-    // Not touched yet, so that the pages come in where they are written to, on all threads.
-    let (mut mask, mut value) = (bytemuck::zeroed_vec(orig.len()), bytemuck::zeroed_vec(orig.len()));
-    let stretch = decision.stretch();
-    let jobs = mask.chunks_mut(stretch).zip(value.chunks_mut(stretch)).enumerate().collect();
-    parallel::for_each(jobs, orig.len(), |(number, (mask, value)): (usize, (&mut [bool], &mut [A]))| {
-        let offset = number * stretch;
-        let part = offset..offset + mask.len();
+    mask: &mut [bool],
+    value: &mut [A],
+) {
+    for_each_stretch(decision, first, mask, value, |chunk, part, mask, value| {
         let scores = scores.map(|scores| &scores[part.clone()]);
-        prune_first(decision, first.at(offset, stretch), &orig[part], scores, mask, value);
+        prune_first(decision, chunk, &orig[part], scores, mask, value);
     });
-    (mask, value)
 }
 
 /// Carries a decision out on a tensor that is pruned already, whose first chunk has a place among all tensors.
@@ -40,12 +37,8 @@ pub(crate) fn commit_again<A: Element>(
     mask: &mut [bool],
     value: &mut [A],
 ) {
-    let (stretch, entries) = (decision.stretch(), mask.len());
-    let jobs = mask.chunks_mut(stretch).zip(value.chunks_mut(stretch)).enumerate().collect();
-    parallel::for_each(jobs, entries, |(number, (mask, value)): (usize, (&mut [bool], &mut [A]))| {
-        let offset = number * stretch;
-        let scores = scores.map(|scores| &scores[offset..offset + mask.len()]);
-        prune_again(decision, first.at(offset, stretch), scores, mask, value);
+    for_each_stretch(decision, first, mask, value, |chunk, part, mask, value| {
+        prune_again(decision, chunk, scores.map(|scores| &scores[part]), mask, value);
     });
 }
 
@@ -58,13 +51,8 @@ pub(crate) fn commit_as<A: Element, M: MaskElement>(
     (mask, value): (&mut [M], &mut [A]),
     decision: &Decision<A>,
 ) {
-    let (stretch, entries) = (decision.stretch(), orig.len());
-    let jobs = mask.chunks_mut(stretch).zip(value.chunks_mut(stretch)).enumerate().collect();
-    parallel::for_each(jobs, entries, |(number, (mask, value)): (usize, (&mut [M], &mut [A]))| {
-        let offset = number * stretch;
-        let part = offset..offset + value.len();
+    for_each_stretch(decision, ChunkId::FIRST, mask, value, |chunk, part, mask, value| {
         let (orig, scores) = (&orig[part.clone()], scores.map(|scores| &scores[part.clone()]));
-        let chunk = ChunkId::FIRST.at(offset, stretch);
         let kept = match before {
             None => {
                 let mut kept = vec![true; value.len()];
@@ -79,6 +67,22 @@ pub(crate) fn commit_as<A: Element, M: MaskElement>(
             }
         };
         mask.iter_mut().zip(kept).for_each(|(entry, kept)| *entry = M::of(kept));
+    });
+}
+
+/// Calls `f` with the place and the range of every stretch of a decision, and with its parts of the mask and of the values.
+fn for_each_stretch<A: Element, M: Send>(
+    decision: &Decision<A>,
+    first: ChunkId,
+    mask: &mut [M],
+    value: &mut [A],
+    f: impl Fn(ChunkId, Range<usize>, &mut [M], &mut [A]) + Sync,
+) {
+    let (stretch, entries) = (decision.stretch(), value.len());
+    let jobs = mask.chunks_mut(stretch).zip(value.chunks_mut(stretch)).enumerate().collect();
+    parallel::for_each(jobs, entries, |(number, (mask, value)): (usize, (&mut [M], &mut [A]))| {
+        let offset = number * stretch;
+        f(first.at(offset, stretch), offset..offset + value.len(), mask, value);
     });
 }
 

@@ -9,7 +9,7 @@ use crate::method::decide::decide;
 use crate::method::decision::{ChunkId, Decision};
 use crate::parameter::commit::{commit_again, commit_first};
 use crate::parameter::{ImportanceScores, Parameter, Pruned};
-use crate::tensor::{flat, flat_mut, of_shape, parallel};
+use crate::tensor::{flat, flat_mut, parallel, zeroed};
 
 impl<A: Element> Parameter<A> {
     /// Decides by a method, and carries the decision out.
@@ -80,10 +80,10 @@ impl<A: Element> Parameter<A> {
                 commit_again(decision, first, scores, mask.as_mut_slice(), flat_mut(&mut self.value));
             }
             None => {
-                let (mask, value) = commit_first(decision, first, flat(&self.value), scores);
-                let shape = self.value.raw_dim();
-                let orig = std::mem::replace(&mut self.value, of_shape(shape.clone(), value));
-                self.pruned = Some(Pruned { orig, mask: of_shape(shape, mask).into() });
+                let (mut mask, mut value) = (zeroed(self.value.raw_dim()), zeroed(self.value.raw_dim()));
+                commit_first(decision, first, flat(&self.value), scores, flat_mut(&mut mask), flat_mut(&mut value));
+                let orig = std::mem::replace(&mut self.value, value);
+                self.pruned = Some(Pruned { orig, mask: mask.into() });
             }
         }
     }

@@ -40,8 +40,8 @@ pub(super) fn bracket<S: Scores + ?Sized>(
     });
     // A look at memory waits for it, and one at a file for the system: all cores take part.
     let places: Vec<_> = places.collect();
-    let (looks, work) = if S::RUN == 1 { (MANY_LOOKS, places.len() * WORK_OF_LOOK) } else { (LOOKS, entries) };
-    let parts: Vec<_> = places.chunks(looks).collect();
+    let (at_a_time, work) = if S::RUN == 1 { (MANY_LOOKS, places.len() * WORK_OF_LOOK) } else { (LOOKS, entries) };
+    let parts: Vec<_> = places.chunks(at_a_time).collect();
     let looks = parallel::try_map(parts.len(), work, |number| {
         let (mut keys, mut ends) = (Vec::with_capacity(parts[number].len() * S::RUN), Vec::new());
         for &(piece, entry) in parts[number] {

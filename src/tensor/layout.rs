@@ -18,10 +18,5 @@ pub(crate) const STANDARD: &str = "arrays inside the crate are in standard layou
 /// An array of memory that is not touched yet: its pages come in where it is first written to, on any thread.
 pub(crate) fn zeroed<T: bytemuck::Zeroable>(shape: IxDyn) -> ArrayD<T> {
     let elements = bytemuck::zeroed_vec(shape.size());
-    of_shape(shape, elements)
-}
-
-/// An array of elements in row-major order, as many as the shape asks for.
-pub(crate) fn of_shape<T>(shape: IxDyn, elements: Vec<T>) -> ArrayD<T> {
     ArrayD::from_shape_vec(shape, elements).expect("there are as many elements as the shape asks for")
 }

@@ -13,4 +13,4 @@ pub(crate) mod parallel;
 pub(crate) mod simd;
 pub(crate) mod slice;
 
-pub(crate) use layout::{STANDARD, flat, flat_mut, of_shape, zeroed};
+pub(crate) use layout::{STANDARD, flat, flat_mut, zeroed};

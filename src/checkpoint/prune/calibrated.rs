@@ -18,6 +18,7 @@ use crate::checkpoint::write::output::Format;
 use crate::element::Element;
 use crate::error::PruneError;
 use crate::method::decide::decide;
+use crate::method::decision::ChunkId;
 use crate::method::{AnyMethod, Describe, PruningMethod};
 
 /// Rejects selected tensors without statistics, and masks as the output of a method that changes weights.
@@ -161,7 +162,7 @@ impl Execute<'_, '_> {
             return Ok(NewMask::Reconstructed(Box::new(loaded.reconstructed(method)?)));
         }
         let decision = loaded.with_candidates(true, |candidates| decide(method, candidates))?;
-        Ok(NewMask::Decision { decision, segment: 0, first_chunk: 0 })
+        Ok(NewMask::Decision { decision, first: ChunkId::FIRST })
     }
 
     /// The error of the layer's output with the new mask, as far as it is known.

@@ -26,7 +26,7 @@ use crate::method::Reconstruction;
 use crate::method::decision::{ChunkId, Decision};
 use crate::method::resolved::{Reads, ResolvedRequest};
 use crate::select::scores::infallible;
-use crate::tensor::chunk::{CHUNK, Position, count_true};
+use crate::tensor::chunk::{CHUNK, count_true};
 use crate::tensor::{flat, parallel};
 
 /// Tensors up to this size stay in memory between selection and writing.
@@ -57,8 +57,8 @@ pub(crate) struct Pruned {
 
 /// The origin of a new mask, in the element type of the parameter. It only clears entries of the mask in the input.
 pub(super) enum NewMask<'e, A: Element> {
-    /// A decision about parameters, of which this one is the segment. Its first chunk has the number `first_chunk`.
-    Decision { decision: Decision<A>, segment: usize, first_chunk: usize },
+    /// A decision about parameters, and the place of this one's first chunk among theirs.
+    Decision { decision: Decision<A>, first: ChunkId },
     /// The mask and the weights of a method that changes weights.
     Reconstructed(Box<Reconstruction<A>>),
     /// The mask in a mask file.
@@ -128,12 +128,10 @@ impl<A: Element> NewMask<'_, A> {
         buffer: &mut Buffer,
     ) -> Result<(), CheckpointError> {
         match self {
-            Self::Decision { decision, segment, first_chunk } => {
+            Self::Decision { decision, first } => {
                 let stretch = decision.stretch();
                 for (i, (scores, kept)) in weights.chunks(stretch).zip(kept.chunks_mut(stretch)).enumerate() {
-                    let offset = range.start + i * stretch;
-                    let start = Position { segment: *segment, offset };
-                    decision.clear(ChunkId { index: first_chunk + offset / CHUNK, start }, scores, kept);
+                    decision.clear(first.at(range.start + i * stretch, stretch), scores, kept);
                 }
                 Ok(())
             }
@@ -196,7 +194,7 @@ impl Execute<'_, '_> {
     /// Finds the new mask, of a tensor in memory if it is loaded.
     fn new_mask<A: Element>(&self, loaded: Option<&LoadedTensor<'_, A>>) -> Result<NewMask<'_, A>, CheckpointError> {
         let Self { checkpoint, pool, progress, plan, .. } = *self;
-        let alone = |decision| NewMask::Decision { decision, segment: 0, first_chunk: 0 };
+        let alone = |decision| NewMask::Decision { decision, first: ChunkId::FIRST };
         Ok(match &plan.mask {
             MaskPlan::Unchanged => alone(Decision::Keep),
             MaskPlan::Request { request, remaining } => alone(match loaded {
@@ -210,9 +208,7 @@ impl Execute<'_, '_> {
                 Some(loaded) => self.custom(method, loaded)?,
                 None => self.custom(method, &self.load(&mut Buffer::default())?)?,
             },
-            MaskPlan::Global { decision, segment, first_chunk } => {
-                NewMask::Decision { decision: narrowed(decision), segment: *segment, first_chunk: *first_chunk }
-            }
+            MaskPlan::Global { decision, first } => NewMask::Decision { decision: narrowed(decision), first: *first },
             MaskPlan::File(masks) => NewMask::File(masks),
             MaskPlan::Zeros => NewMask::Zeros,
         })
@@ -386,7 +382,7 @@ mod tests {
         let mask = OutputSlots { mask: Some((0, parameter.dtype)), ..OutputSlots::default() };
         let value = OutputSlots { value: Some(0), ..OutputSlots::default() };
         let orig = OutputSlots { orig: Some(0), ..OutputSlots::default() };
-        let decision = |decision| NewMask::Decision { decision, segment: 0, first_chunk: 0 };
+        let decision = |decision| NewMask::Decision { decision, first: ChunkId::FIRST };
         for slots in [&bits, &mask] {
             assert_eq!(needs(&decision(Decision::Keep), slots), [false, false]);
         }

@@ -12,14 +12,13 @@ use crate::checkpoint::read::parameter::ParameterEntry;
 use crate::checkpoint::read::{Checkpoint, Dtype};
 use crate::file::dtype::with_dtype;
 use crate::key::Ranked;
-use crate::method::decision::Decision;
+use crate::method::decision::{ChunkId, Decision};
 use crate::method::request::{Remaining, Request, Score};
 use crate::method::resolved::{Reads, ResolvedRequest};
 use crate::method::{AnyMethod, Describe, RandomSource};
 use crate::select::random::{Parts, RandomSubset};
 use crate::select::{Bracket, Histogram, TieBreak};
 use crate::tensor::channels::Channels;
-use crate::tensor::chunk::CHUNK;
 use crate::tensor::numbered::NumberedGroups;
 
 impl<'c> Planner<'c, '_> {
@@ -37,11 +36,10 @@ impl<'c> Planner<'c, '_> {
             false => self.decide_together(method, &request, remaining)?,
         };
         let decision = Arc::new(decision);
-        let mut first_chunk = 0;
-        for (segment, plan) in plans.iter_mut().enumerate() {
-            plan.mask = MaskPlan::Global { decision: Arc::clone(&decision), segment, first_chunk };
+        let entries: Vec<usize> = plans.iter().map(|plan| plan.parameter.entries).collect();
+        for (plan, first) in plans.iter_mut().zip(ChunkId::of_tensors(entries.into_iter())) {
+            plan.mask = MaskPlan::Global { decision: Arc::clone(&decision), first };
             plan.after = (requested == Some(0)).then_some(plan.before);
-            first_chunk += plan.parameter.entries.div_ceil(CHUNK);
         }
         Ok(Totals { requested, counts_groups: false, threshold, of_each: false })
     }

@@ -19,7 +19,7 @@ use crate::element::Element;
 use crate::error::PruneError;
 use crate::file::dtype::with_dtype;
 use crate::method::built_in::BuiltIn;
-use crate::method::decision::Decision;
+use crate::method::decision::{ChunkId, Decision};
 use crate::method::request::{Remaining, Request};
 use crate::method::resolved::ResolvedRequest;
 use crate::method::{AnyMethod, Describe, PruningMethod, tensor_seed};
@@ -58,9 +58,8 @@ pub(crate) enum MaskPlan<'c> {
     Request { request: ResolvedRequest, remaining: RemainingEntries<'c> },
     /// The entries that a custom method prunes of this parameter alone.
     Custom(AnyMethod),
-    /// A decision about all parameters together, ranked as `f64`. This parameter is the segment, and its first chunk has the
-    /// number `first_chunk`.
-    Global { decision: Arc<Decision<f64>>, segment: usize, first_chunk: usize },
+    /// A decision about all parameters together, ranked as `f64`, and the place of this one's first chunk.
+    Global { decision: Arc<Decision<f64>>, first: ChunkId },
     /// The mask in a mask file.
     File(Arc<MaskFile>),
     /// The zeros among the weights.
