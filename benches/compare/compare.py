@@ -6,8 +6,9 @@
     python benches/compare/compare.py --return   # memory goes back to the system at every drop
 
 Both use the same number of threads (--threads, 2 by default) and the same allocator, that of glibc, in the same state. By default
-it keeps the memory of what is dropped, as the allocators of training programs do; with --return it has the settings of the
-system, and then large blocks are fetched from the system again for each result. Each figure is the fastest of several runs; PyTorch's
+it keeps the memory of what is dropped, as the allocators of training programs do; with --return it fetches each block of 128 KiB and
+more from the system and gives it back when it is dropped. Without settings, glibc begins like that and keeps more in a process that has
+dropped larger blocks, so that the history of a process would be measured. Each figure is the fastest of several runs; PyTorch's
 longest ones run once. It writes results.md and results.svg beside itself, or returned.md and returned.svg. Exit code 1: some mask
 differs where no tie allows it.
 
@@ -27,6 +28,8 @@ OPERATIONS = ["identity", "own mask", "l1 0.5", "l1 0.9", "again", "global", "ra
               "2:4", "blocks", "update", "remove"]
 # glibc serves blocks up to the first size from memory that it has, and keeps up to the second of it.
 KEEP = {"MALLOC_MMAP_THRESHOLD_": str(1 << 32), "MALLOC_TRIM_THRESHOLD_": str(1 << 36), "MALLOC_TOP_PAD_": str(1 << 26)}
+# The sizes that glibc begins with; naming them keeps them from growing.
+RETURN = {"MALLOC_MMAP_THRESHOLD_": str(128 << 10), "MALLOC_TRIM_THRESHOLD_": str(128 << 10)}
 DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -168,9 +171,10 @@ def main():
     arguments.add_argument("--threads", type=int, default=2)
     arguments.add_argument("--return", action="store_true", dest="returned")
     arguments = arguments.parse_args()
-    if not arguments.returned and any(os.environ.get(name) != value for name, value in KEEP.items()):
+    settings = RETURN if arguments.returned else KEEP
+    if any(os.environ.get(name) != value for name, value in settings.items()):
         # The allocator reads its settings when a program starts.
-        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **KEEP})
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **settings})
     torch.set_num_threads(arguments.threads)
     rust, results, wrong = Rust(arguments.threads), {}, []
     with tempfile.TemporaryDirectory() as folder:

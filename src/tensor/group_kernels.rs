@@ -20,12 +20,20 @@ vectorized! {
         mask: &'a mut [bool],
         counts: &'a [usize],
     ) {
+        // A group of 16-bit ranks is half a wide vector or less: 4:8 of bf16 takes 0.6 ns an entry instead of 0.8 side by side.
+        let is_vector = !is_wide(FUSED) || size_of::<S::Key>() > 2;
         match size {
             2 => clear_by_rotation::<S, 2>(scores, mask, counts),
-            4 => clear_by_rotation::<S, 4>(scores, mask, counts),
-            8 => clear_by_rotation::<S, 8>(scores, mask, counts),
-            _ if is_wide(FUSED) => clear_neighbours_in::<S, 64>(size, scores, mask, counts),
-            _ => clear_neighbours_in::<S, 16>(size, scores, mask, counts),
+            4 if is_vector => clear_by_rotation::<S, 4>(scores, mask, counts),
+            8 if is_vector => clear_by_rotation::<S, 8>(scores, mask, counts),
+            // Loops over a few entries take half the time if their length is constant.
+            3 => clear_transposed::<S, FUSED>(3, scores, mask, counts),
+            4 => clear_transposed::<S, FUSED>(4, scores, mask, counts),
+            5 => clear_transposed::<S, FUSED>(5, scores, mask, counts),
+            6 => clear_transposed::<S, FUSED>(6, scores, mask, counts),
+            7 => clear_transposed::<S, FUSED>(7, scores, mask, counts),
+            8 => clear_transposed::<S, FUSED>(8, scores, mask, counts),
+            _ => clear_transposed::<S, FUSED>(size, scores, mask, counts),
         }
     }
 
@@ -53,14 +61,29 @@ const fn is_wide(fused: bool) -> bool {
 
 /// Clears in groups of neighbours, which are brought side by side.
 #[inline(always)]
-fn clear_neighbours_in<S: Ranked, const WIDTH: usize>(size: usize, scores: &[S], mask: &mut [bool], counts: &[usize]) {
+fn clear_transposed<S: Ranked, const FUSED: bool>(size: usize, scores: &[S], mask: &mut [bool], counts: &[usize]) {
+    if is_wide(FUSED) {
+        clear_transposed_in::<S, 64>(size, scores, mask, counts)
+    } else {
+        clear_transposed_in::<S, 16>(size, scores, mask, counts)
+    }
+}
+
+#[inline(always)]
+fn clear_transposed_in<S: Ranked, const WIDTH: usize>(size: usize, scores: &[S], mask: &mut [bool], counts: &[usize]) {
     let mut rows = Rows::<S::Key, WIDTH>::new(mask, counts);
     for (scores, mask) in scores.chunks(size * WIDTH).zip(mask.chunks_mut(size * WIDTH)) {
         // The remainder of a number that is less than the divisor shows the compiler that no check is needed.
         for (lane, (scores, mask)) in scores.chunks_exact(size).zip(mask.chunks_exact(size)).enumerate() {
-            for (row, (&score, &kept)) in scores.iter().zip(mask).enumerate() {
-                rows.keys[row % MAX_RANKED][lane % WIDTH] = remaining_rank(score, kept);
-                rows.kept[row % MAX_RANKED][lane % WIDTH] = kept;
+            if rows.limit.is_some() {
+                for (row, &score) in scores.iter().enumerate() {
+                    rows.keys[row % MAX_RANKED][lane % WIDTH] = score.signed_rank();
+                }
+            } else {
+                for (row, (&score, &kept)) in scores.iter().zip(mask).enumerate() {
+                    rows.keys[row % MAX_RANKED][lane % WIDTH] = remaining_rank(score, kept);
+                    rows.kept[row % MAX_RANKED][lane % WIDTH] = kept;
+                }
             }
         }
         rows.clear();
@@ -101,7 +124,8 @@ struct Rows<'c, K, const WIDTH: usize> {
     keys: [Lanes<K, WIDTH>; MAX_RANKED],
     kept: [Lanes<bool, WIDTH>; MAX_RANKED],
     counts: &'c [usize],
-    /// The number to clear in every group, if all entries remain.
+    /// The number to clear in every group, if all entries remain. Then no mask is read: half the time for 16-bit ranks, and two thirds
+    /// for groups of 16.
     limit: Option<K>,
 }
 
@@ -121,11 +145,15 @@ impl<'c, K: Key, const WIDTH: usize> Rows<'c, K, WIDTH> {
     fn load<S: Ranked<Key = K>>(&mut self, row: usize, scores: &[S], mask: &[bool]) {
         let (keys, kept) = (&mut self.keys[row], &mut self.kept[row]);
         if let (Ok(scores), Ok(mask)) = (<&Lanes<S, WIDTH>>::try_from(scores), <&Lanes<bool, WIDTH>>::try_from(mask)) {
-            // A loop of fixed length.
-            for lane in 0..WIDTH {
-                keys[lane] = remaining_rank(scores[lane], mask[lane]);
+            // Loops of fixed length.
+            if self.limit.is_some() {
+                *keys = scores.map(S::signed_rank);
+            } else {
+                for lane in 0..WIDTH {
+                    keys[lane] = remaining_rank(scores[lane], mask[lane]);
+                }
+                *kept = *mask;
             }
-            *kept = *mask;
         } else {
             for (lane, (&score, &remaining)) in scores.iter().zip(mask).enumerate() {
                 keys[lane] = remaining_rank(score, remaining);
@@ -139,18 +167,19 @@ impl<'c, K: Key, const WIDTH: usize> Rows<'c, K, WIDTH> {
     fn clear(&mut self) {
         let size = self.counts.len() - 1;
         let (keys, kept) = (&self.keys[..size], &mut self.kept[..size]);
-        let limits = match self.limit {
-            Some(limit) => [limit; WIDTH],
-            None => {
-                let mut left = [0_u8; WIDTH];
-                for row in &*kept {
-                    for lane in 0..WIDTH {
-                        left[lane] += u8::from(row[lane]);
-                    }
-                }
-                left.map(|left| as_key(self.counts[usize::from(left)]))
+        if let Some(limit) = self.limit {
+            for (row, kept) in kept.iter_mut().enumerate() {
+                *kept = ranks_in_row(keys, row).map(|rank| !rank.is_below_flipped(limit));
             }
-        };
+            return;
+        }
+        let mut left = [0_u8; WIDTH];
+        for row in &*kept {
+            for lane in 0..WIDTH {
+                left[lane] += u8::from(row[lane]);
+            }
+        }
+        let limits = left.map(|left| as_key::<K>(self.counts[usize::from(left)]));
         for (row, kept) in kept.iter_mut().enumerate() {
             let ranks = ranks_in_row(keys, row);
             for lane in 0..WIDTH {
