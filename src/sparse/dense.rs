@@ -44,9 +44,8 @@ impl<A: Element> Dense<A> {
     ) {
         const WIDTH: usize = 32;
         let columns = self.weight.ncols();
-        scratch.tiles.resize(scratch.tiles.len().max(columns * WIDTH), Sum::<A>::default());
+        let (tile, _) = scratch.tiles(columns * WIDTH).as_chunks_mut::<WIDTH>();
         for (number, out) in out.axis_chunks_iter_mut(Axis(0), WIDTH).enumerate() {
-            let (tile, _) = scratch.tiles[..columns * WIDTH].as_chunks_mut::<WIDTH>();
             inputs.fill(number * WIDTH, tile);
             let Ok(x) = ArrayView2::from_shape((columns, WIDTH), tile.as_flattened()) else {
                 unreachable!("a tile has a column for each of the weight")
