@@ -1,6 +1,6 @@
 //! The options of `nn-prune compact`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{ArgGroup, Args, ValueEnum};
 use prune::Amount;
@@ -92,6 +92,15 @@ pub struct CompactArgs {
 
 impl CompactArgs {
     pub fn compactor(&self) -> Compactor {
+    /// Returns the files that are read besides the checkpoint.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        [&self.keep, &self.coupling, &self.scores].into_iter().flatten().map(PathBuf::as_path)
+    }
+
+    pub fn save_plan(&self) -> Option<&Path> {
+        self.save_plan.as_deref()
+    }
+
         let mut compactor = Compactor::new()
             .dead(self.dead)
             .fold(self.fold)

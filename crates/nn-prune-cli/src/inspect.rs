@@ -13,13 +13,13 @@ use crate::error::CliError;
 use crate::progress::ProgressReporter;
 use crate::skipped::JsonReason;
 use crate::table::width;
-use crate::{format, plot};
+use crate::{format, outputs, plot};
 use totals::Totals;
 
 pub fn run(args: &InspectArgs) -> Result<(), CliError> {
     let checkpoint = args.input.open(args.report.quiet)?;
     if let Some(path) = &args.plot {
-        plot::check_output(path, args.force, &checkpoint)?;
+        outputs::check_beside("plot", path, args.force, outputs::files_of(&checkpoint))?;
     }
     let skipped = args.names.selection().skipped(&checkpoint)?;
     let reporter = ProgressReporter::new("reading", args.report.quiet);
@@ -94,6 +94,7 @@ struct Json<'a> {
 struct JsonShard<'a> {
     path: &'a Path,
     bytes: u64,
+    #[serde(serialize_with = "format::path")]
 }
 
 /// The tensors, of which one at a time takes memory.
@@ -115,6 +116,7 @@ struct JsonTensor<'a> {
     shape: &'a [usize],
     shard: &'a Path,
     #[serde(rename = "weights")]
+    #[serde(serialize_with = "format::path")]
     entries: usize,
     zeros: Option<usize>,
     /// The number of entries that the mask prunes, `null` without a mask.

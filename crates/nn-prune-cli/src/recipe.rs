@@ -5,7 +5,7 @@ mod file;
 mod pruner;
 pub mod selection;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use clap::error::ErrorKind;
@@ -148,6 +148,20 @@ impl Recipe {
             }
             _ => None,
         }
+    }
+
+    /// Returns the files that it names.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        [&self.mask, &self.statistics].into_iter().flatten().map(PathBuf::as_path)
+    }
+
+    /// Returns `true` if it names statistics by which nothing is pruned. They are of use only to measure errors.
+    pub fn only_measures(&self) -> bool {
+        let prunes = matches!(self.method, Some(MethodName::Calibrated(_)))
+            || self.refine.is_some()
+            || self.update.is_some()
+            || matches!(self.allocation, Some(AllocationRule::Owl(_)));
+        self.statistics.is_some() && !prunes
     }
 
     fn is_global(&self) -> bool {

@@ -178,7 +178,10 @@ fn outputs_that_are_in_the_way() {
             "model.safetensors -o model.safetensors --force",
             "error: output `model.safetensors` would overwrite the input\n",
         ),
-        ("model.safetensors -o none/out", "error: cannot write `none/out`\n  caused by: "),
+        (
+            "model.safetensors -o none/out",
+            "error: cannot write `none/out`\n  caused by: there is no directory `none`\n",
+        ),
         ("model.safetensors -o folder --format masks --force", "error: output `folder` is not a file\n"),
         ("in -o taken --force", "error: output `taken` is not a directory\n"),
         ("in -o in --force", "error: output `in/"),

@@ -26,7 +26,7 @@ fn statistics(seed: u64) -> Statistics {
 }
 
 /// A directory with the model, statistics `s` and statistics of other data `other`.
-fn folder() -> Folder {
+pub fn folder() -> Folder {
     let folder = folder_with_model();
     statistics(7).save(folder.path("s")).unwrap();
     statistics(8).save(folder.path("other")).unwrap();
@@ -256,7 +256,7 @@ fn statistics_are_inspected_and_merged() {
     assert_eq!(Statistics::open(folder.path("both")).unwrap().moments(WEIGHTS[2]).unwrap(), Some(expected));
     folder.run("statistics merge s other -o both").fails(1, "error: output `both` exists\n  hint: --force replaces it");
     folder.run("statistics merge s other -o both --force").ok();
-    folder.run("statistics merge s other -o s --force").fails(1, "error: output `s` is one of the inputs");
+    folder.run("statistics merge s other -o s --force").fails(1, "error: output `s` would overwrite the input");
     folder
         .run("statistics merge s model.safetensors -o new")
         .fails(1, "error: cannot use the statistics `model.safetensors`");
