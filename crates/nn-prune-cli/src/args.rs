@@ -76,7 +76,7 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct Input {
     /// A .safetensors file or one of PyTorch (.pt, .pth, .bin), the shards of a checkpoint, its *.index.json, or the directory
-    /// of either; or an ONNX model
+    /// of either; or an ONNX model, for commands that change nothing but values
     #[arg(value_name = "IN", required = true)]
     pub paths: Vec<PathBuf>,
     /// Take all shards in the directory of the index as they are, whatever the index says; an output gets a right index

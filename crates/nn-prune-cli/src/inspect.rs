@@ -40,8 +40,10 @@ pub fn run(args: &InspectArgs) -> Result<(), CliError> {
         || one_line(selected, &tensors),
         |out| totals::write(out, width(), selected, &tensors),
         |out| {
-            table::write(out, width(), &tensors, args)?;
-            writeln!(out)?;
+            if !tensors.is_empty() {
+                table::write(out, width(), &tensors, args)?;
+                writeln!(out)?;
+            }
             totals::write(out, width(), selected, &tensors)?;
             write!(out, "\n{}", totals::legend(width()))
         },
@@ -92,9 +94,9 @@ struct Json<'a> {
 
 #[derive(Serialize)]
 struct JsonShard<'a> {
+    #[serde(serialize_with = "format::path")]
     path: &'a Path,
     bytes: u64,
-    #[serde(serialize_with = "format::path")]
 }
 
 /// The tensors, of which one at a time takes memory.
@@ -114,9 +116,9 @@ struct JsonTensor<'a> {
     name: &'a str,
     dtype: String,
     shape: &'a [usize],
+    #[serde(serialize_with = "format::path")]
     shard: &'a Path,
     #[serde(rename = "weights")]
-    #[serde(serialize_with = "format::path")]
     entries: usize,
     zeros: Option<usize>,
     /// The number of entries that the mask prunes, `null` without a mask.

@@ -179,15 +179,16 @@ fn unit(unit: Unit) -> &'static str {
     }
 }
 
-/// Says how to go on after a run that has changed nothing.
-fn nothing_new(is_onnx: bool) -> String {
-    let masks = match is_onnx {
-        true => ".",
-        false => {
-            ", or keep masks with\n           --format pytorch, after which an amount is one of the remaining entries."
+/// Says that a run has changed nothing and, if it had an amount, how to go on.
+fn nothing_new(has_amount: bool, is_onnx: bool) -> String {
+    let more = match (has_amount, is_onnx) {
+        (false, _) => "",
+        (true, true) => " Write a larger amount.",
+        (true, false) => {
+            " Write a larger amount, or keep masks with\n           --format pytorch, after which an amount is one of the remaining entries."
         }
     };
-    format!("           Nothing new was pruned: these entries were zero already. Write a larger amount{masks}")
+    format!("           Nothing new was pruned: these entries were zero already.{more}")
 }
 
 /// One line for each axis along which channels were pruned, with the reason.
@@ -230,7 +231,8 @@ fn summary(args: &PruneArgs, checkpoint: &Checkpoint, report: &PruneReport, writ
     }
     lines.push(pruned_line(report));
     if report.pruned_before() == report.pruned_after() && report.pruned_after() > 0 {
-        lines.push(nothing_new(is_onnx));
+        let has_amount = !matches!(report.asked, None | Some(0));
+        lines.push(nothing_new(has_amount, is_onnx));
     }
     lines.extend(axes(report));
     lines.push(format!("skipped:   {}", format::counted(report.tensors.len() - pruned_tensors(report), "tensor")));
@@ -260,9 +262,9 @@ struct Json<'a> {
     pruned_before: usize,
     pruned: usize,
     written: Option<WrittenOutput<'a>>,
+    #[serde(serialize_with = "format::paths")]
     resumed: &'a [PathBuf],
     /// The patterns of --exclude that matched no tensor.
-    #[serde(serialize_with = "format::paths")]
     unmatched: &'a [String],
     #[serde(flatten)]
     companions: CompanionNames<'a>,
@@ -274,9 +276,9 @@ struct JsonTensor<'a> {
     name: &'a str,
     dtype: String,
     shape: &'a [usize],
+    #[serde(serialize_with = "format::path")]
     shard: &'a Path,
     entries: usize,
-    #[serde(serialize_with = "format::path")]
     #[serde(rename = "asked")]
     requested: Option<usize>,
     pruned_before: Option<usize>,

@@ -41,7 +41,7 @@ pub struct InspectArgs {
     #[arg(long)]
     pub condition: bool,
     /// The share of the mean of the diagonal that is added to the diagonal of each Hessian
-    #[arg(long, value_name = "SHARE", default_value = "0.01", requires = "condition")]
+    #[arg(long, value_name = "SHARE", default_value = "0.01", requires = "condition", allow_negative_numbers = true)]
     pub dampening: f64,
     #[command(flatten)]
     pub report: ReportOptions,

@@ -184,6 +184,11 @@ fn what_does_not_apply_is_refused() {
         1,
         "error: cannot use the statistics `model.safetensors`\n  caused by: `model.safetensors` is not a valid statistics file",
     );
+    prune(&format!("--method l1 {all}")).fails(2, "error: --statistics has no effect here: --refine and --update");
+    prune("--method sparsegpt --amount 0.5 --statistics s --dampening -1").fails(
+        1,
+        "error: cannot prune tensor `encoder.0.attention.weight`\n  caused by: SparseGpt: dampening -1.0 is not",
+    );
     for bad in ["--pattern 5:4", "--pattern 2", "--refine swap", "--block 0", "--block 4x"] {
         assert_eq!(prune(&format!("--method sparsegpt --statistics s {bad}")).code, Some(2), "{bad}");
     }
