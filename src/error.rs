@@ -102,7 +102,7 @@ pub enum PruneError {
         feature: &'static str,
     },
     /// An axis that the tensor does not have.
-    #[error("axis {found} is out of range for {ndim} dimensions (-{ndim} to {})", ndim.saturating_sub(1))]
+    #[error("axis {found} is out of range for {ndim} dimensions{}", AxisRange(*ndim))]
     AxisOutOfRange {
         /// The axis that was given.
         found: isize,
@@ -389,6 +389,18 @@ impl fmt::Display for NotPositiveDefinite<'_> {
         match works {
             Some(works) => write!(f, "; dampening {works:?} is enough"),
             None => f.write_str("; no dampening is enough"),
+        }
+    }
+}
+
+/// The axes that a tensor has, in parentheses; nothing if it has none.
+struct AxisRange(usize);
+
+impl fmt::Display for AxisRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.checked_sub(1) {
+            Some(last) => write!(f, " (-{} to {last})", self.0),
+            None => Ok(()),
         }
     }
 }

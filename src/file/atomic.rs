@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use fs4::{FileExt, TryLockError};
 use tempfile::NamedTempFile;
 
+use crate::file::escape::QuotedPath;
 use crate::file::open;
 use crate::hash::fnv1a;
 
@@ -155,7 +156,12 @@ fn new_file_beside(destination: &Path) -> io::Result<NamedTempFile> {
         builder.permissions(fs::Permissions::from_mode(0o666));
     }
     loop {
-        let file = builder.tempfile_in(directory_of(destination))?;
+        let directory = directory_of(destination);
+        let file = builder.tempfile_in(directory).map_err(|error| match error.kind() {
+            // The error of the system would name the temporary file.
+            io::ErrorKind::NotFound if !directory.exists() => missing_directory(directory),
+            _ => error,
+        })?;
         match FileExt::try_lock(file.as_file()) {
             Ok(()) if file.path().exists() => return Ok(file),
             // Another process took the new file for a leftover.
@@ -164,6 +170,11 @@ fn new_file_beside(destination: &Path) -> io::Result<NamedTempFile> {
             Err(TryLockError::Error(_)) => return Ok(file),
         }
     }
+}
+
+/// The error of a file in a directory that does not exist.
+fn missing_directory(directory: &Path) -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, format!("there is no directory {}", QuotedPath(directory)))
 }
 
 /// Returns `true` if the mode has to be set, which some file systems do not allow.

@@ -76,7 +76,7 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct Input {
     /// A .safetensors file or one of PyTorch (.pt, .pth, .bin), the shards of a checkpoint, its *.index.json, or the directory
-    /// of either; or an ONNX model
+    /// of either; or an ONNX model, for commands that change nothing but values
     #[arg(value_name = "IN", required = true)]
     pub paths: Vec<PathBuf>,
     /// Take all shards in the directory of the index as they are, whatever the index says; an output gets a right index
@@ -217,7 +217,8 @@ pub struct PruneArgs {
     /// Prune some shards of a checkpoint up to the threshold that `nn-prune cut` has found for all, instead of by a method
     #[arg(long, value_name = "FILE", conflicts_with_all = Recipe::OPTIONS, conflicts_with_all = ["recipe", "save_recipe", "check"])]
     pub cut: Option<PathBuf>,
-    /// Write the options that decide what is pruned to a file, for --recipe: JSON if its name ends in .json, otherwise TOML
+    /// Write the options that decide what is pruned to a file, for --recipe: JSON if its name ends in .json, otherwise TOML;
+    /// --force replaces it
     #[arg(long, value_name = "FILE", conflicts_with = "recipe")]
     pub save_recipe: Option<PathBuf>,
     /// Measure the error of each layer's output on these statistics of other data, and on those of --statistics
@@ -226,7 +227,7 @@ pub struct PruneArgs {
     /// The content of the output
     #[arg(long, value_enum, default_value = "weights")]
     pub format: FormatName,
-    /// Report what would be pruned, without writing anything
+    /// Report what would be pruned, without writing an output
     #[arg(long, conflicts_with_all = ["force", "resume", "weights_only"])]
     pub dry_run: bool,
     #[command(flatten)]
@@ -236,6 +237,17 @@ pub struct PruneArgs {
 }
 
 impl PruneArgs {
+    /// Returns `true` if the command line names statistics that neither prune nor measure.
+    pub fn has_useless_statistics(&self, recipe: &Recipe) -> bool {
+        // A recipe of a run with --check may be run without it.
+        self.recipe_file.is_none() && self.check.is_none() && recipe.only_measures()
+    }
+
+    /// Returns the files that are read besides the checkpoint and those of the recipe.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        [&self.recipe_file, &self.cut, &self.check].into_iter().flatten().map(PathBuf::as_path)
+    }
+
     /// Returns the recipe of the options, or of the file that they name.
     pub fn recipe(&self) -> Result<Recipe, CliError> {
         match &self.recipe_file {

@@ -11,6 +11,7 @@ use crate::compact_args::CompactArgs;
 use crate::companions::{CompanionNames, output_lines};
 use crate::error::CliError;
 use crate::format;
+use crate::outputs;
 use crate::progress::ProgressReporter;
 use crate::table::width;
 use crate::text::{escape_invisible, visible_path};
@@ -26,7 +27,17 @@ pub fn run(args: &CompactArgs) -> Result<(), CliError> {
         false => args.output_options.output(path, &checkpoint, Format::Weights),
     });
     // A dry run refuses what the run would refuse of the path.
-    let output = output.transpose()?.filter(|_| !args.dry_run);
+    let output = output.transpose()?;
+    if let Some(output) = &output {
+        let written = outputs::files_of_output(&checkpoint, output, Format::Weights)?;
+        outputs::check_apart(written.iter().map(PathBuf::as_path), args.files())?;
+        if let Some(path) = args.save_plan()
+            && outputs::check_apart([path], written.iter().map(PathBuf::as_path)).is_err()
+        {
+            return Err(CliError::new(format!("plan and output have the same path, `{}`", visible_path(path))));
+        }
+    }
+    let output = output.filter(|_| !args.dry_run);
 
     let reporter = ProgressReporter::new("compacting", args.report.quiet);
     let report = match &output {
@@ -100,7 +111,9 @@ struct Json<'a> {
     bytes_before: u64,
     bytes: u64,
     equals: String,
+    #[serde(serialize_with = "format::optional_path")]
     written: Option<&'a Path>,
+    #[serde(serialize_with = "format::paths")]
     resumed: &'a [PathBuf],
     #[serde(flatten)]
     companions: CompanionNames<'a>,

@@ -1,6 +1,6 @@
 //! The options of `nn-prune compact`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{ArgGroup, Args, ValueEnum};
 use prune::Amount;
@@ -33,6 +33,7 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 #[command(group(ArgGroup::new("what").args(["ffn", "kv_groups", "heads", "drop_layers", "dead", "keep"]).required(true).multiple(true)))]
+#[command(group(ArgGroup::new("ranked").args(["ffn", "kv_groups", "heads"]).multiple(true)))]
 pub struct CompactArgs {
     #[command(flatten)]
     pub input: Input,
@@ -61,19 +62,19 @@ pub struct CompactArgs {
     #[arg(long, value_name = "FILE")]
     coupling: Option<PathBuf>,
     /// Rank units by the vectors of a safetensors file instead of norms
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["norm", "reduce"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["norm", "reduce"], requires = "ranked")]
     scores: Option<PathBuf>,
     /// The norm of the weights that make and read a unit: a number, inf, -inf or fro [default: 2]
-    #[arg(long, allow_hyphen_values = true)]
+    #[arg(long, allow_hyphen_values = true, requires = "ranked")]
     norm: Option<NormName>,
     /// How the norms of several weights become one number [default: joint]
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, requires = "ranked")]
     reduce: Option<ReduceName>,
     /// Keep a multiple of N inner neurons; for --ffn [default: 1]
     #[arg(long, value_name = "N", requires = "ffn")]
     multiple: Option<usize>,
     /// Keep at least N units of each dimension [default: 1]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", requires = "ranked")]
     minimum: Option<usize>,
     /// Add the constants that biases make of removed units to the next layer; for masks trained with their biases
     #[arg(long, conflicts_with = "coupling")]
@@ -91,6 +92,15 @@ pub struct CompactArgs {
 }
 
 impl CompactArgs {
+    /// Returns the files that are read besides the checkpoint.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        [&self.keep, &self.coupling, &self.scores].into_iter().flatten().map(PathBuf::as_path)
+    }
+
+    pub fn save_plan(&self) -> Option<&Path> {
+        self.save_plan.as_deref()
+    }
+
     pub fn compactor(&self) -> Compactor {
         let mut compactor = Compactor::new()
             .dead(self.dead)

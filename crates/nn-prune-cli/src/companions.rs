@@ -14,7 +14,9 @@ const LISTED: usize = 12;
 /// The names of the files that were copied beside the weights, and of those that were not.
 #[derive(Debug, Serialize)]
 pub struct CompanionNames<'a> {
+    #[serde(serialize_with = "format::paths")]
     copied: &'a [PathBuf],
+    #[serde(serialize_with = "format::paths")]
     left_out: &'a [PathBuf],
 }
 

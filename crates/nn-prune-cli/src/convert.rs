@@ -51,6 +51,7 @@ pub fn masks(args: &MasksArgs) -> Result<(), CliError> {
 /// The output of `--json`.
 #[derive(Serialize)]
 struct Json<'a> {
+    #[serde(serialize_with = "format::path")]
     written: &'a Path,
     tensors: &'a [String],
     #[serde(flatten)]

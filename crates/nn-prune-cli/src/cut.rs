@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use prune::checkpoint::{Counts, Cut, Output};
+use prune::checkpoint::{CheckpointError, Counts, Cut, Output};
 use serde::Serialize;
 
 use crate::amount::LayerAmount;
 use crate::args::{Input, ReportOptions, output_path};
 use crate::error::CliError;
 use crate::format;
+use crate::outputs;
 use crate::progress::ProgressReporter;
 use crate::recipe::selection::Names;
 use crate::text::visible_path;
@@ -80,6 +81,11 @@ pub struct CutArgs {
 pub fn count(args: &CountArgs) -> Result<(), CliError> {
     let cut = args.within.as_ref().map(Cut::read).transpose()?;
     let checkpoint = args.input.open(args.report.quiet)?;
+    outputs::check_apart([args.output.as_path()], outputs::files_of(&checkpoint).chain(args.within.as_deref()))?;
+    if args.output.symlink_metadata().is_ok() && !args.force {
+        // Before the shards are read.
+        return Err(CheckpointError::OutputExists { path: args.output.clone() }.into());
+    }
     let reporter = ProgressReporter::new("counting", args.report.quiet);
     let counts = match &cut {
         Some(cut) => Counts::within(&checkpoint, cut, &reporter)?,
@@ -91,6 +97,7 @@ pub fn count(args: &CountArgs) -> Result<(), CliError> {
     if args.report.json {
         #[derive(Serialize)]
         struct Json<'a> {
+            #[serde(serialize_with = "format::path")]
             written: &'a Path,
             shards: usize,
             entries: usize,
@@ -113,6 +120,7 @@ pub fn cut(args: &CutArgs) -> Result<(), CliError> {
         Some(LayerAmount { pattern: None, amount, .. }) => Some(*amount),
         None => None,
     };
+    outputs::check_apart([args.output.as_path()], args.parts.iter().map(PathBuf::as_path))?;
     let parts = args.parts.iter().map(Counts::read).collect::<Result<Vec<_>, _>>()?;
     let cut = Cut::of(&parts, amount)?;
     cut.save(&Output::new(&args.output).force(args.force))?;
@@ -120,6 +128,7 @@ pub fn cut(args: &CutArgs) -> Result<(), CliError> {
     if args.report.json {
         #[derive(Serialize)]
         struct Json<'a> {
+            #[serde(serialize_with = "format::path")]
             written: &'a Path,
             shards: usize,
             entries: u64,

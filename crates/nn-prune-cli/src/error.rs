@@ -7,10 +7,13 @@ use std::io::Write as _;
 use std::path::{MAIN_SEPARATOR, Path, is_separator};
 use std::process::ExitCode;
 
+use clap::CommandFactory;
 use clap::error::ErrorKind;
 use prune::checkpoint::{CheckpointError, CutError, OnnxError, PyTorchError, SkipReason};
 use prune::safetensors::StateDictError;
 
+use crate::args::Cli;
+use crate::calibrated::literal;
 use crate::text::escape_invisible;
 
 /// The exit codes that `--help` documents for scripts.
@@ -61,7 +64,7 @@ impl From<CheckpointError> for CliError {
 impl CliError {
     /// Returns an error about the command line.
     pub fn usage(message: impl std::fmt::Display) -> Self {
-        Self::Usage(clap::Command::new("nn-prune").error(ErrorKind::ArgumentConflict, message))
+        Self::Usage(Cli::command().error(ErrorKind::ArgumentConflict, message))
     }
 
     /// Returns an error that has no cause.
@@ -119,6 +122,10 @@ fn hint(error: &CheckpointError) -> Option<Cow<'static, str>> {
         E::WeightNorm { .. } => WEIGHT_NORM.into(),
         E::UnsupportedDtype { .. } => "prune the model before it is quantised".into(),
         E::LayersWithGlobalScope => "write one --amount without a pattern, or --scope tensor".into(),
+        E::UnmatchedPattern { pattern, nearest } if nearest.contains(pattern) => {
+            let literal = escape_invisible(&literal(pattern)).into_owned();
+            format!("a tensor has this name, but `*?[]{{}}` are special in a pattern: write `{literal}`").into()
+        }
         E::UnmatchedPattern { nearest, .. } | E::MaskWithoutTensor { nearest, .. } if !nearest.is_empty() => {
             let names: Vec<_> = nearest.iter().map(|name| format!("`{}`", escape_invisible(name))).collect();
             format!("near {}: {}", if names.len() == 1 { "name" } else { "names" }, names.join(", ")).into()

@@ -1,6 +1,7 @@
 //! Formats numbers, and prints text and JSON.
 
 use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 
 use indicatif::{BinaryBytes, HumanCount};
 use serde::Serialize;
@@ -96,6 +97,21 @@ pub fn print_json(value: &impl Serialize) -> Result<(), CliError> {
         value.serialize(&mut Serializer::with_formatter(&mut *out, VisibleJson::default()))?;
         writeln!(out)
     })
+}
+
+/// Serializes a path as text. JSON has no other bytes, so what is not Unicode is replaced.
+pub fn path<S: serde::Serializer>(path: &&Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path.to_string_lossy())
+}
+
+/// Serializes a path as [`path`] does.
+pub fn optional_path<S: serde::Serializer>(path: &Option<&Path>, serializer: S) -> Result<S::Ok, S::Error> {
+    path.map(Path::to_string_lossy).serialize(serializer)
+}
+
+/// Serializes paths as [`path`] does.
+pub fn paths<S: serde::Serializer>(paths: &&[PathBuf], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(paths.iter().map(|path| path.to_string_lossy()))
 }
 
 fn cannot_print(error: io::Error) -> CliError {

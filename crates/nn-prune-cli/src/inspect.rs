@@ -13,13 +13,13 @@ use crate::error::CliError;
 use crate::progress::ProgressReporter;
 use crate::skipped::JsonReason;
 use crate::table::width;
-use crate::{format, plot};
+use crate::{format, outputs, plot};
 use totals::Totals;
 
 pub fn run(args: &InspectArgs) -> Result<(), CliError> {
     let checkpoint = args.input.open(args.report.quiet)?;
     if let Some(path) = &args.plot {
-        plot::check_output(path, args.force, &checkpoint)?;
+        outputs::check_beside("plot", path, args.force, outputs::files_of(&checkpoint))?;
     }
     let skipped = args.names.selection().skipped(&checkpoint)?;
     let reporter = ProgressReporter::new("reading", args.report.quiet);
@@ -40,8 +40,10 @@ pub fn run(args: &InspectArgs) -> Result<(), CliError> {
         || one_line(selected, &tensors),
         |out| totals::write(out, width(), selected, &tensors),
         |out| {
-            table::write(out, width(), &tensors, args)?;
-            writeln!(out)?;
+            if !tensors.is_empty() {
+                table::write(out, width(), &tensors, args)?;
+                writeln!(out)?;
+            }
             totals::write(out, width(), selected, &tensors)?;
             write!(out, "\n{}", totals::legend(width()))
         },
@@ -92,6 +94,7 @@ struct Json<'a> {
 
 #[derive(Serialize)]
 struct JsonShard<'a> {
+    #[serde(serialize_with = "format::path")]
     path: &'a Path,
     bytes: u64,
 }
@@ -113,6 +116,7 @@ struct JsonTensor<'a> {
     name: &'a str,
     dtype: String,
     shape: &'a [usize],
+    #[serde(serialize_with = "format::path")]
     shard: &'a Path,
     #[serde(rename = "weights")]
     entries: usize,

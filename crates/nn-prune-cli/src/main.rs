@@ -17,6 +17,7 @@ mod format;
 mod input;
 mod inspect;
 mod names;
+mod outputs;
 mod pack;
 mod parse;
 mod permute;

@@ -111,7 +111,9 @@ struct Json<'a> {
     bytes_before: u64,
     bytes_dense: u64,
     bytes: u64,
+    #[serde(serialize_with = "format::optional_path")]
     written: Option<&'a Path>,
+    #[serde(serialize_with = "format::paths")]
     resumed: &'a [PathBuf],
     #[serde(flatten)]
     companions: CompanionNames<'a>,

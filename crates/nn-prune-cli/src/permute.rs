@@ -14,6 +14,7 @@ use crate::companions::{CompanionNames, output_lines};
 use crate::error::CliError;
 use crate::format;
 use crate::names::{Group, MAX_ROWS, group};
+use crate::outputs;
 use crate::parse::PatternName;
 use crate::progress::ProgressReporter;
 use crate::table::{self, Column, width};
@@ -75,7 +76,12 @@ pub fn run(args: &PermuteArgs) -> Result<(), CliError> {
     let checkpoint = args.input.open(args.report.quiet)?;
     let output = args.output.as_deref().map(|path| args.output_options.output(path, &checkpoint, Format::Weights));
     // A dry run refuses what the run would refuse of the path.
-    let output = output.transpose()?.filter(|_| !args.dry_run);
+    let output = output.transpose()?;
+    if let Some(output) = &output {
+        let written = outputs::files_of_output(&checkpoint, output, Format::Weights)?;
+        outputs::check_apart(written.iter().map(PathBuf::as_path), args.coupling.as_deref())?;
+    }
+    let output = output.filter(|_| !args.dry_run);
 
     let reporter = ProgressReporter::new("permuting", args.report.quiet);
     let report = match &output {
@@ -148,7 +154,9 @@ struct Json<'a> {
     seed: u64,
     #[serde(flatten)]
     total: JsonMagnitude,
+    #[serde(serialize_with = "format::optional_path")]
     written: Option<&'a Path>,
+    #[serde(serialize_with = "format::paths")]
     resumed: &'a [PathBuf],
     #[serde(flatten)]
     companions: CompanionNames<'a>,

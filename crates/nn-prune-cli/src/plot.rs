@@ -6,16 +6,15 @@ mod heat_map;
 mod histogram;
 mod threshold;
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use plotters::prelude::*;
-use prune::checkpoint::{Checkpoint, Magnitudes, TensorInspection};
+use prune::checkpoint::{Magnitudes, TensorInspection};
 
-use crate::error::{CliError, FORCE_REPLACES};
+use crate::error::CliError;
 use crate::format;
 use crate::names::{MAX_ROWS, natural_order};
+use crate::outputs;
 use crate::text::escape_invisible;
 use canvas::{Canvas, DrawResult};
 use heat_map::HeatMap;
@@ -64,7 +63,8 @@ pub fn write<'a>(path: &Path, tensors: impl Iterator<Item = &'a TensorInspection
     tensors.sort_by(|a, b| natural_order(&a.name, &b.name));
     let mut svg = String::new();
     draw(&mut svg, &tensors).map_err(|error| CliError::caused_by("cannot draw the plot", error))?;
-    replace(path, &svg).map_err(|error| CliError::caused_by(format!("cannot write `{}`", path.display()), error))
+    outputs::replace(path, &svg)
+        .map_err(|error| CliError::caused_by(format!("cannot write `{}`", path.display()), error))
 }
 
 fn draw(svg: &mut String, tensors: &[PlottedTensor]) -> DrawResult {
@@ -79,42 +79,5 @@ fn draw(svg: &mut String, tensors: &[PlottedTensor]) -> DrawResult {
         None => bars::draw(&below, tensors)?,
     }
     root.present()?;
-    Ok(())
-}
-
-/// Checks that the plot may be written to `path`, before the checkpoint is read.
-pub fn check_output(path: &Path, force: bool, checkpoint: &Checkpoint) -> Result<(), CliError> {
-    let (problem, hint) = if path.is_dir() {
-        ("is a directory", None)
-    } else if is_input(path, checkpoint) {
-        ("would overwrite the input", None)
-    } else if path.exists() && !path.is_file() {
-        ("is not a regular file", None)
-    } else if path.symlink_metadata().is_ok() && !force {
-        ("already exists", Some(FORCE_REPLACES))
-    } else {
-        return Ok(());
-    };
-    Err(CliError::Other { message: format!("plot `{}` {problem}", path.display()), source: None, hint })
-}
-
-fn is_input(path: &Path, checkpoint: &Checkpoint) -> bool {
-    let Ok(path) = path.canonicalize() else { return false };
-    let inputs = checkpoint.shards().iter().map(|shard| shard.path()).chain(checkpoint.index());
-    inputs.filter_map(|input| input.canonicalize().ok()).any(|input| input == path)
-}
-
-/// Writes a temporary file and renames it to `path`. Other links to the old file keep its content.
-fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".nn-prune-").suffix(".tmp");
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(fs::Permissions::from_mode(0o666)); // less the umask
-    }
-    let file = builder.tempfile_in(path.parent().unwrap_or(Path::new("")))?;
-    fs::write(file.path(), text)?;
-    file.persist(path).map_err(|error| error.error)?;
     Ok(())
 }

@@ -16,6 +16,7 @@ use crate::calibrated;
 use crate::companions::{CompanionNames, output_lines};
 use crate::error::{CliError, warn};
 use crate::format;
+use crate::outputs;
 use crate::parse::FormatName;
 use crate::progress::ProgressReporter;
 use crate::recipe::Recipe;
@@ -25,6 +26,11 @@ use crate::text::visible_path;
 
 pub fn run(args: &PruneArgs) -> Result<(), CliError> {
     let recipe = args.recipe()?;
+    if args.has_useless_statistics(&recipe) {
+        return Err(CliError::usage(
+            "--statistics has no effect here: --refine and --update prune by it, and --check measures by it",
+        ));
+    }
     let by = match &args.cut {
         Some(path) => By::Cut(Cut::read(path)?),
         None => By::Recipe(recipe.pruner()?),
@@ -33,7 +39,9 @@ pub fn run(args: &PruneArgs) -> Result<(), CliError> {
     let checkpoint = args.input.open(args.report.quiet)?;
     let output = args.output.as_deref().map(|path| args.output_options.output(path, &checkpoint, args.format.into()));
     // A dry run refuses what the run would refuse of the path.
-    let output = output.transpose()?.filter(|_| !args.dry_run);
+    let output = output.transpose()?;
+    check_files(args, &recipe, &checkpoint, output.as_ref())?;
+    let output = output.filter(|_| !args.dry_run);
 
     let reporter = ProgressReporter::new("pruning", args.report.quiet);
     let prune = match by {
@@ -56,8 +64,7 @@ pub fn run(args: &PruneArgs) -> Result<(), CliError> {
 
     if let Some(path) = &args.save_recipe {
         let text = recipe.to_text(path)?;
-        fs::write(path, text)
-            .map_err(|error| CliError::caused_by(format!("cannot write `{}`", path.display()), error))?;
+        outputs::replace(path, &text).map_err(|error| cannot_write(path, error))?;
     }
     if !args.report.quiet {
         warnings(&recipe, &report).iter().for_each(|warning| warn(warning));
@@ -72,6 +79,40 @@ pub fn run(args: &PruneArgs) -> Result<(), CliError> {
         |out| table::write(out, width(), &report, args.report.full),
         || summary(args, &checkpoint, &report, written),
     )
+}
+
+fn cannot_write(path: &Path, error: io::Error) -> CliError {
+    CliError::caused_by(format!("cannot write `{}`", visible_path(path)), error)
+}
+
+/// Returns an error if a file that the run would write is one that it reads, or two have one path.
+fn check_files(
+    args: &PruneArgs,
+    recipe: &Recipe,
+    checkpoint: &Checkpoint,
+    output: Option<&Output>,
+) -> Result<(), CliError> {
+    let written = output.map(|output| outputs::files_of_output(checkpoint, output, args.format.into()));
+    let written = written.transpose()?.unwrap_or_default();
+    let written = || written.iter().map(PathBuf::as_path);
+    let named = || args.files().chain(recipe.files());
+    outputs::check_apart(written(), named())?;
+    if let Some(path) = args.save_recipe.as_deref() {
+        let read = outputs::files_of(checkpoint).chain(named());
+        // --force does not go with a dry run, so it is no hint there.
+        outputs::check_beside("recipe", path, args.output_options.force || args.dry_run, read)?;
+        if args.dry_run && path.symlink_metadata().is_ok() {
+            return Err(CliError::new(format!("recipe `{}` already exists", visible_path(path))));
+        }
+        let directory = outputs::directory_of(path);
+        if !directory.is_dir() && !output.is_some_and(|output| output.path().starts_with(directory)) {
+            return Err(cannot_write(path, outputs::no_directory(directory)));
+        }
+        if outputs::check_apart([path], written()).is_err() {
+            return Err(CliError::new(format!("recipe and output have the same path, `{}`", visible_path(path))));
+        }
+    }
+    Ok(())
 }
 
 /// The choice of the entries that are pruned.
@@ -113,6 +154,7 @@ fn counted_entries(count: usize) -> String {
 /// The path and the size of the output.
 #[derive(Debug, Clone, Copy, Serialize)]
 struct WrittenOutput<'a> {
+    #[serde(serialize_with = "format::path")]
     path: &'a Path,
     bytes: u64,
 }
@@ -120,10 +162,7 @@ struct WrittenOutput<'a> {
 impl<'a> WrittenOutput<'a> {
     fn of(checkpoint: &Checkpoint, format: FormatName, output: &'a Output) -> Result<Self, CliError> {
         let path = output.path();
-        let files: Vec<PathBuf> = match output.is_directory(checkpoint, format.into())? {
-            true => checkpoint.shards().iter().map(|shard| path.join(shard.output_name())).collect(),
-            false => vec![path.to_owned()],
-        };
+        let files = outputs::files_of_output(checkpoint, output, format.into())?;
         let bytes = files.iter().map(|file| Ok(fs::metadata(file)?.len())).sum::<io::Result<u64>>();
         let bytes = bytes
             .map_err(|error| CliError::caused_by(format!("cannot get the size of `{}`", path.display()), error))?;
@@ -140,15 +179,16 @@ fn unit(unit: Unit) -> &'static str {
     }
 }
 
-/// Says how to go on after a run that has changed nothing.
-fn nothing_new(is_onnx: bool) -> String {
-    let masks = match is_onnx {
-        true => ".",
-        false => {
-            ", or keep masks with\n           --format pytorch, after which an amount is one of the remaining entries."
+/// Says that a run has changed nothing and, if it had an amount, how to go on.
+fn nothing_new(has_amount: bool, is_onnx: bool) -> String {
+    let more = match (has_amount, is_onnx) {
+        (false, _) => "",
+        (true, true) => " Write a larger amount.",
+        (true, false) => {
+            " Write a larger amount, or keep masks with\n           --format pytorch, after which an amount is one of the remaining entries."
         }
     };
-    format!("           Nothing new was pruned: these entries were zero already. Write a larger amount{masks}")
+    format!("           Nothing new was pruned: these entries were zero already.{more}")
 }
 
 /// One line for each axis along which channels were pruned, with the reason.
@@ -191,7 +231,8 @@ fn summary(args: &PruneArgs, checkpoint: &Checkpoint, report: &PruneReport, writ
     }
     lines.push(pruned_line(report));
     if report.pruned_before() == report.pruned_after() && report.pruned_after() > 0 {
-        lines.push(nothing_new(is_onnx));
+        let has_amount = !matches!(report.asked, None | Some(0));
+        lines.push(nothing_new(has_amount, is_onnx));
     }
     lines.extend(axes(report));
     lines.push(format!("skipped:   {}", format::counted(report.tensors.len() - pruned_tensors(report), "tensor")));
@@ -221,6 +262,7 @@ struct Json<'a> {
     pruned_before: usize,
     pruned: usize,
     written: Option<WrittenOutput<'a>>,
+    #[serde(serialize_with = "format::paths")]
     resumed: &'a [PathBuf],
     /// The patterns of --exclude that matched no tensor.
     unmatched: &'a [String],
@@ -234,6 +276,7 @@ struct JsonTensor<'a> {
     name: &'a str,
     dtype: String,
     shape: &'a [usize],
+    #[serde(serialize_with = "format::path")]
     shard: &'a Path,
     entries: usize,
     #[serde(rename = "asked")]

@@ -5,7 +5,7 @@ mod file;
 mod pruner;
 pub mod selection;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use clap::error::ErrorKind;
@@ -47,11 +47,11 @@ pub struct Recipe {
     #[serde(skip_serializing_if = "Option::is_none")]
     allocation: Option<AllocationRule>,
     /// The lowest sparsity of a tensor, a fraction; for --allocation
-    #[arg(long, value_name = "SPARSITY", requires = "allocation")]
+    #[arg(long, value_name = "SPARSITY", requires = "allocation", allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     min_sparsity: Option<f64>,
     /// The highest sparsity of a tensor, a fraction, so that none loses all; for --allocation
-    #[arg(long, value_name = "SPARSITY", requires = "allocation")]
+    #[arg(long, value_name = "SPARSITY", requires = "allocation", allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     max_sparsity: Option<f64>,
     /// The axis of the channels, negative to count from the last; for ln, fpgm and random-structured [default: that of the
@@ -80,7 +80,7 @@ pub struct Recipe {
     #[serde(skip_serializing_if = "Option::is_none")]
     ties: Option<TiesName>,
     /// The seed of random numbers; for random and random-structured [default: 0]
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     seed: Option<u64>,
     /// The mask file; for mask
@@ -93,7 +93,7 @@ pub struct Recipe {
     statistics: Option<PathBuf>,
     /// What is added to the diagonal of the Hessian, as a share of its mean; for sparsegpt and --update [default: 0.01], for admm
     /// [default: 0.1]
-    #[arg(long, value_name = "SHARE")]
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     dampening: Option<f64>,
     /// The inputs over which that mean is taken; for sparsegpt and --update [default: all]
@@ -148,6 +148,20 @@ impl Recipe {
             }
             _ => None,
         }
+    }
+
+    /// Returns the files that it names.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        [&self.mask, &self.statistics].into_iter().flatten().map(PathBuf::as_path)
+    }
+
+    /// Returns `true` if it names statistics by which nothing is pruned. They are of use only to measure errors.
+    pub fn only_measures(&self) -> bool {
+        let prunes = matches!(self.method, Some(MethodName::Calibrated(_)))
+            || self.refine.is_some()
+            || self.update.is_some()
+            || matches!(self.allocation, Some(AllocationRule::Owl(_)));
+        self.statistics.is_some() && !prunes
     }
 
     fn is_global(&self) -> bool {

@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::args::{ReportOptions, output_path};
 use crate::error::{CliError, FORCE_REPLACES};
 use crate::format;
+use crate::outputs;
 use crate::table::{self, Column, width};
 use crate::text::escape_invisible;
 
@@ -40,7 +41,7 @@ pub struct InspectArgs {
     #[arg(long)]
     pub condition: bool,
     /// The share of the mean of the diagonal that is added to the diagonal of each Hessian
-    #[arg(long, value_name = "SHARE", default_value = "0.01", requires = "condition")]
+    #[arg(long, value_name = "SHARE", default_value = "0.01", requires = "condition", allow_negative_numbers = true)]
     pub dampening: f64,
     #[command(flatten)]
     pub report: ReportOptions,
@@ -171,9 +172,7 @@ fn merge(args: &MergeArgs) -> Result<(), CliError> {
         let message = format!("output `{shown}` exists");
         return Err(CliError::Other { message, source: None, hint: Some(FORCE_REPLACES) });
     }
-    if args.files.iter().any(|file| same(file, &args.output)) {
-        return Err(CliError::new(format!("output `{shown}` is one of the inputs")));
-    }
+    outputs::check_apart([args.output.as_path()], args.files.iter().map(PathBuf::as_path))?;
     let mut merged = Statistics::new();
     for file in &args.files {
         let next = Statistics::open(file).map_err(|error| unreadable(file, error))?;
@@ -186,16 +185,13 @@ fn merge(args: &MergeArgs) -> Result<(), CliError> {
     if args.report.json {
         #[derive(Serialize)]
         struct Json<'a> {
+            #[serde(serialize_with = "format::path")]
             written: &'a Path,
             inputs: usize,
         }
         return format::print_json(&Json { written: &args.output, inputs: merged.inputs().len() });
     }
     format::print_report(&args.report, line, |out| writeln!(out, "{}", line()), |out| writeln!(out, "{}", line()))
-}
-
-fn same(a: &Path, b: &Path) -> bool {
-    a.canonicalize().ok().zip(b.canonicalize().ok()).is_some_and(|(a, b)| a == b)
 }
 
 fn unreadable(file: &Path, error: prune::calibration::StatisticsError) -> CliError {

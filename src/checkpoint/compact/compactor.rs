@@ -156,7 +156,8 @@ impl Compactor {
         Self { fold, ..self }
     }
 
-    /// Writes the plan to a JSON file, for [`keep`](Self::keep).
+    /// Writes the plan to a JSON file, for [`keep`](Self::keep), after the output. It must be none of the input files:
+    /// [`CheckpointError::OutputIsInput`].
     pub fn save_plan(self, path: impl Into<PathBuf>) -> Self {
         Self { save_plan: Some(path.into()), ..self }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::checkpoint::compact::compactor::Compactor;
 use crate::checkpoint::compact::fold;
@@ -14,11 +14,12 @@ use crate::checkpoint::compact::structure::{Structure, compact};
 use crate::checkpoint::error::CheckpointError;
 use crate::checkpoint::progress::{Observer, Phase, ProgressCounter};
 use crate::checkpoint::prune::run::PlannedRun;
-use crate::checkpoint::read::Checkpoint;
 use crate::checkpoint::read::blocks::Pool;
+use crate::checkpoint::read::{Checkpoint, Shard};
 use crate::checkpoint::report::Companions;
+use crate::checkpoint::write::companions::CONFIG;
 use crate::checkpoint::write::layout::{CompactedTensor, Layout as FileLayouts};
-use crate::checkpoint::write::output::Output;
+use crate::checkpoint::write::output::{Output, check_apart};
 use crate::checkpoint::write::resume::RunIdentity;
 use crate::checkpoint::write::writer::write_whole;
 use crate::compact::choice::{self, Choice};
@@ -58,16 +59,21 @@ pub(crate) fn run(
     let equality = equality(compactor, &structure, &dimensions);
     let changes = config.as_ref().zip(structure.model.as_ref()).map(|(after, model)| model.config.changes(after));
     if let Some(path) = &compactor.save_plan {
+        check_plan_file(path, compactor, checkpoint)?;
         if fs::symlink_metadata(path).is_ok() && output.is_none_or(|output| !output.force) {
             return Err(CheckpointError::OutputExists { path: path.clone() });
         }
-        write_whole(path, &json::encode(&plan))?;
     }
+    let encoded = json::encode(&plan);
     let (mut resumed, mut companions) = Default::default();
     if let Some(output) = output {
         let config = config.map(|config| config.encode());
         let destination = (&compactor.output(output)?, compactor.identity(&plan));
         (resumed, companions) = write(checkpoint, tensors, config, destination, &pool, observer)?;
+    }
+    // After the output, whose directory may be new, and so that a run which fails or is resumed finds no plan in its way.
+    if let Some(path) = &compactor.save_plan {
+        write_whole(path, &encoded)?;
     }
     Ok(CompactReport {
         dimensions,
@@ -79,6 +85,14 @@ pub(crate) fn run(
         resumed,
         companions,
     })
+}
+
+/// Returns `Ok` if the file for the plan is none of the input files.
+fn check_plan_file(path: &Path, compactor: &Compactor, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
+    let config = checkpoint.directory().join(CONFIG);
+    let named = [&compactor.keep, &compactor.coupling, &compactor.scores].into_iter().flatten();
+    let inputs = checkpoint.shards().iter().map(Shard::path).chain(checkpoint.index_path());
+    check_apart([path], inputs.chain([config.as_path()]).chain(named.map(PathBuf::as_path)))
 }
 
 /// Writes the tensors of an output, and a configuration if it is not that of the input. Returns the shards that were finished

@@ -294,13 +294,23 @@ impl OutputFiles {
             self.companions.copied.iter().map(|name| directory.join(name)).collect()
         };
         let (sources, copies) = (below(directory), below(&output.path));
-        let mut inputs: HashSet<PathBuf> = inputs.filter_map(|path| fs::canonicalize(path).ok()).collect();
-        inputs.extend(sources.iter().filter_map(|path| fs::canonicalize(path).ok()));
-        let is_input = |path: &&PathBuf| real_path(path).is_some_and(|path| inputs.contains(&path));
-        match self.paths.iter().chain(&self.index).chain(&self.config).chain(&copies).find(is_input) {
-            Some(path) => Err(CheckpointError::OutputIsInput { path: path.clone() }),
-            None => Ok(()),
-        }
+        let written = self.paths.iter().chain(&self.index).chain(&self.config).chain(&copies);
+        // All borrowed for as long as the sources are.
+        let inputs = inputs.map(|path| -> &Path { path });
+        check_apart(written.map(PathBuf::as_path), inputs.chain(sources.iter().map(PathBuf::as_path)))
+    }
+}
+
+/// Returns `Ok` if no file that is written is one that is read, by whatever path.
+pub(crate) fn check_apart<'w, 'r>(
+    written: impl IntoIterator<Item = &'w Path>,
+    read: impl IntoIterator<Item = &'r Path>,
+) -> Result<(), CheckpointError> {
+    let read: HashSet<PathBuf> = read.into_iter().filter_map(|path| fs::canonicalize(path).ok()).collect();
+    let is_read = |path: &&Path| real_path(path).is_some_and(|path| read.contains(&path));
+    match written.into_iter().find(is_read) {
+        Some(path) => Err(CheckpointError::OutputIsInput { path: path.to_owned() }),
+        None => Ok(()),
     }
 }
 

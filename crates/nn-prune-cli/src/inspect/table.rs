@@ -26,7 +26,9 @@ pub fn write(out: &mut dyn Write, width: usize, tensors: &[Inspected], args: &In
     let (listed, unlisted): (Vec<&Inspected>, Vec<_>) = tensors.iter().partition(is_listed);
     let mut listed: Vec<&TensorInspection> = listed.into_iter().map(|inspected| inspected.tensor).collect();
     listed.sort_by(|a, b| natural_order(&a.name, &b.name));
-    if all || listed.len() <= MAX_ROWS {
+    if listed.is_empty() {
+        // No table without rows.
+    } else if all || listed.len() <= MAX_ROWS {
         write_tensors(out, width, &listed)?;
     } else {
         write_groups(out, width, &listed)?;
@@ -40,7 +42,9 @@ pub fn write(out: &mut dyn Write, width: usize, tensors: &[Inspected], args: &In
     unlisted.sort_by(|a, b| natural_order(a.name, b.name));
     if !unlisted.is_empty() {
         let title = if args.names.is_default() { "without zeros, not prunable" } else { "not listed because" };
-        writeln!(out)?;
+        if !listed.is_empty() {
+            writeln!(out)?;
+        }
         skipped::write(out, width, title, &unlisted)?;
     }
     Ok(())

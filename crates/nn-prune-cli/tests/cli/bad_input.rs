@@ -109,6 +109,7 @@ fn tensors_that_are_wrong() {
 fn what_cannot_be_asked_of_the_tensors() {
     let folder = folder_with_model();
     folder.write("bias.safetensors", file_of(&[("bias", "F32", &[2], &bytes_of(&[1.0, 2.0]))]));
+    folder.write("scalar.safetensors", file_of(&[("scale", "F32", &[], &bytes_of(&[1.0]))]));
     for (rest, message) in [
         (
             "bias.safetensors --method l1 --amount 0.5",
@@ -127,6 +128,10 @@ fn what_cannot_be_asked_of_the_tensors() {
         (
             "model.safetensors --method ln --amount 1 --dim 2",
             "error: cannot prune tensor `encoder.0.attention.weight`\n",
+        ),
+        (
+            "scalar.safetensors --all --method block --block 2x2 --amount 0.5",
+            "error: cannot prune tensor `scale`\n  caused by: axis 1 is out of range for 0 dimensions\n",
         ),
         ("model.safetensors --method mask --mask none", "error: cannot read `none`"),
         (
@@ -178,7 +183,10 @@ fn outputs_that_are_in_the_way() {
             "model.safetensors -o model.safetensors --force",
             "error: output `model.safetensors` would overwrite the input\n",
         ),
-        ("model.safetensors -o none/out", "error: cannot write `none/out`\n  caused by: "),
+        (
+            "model.safetensors -o none/out",
+            "error: cannot write `none/out`\n  caused by: there is no directory `none`\n",
+        ),
         ("model.safetensors -o folder --format masks --force", "error: output `folder` is not a file\n"),
         ("in -o taken --force", "error: output `taken` is not a directory\n"),
         ("in -o in --force", "error: output `in/"),

@@ -26,7 +26,7 @@ fn statistics(seed: u64) -> Statistics {
 }
 
 /// A directory with the model, statistics `s` and statistics of other data `other`.
-fn folder() -> Folder {
+pub fn folder() -> Folder {
     let folder = folder_with_model();
     statistics(7).save(folder.path("s")).unwrap();
     statistics(8).save(folder.path("other")).unwrap();
@@ -184,6 +184,11 @@ fn what_does_not_apply_is_refused() {
         1,
         "error: cannot use the statistics `model.safetensors`\n  caused by: `model.safetensors` is not a valid statistics file",
     );
+    prune(&format!("--method l1 {all}")).fails(2, "error: --statistics has no effect here: --refine and --update");
+    prune("--method sparsegpt --amount 0.5 --statistics s --dampening -1").fails(
+        1,
+        "error: cannot prune tensor `encoder.0.attention.weight`\n  caused by: SparseGpt: dampening -1.0 is not",
+    );
     for bad in ["--pattern 5:4", "--pattern 2", "--refine swap", "--block 0", "--block 4x"] {
         assert_eq!(prune(&format!("--method sparsegpt --statistics s {bad}")).code, Some(2), "{bad}");
     }
@@ -256,7 +261,7 @@ fn statistics_are_inspected_and_merged() {
     assert_eq!(Statistics::open(folder.path("both")).unwrap().moments(WEIGHTS[2]).unwrap(), Some(expected));
     folder.run("statistics merge s other -o both").fails(1, "error: output `both` exists\n  hint: --force replaces it");
     folder.run("statistics merge s other -o both --force").ok();
-    folder.run("statistics merge s other -o s --force").fails(1, "error: output `s` is one of the inputs");
+    folder.run("statistics merge s other -o s --force").fails(1, "error: output `s` would overwrite the input");
     folder
         .run("statistics merge s model.safetensors -o new")
         .fails(1, "error: cannot use the statistics `model.safetensors`");

@@ -102,6 +102,21 @@ fn typos_are_answered_with_what_is_near() {
     }
 }
 
+/// A name with characters that are special in a pattern.
+#[test]
+fn a_name_that_is_no_pattern_of_itself() {
+    let folder = Folder::new();
+    let model = prune::ParameterStore::from_iter([("a[0].{q}.weight", crate::tensor(&[4, 3], 1))]);
+    prune::safetensors::save_file(&model, folder.path("model.safetensors")).unwrap();
+    let run = |pattern: &str| folder.run(&format!("prune model.safetensors --dry-run -q {L1} --only {pattern}"));
+    run("a[0].{q}.weight").fails(
+        1,
+        "error: pattern `a[0].{q}.weight` matches no tensor\n  hint: a tensor has this name, but `*?[]{}` are special in a \
+         pattern: write `a[[]0].[{]q[}].weight`\n",
+    );
+    run("a[[]0].[{]q[}].weight").ok();
+}
+
 #[test]
 fn an_adapter_is_no_shard() {
     let folder = folder_with_model();

@@ -87,6 +87,15 @@ fn shards_and_folders() {
     }
 }
 
+/// There is no table without rows.
+#[test]
+fn nothing_to_list() {
+    let folder = folder_with_model();
+    folder.write("empty", crate::file_of(&[]));
+    assert!(folder.run("inspect empty").ok().starts_with("dtype "));
+    assert!(folder.run("inspect model.safetensors --exclude *").ok().starts_with("not listed because "));
+}
+
 /// The patterns select what they select for `prune`. The other tensors are one row per reason, and JSON has them all.
 #[test]
 fn patterns() {

@@ -1,5 +1,6 @@
 //! Tests of the command line. They run the binary on small files that they write.
 
+mod apart;
 mod bad_input;
 mod calibrated;
 mod compact;

@@ -79,6 +79,27 @@ fn json_for_programs() {
     assert_eq!(pruned, 98);
 }
 
+/// Names of files may be any bytes. JSON is valid, with replacements.
+#[cfg(unix)]
+#[test]
+fn json_of_paths_that_are_not_text() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    let folder = folder_with_model();
+    let name = OsStr::from_bytes(b"in\xff.safetensors");
+    std::fs::rename(folder.path("model.safetensors"), folder.0.path().join(name)).unwrap();
+    let run = |arguments: &[&[u8]]| folder.run_with(arguments.iter().map(|argument| OsStr::from_bytes(argument)));
+    let input = name.as_bytes();
+    let report = run(&[b"prune", input, b"-o", b"out\xff/", b"--method", b"l1", b"--amount", b"0.5", b"--json"]).json();
+    assert_eq!(report["written"]["path"], "out\u{fffd}/");
+    assert_eq!(report["tensors"][0]["shard"], "in\u{fffd}.safetensors");
+    assert_eq!(run(&[b"inspect", input, b"--json"]).json()["shards"][0]["path"], "in\u{fffd}.safetensors");
+    assert_eq!(run(&[b"count", input, b"-o", b"\xff", b"--json"]).json()["written"], "\u{fffd}");
+    let masks = run(&[b"masks", b"out\xff/", b"-o", b"masks\xff", b"--zeros", b"--json"]).json();
+    assert_eq!(masks["written"], "masks\u{fffd}");
+}
+
 #[test]
 fn quiet_is_quiet() {
     let folder = folder_with_model();

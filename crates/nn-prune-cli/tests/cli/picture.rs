@@ -92,6 +92,9 @@ fn every_bar_line_and_text_is_in_its_place() {
 fn a_folder_is_no_place_for_a_picture() {
     let folder = folder_with_model();
     std::fs::create_dir(folder.path("folder.svg")).unwrap();
+    folder
+        .run("inspect model.safetensors -q --plot none/out.svg")
+        .fails(1, "error: cannot write `none/out.svg`\n  caused by: there is no directory `none`\n");
     let message = "error: plot `folder.svg` is a directory\n";
     folder.run("inspect model.safetensors --plot folder.svg --force").fails(1, message);
 }

@@ -145,6 +145,10 @@ fn a_second_pruning_by_the_same_share() {
     );
     assert!(again.contains("--format pytorch"));
     assert_eq!(folder.read("again.safetensors"), folder.read("half.safetensors"));
+    // Without an amount, a larger one is no way on.
+    folder.run("masks half.safetensors -o masks -q --zeros").ok();
+    let same = folder.run("prune half.safetensors --dry-run --method mask --mask masks").ok();
+    assert!(same.contains("Nothing new was pruned: these entries were zero already.\nskipped:"), "{same}");
     let more = folder.run("prune half.safetensors -o more.safetensors --method l1 --amount 0.6").ok();
     assert!(more.contains(", 50 of them zero before this run\n") && !more.contains("Nothing new"), "{more}");
 }

@@ -46,7 +46,10 @@ fn options_that_are_missing_or_wrong() {
         ("prune model.safetensors -o out --method l1 --amount nan", "error: invalid value 'nan' for '--amount"),
         ("prune model.safetensors -o out --method l1 --amount 150%", "error: invalid value '150%' for '--amount"),
         ("prune model.safetensors -o out --method ln --amount 1 --norm l2", "error: invalid value 'l2' for '--norm"),
-        ("prune model.safetensors -o out --method random --amount 1 --seed -1", "error: "),
+        (
+            "prune model.safetensors -o out --method random --amount 1 --seed -1",
+            "error: invalid value '-1' for '--seed",
+        ),
         (
             "prune model.safetensors -o out --method l1 --amount 1 --include [",
             "error: `[` is not a valid glob pattern\n",

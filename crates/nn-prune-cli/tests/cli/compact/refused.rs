@@ -149,6 +149,10 @@ fn options_are_checked_before_files_are_read() {
         ("compact in --ffn 0.5", "error: the following required arguments were not provided"),
         ("compact in -o out --ffn 0.5 --coupling net.json", "error: the argument '--ffn <AMOUNT>' cannot be used with"),
         ("compact in -o out --dead --multiple 2", "error: the following required arguments were not provided"),
+        ("compact in -o out --dead --minimum 2", "error: the following required arguments were not provided"),
+        ("compact in -o out --keep k --norm 1", "error: the following required arguments were not provided"),
+        ("compact in -o out --drop-layers 1 --reduce sum", "error: the following required arguments were not provided"),
+        ("compact in -o out --dead --scores s", "error: the following required arguments were not provided"),
         ("compact in -o out --ffn 1 --scores s --norm 1", "error: the argument '--scores <FILE>' cannot be used with"),
         ("compact in -o out --drop-layers x", "error: invalid value 'x' for '--drop-layers <LAYERS>'"),
     ] {
