@@ -58,24 +58,24 @@
 //! inputs at once; [`Packed::prepare`](crate::sparse::Packed::prepare) takes the dense product below.
 //!
 //! Times of the fastest of ndarray, the `gemm` crate and faer, divided by the time of this crate; 4096 x 4096, `f32`, one thread of an
-//! AMD EPYC (Zen 3, AVX2), from one run of `benches/sparse`:
+//! AMD EPYC (Zen 4; the libraries use its AVX-512), from one run of `benches/sparse`:
 //!
 //! | inputs at once | 50 % | 70 % | 80 % | 90 % | 95 % | breaks even |
 //! |---|---|---|---|---|---|---|
-//! | 1 | 1.4 | 2.2 | 3.4 | 6.6 | 11.9 | about 30 % |
-//! | 8 | 2.6 | 3.8 | 5.6 | 9.2 | 16.2 | below 30 % |
-//! | 32 | 2.0 | 2.6 | 3.5 | 5.5 | 9.5 | below 30 % |
-//! | 128 | 1.1 | 1.7 | 2.4 | 4.2 | 7.0 | about 36 % |
+//! | 1 | 1.4 | 2.2 | 3.2 | 5.8 | 9.8 | below 50 % |
+//! | 8 | 2.3 | 3.3 | 4.3 | 6.3 | 12.0 | below 30 % |
+//! | 32 | 1.6 | 2.4 | 3.3 | 5.4 | 9.7 | below 30 % |
+//! | 128 | 1.3 | 2.0 | 2.9 | 5.0 | 8.7 | below 50 % |
 //!
-//! Weights that are pruned in blocks gain up to twice as much: [`Block`](crate::Block) of 4, 8 or 16 rows and any number of columns.
+//! Weights that are pruned in blocks gain up to half as much again: [`Block`](crate::Block) of 4, 8 or 16 rows and any number of columns.
 //! [`Packed::prepare`](crate::sparse::Packed::prepare) finds the blocks by itself. 16 x 1, on the same machine, another run:
 //!
 //! | inputs at once | 50 % | 70 % | 80 % | 90 % | 95 % | breaks even |
 //! |---|---|---|---|---|---|---|
-//! | 1 | 1.7 | 3.1 | 4.2 | 7.0 | 11.4 | below 30 % |
-//! | 8 | 2.7 | 4.9 | 6.9 | 11.2 | 19.2 | below 30 % |
-//! | 32 | 2.3 | 4.4 | 6.7 | 11.6 | 19.9 | below 30 % |
-//! | 128 | 1.9 | 3.1 | 4.3 | 7.1 | 11.7 | below 30 % |
+//! | 1 | 1.8 | 2.1 | 3.6 | 6.1 | 9.2 | below 30 % |
+//! | 8 | 3.5 | 4.8 | 6.1 | 9.5 | 14.3 | below 30 % |
+//! | 32 | 1.6 | 2.8 | 4.4 | 7.9 | 12.8 | below 30 % |
+//! | 128 | 1.7 | 2.7 | 3.8 | 6.7 | 10.8 | below 30 % |
 //!
 //! The accuracy that blocks cost was not measured. 2:4 gains what any other 50 % gain: a CPU has no instructions for it.
 //!
@@ -83,4 +83,6 @@
 //! 90 %. The forms that multiply fastest take 63, 25 and 13 % in panels of 128 or 256 columns, and 75, 30 and 15 % in panels of 1024, and blocks 53, 22 and 11 %.
 //!
 //! No gain: below 30 to 40 % sparsity, and for small weights that stay in a cache, with one input at a time, below 70 to 85 %.
+//! A processor with units for `bf16` multiplies dense `bf16` weights faster, if the program uses them, as PyTorch does: below some 85 %
+//! sparsity with one input, and below 55 to 70 % with more.
 //! `cargo run --release --example sparse` shows the same for a classifier of digits: same answers, bytes, and time per image.
