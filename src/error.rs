@@ -102,25 +102,25 @@ pub enum PruneError {
         feature: &'static str,
     },
     /// An axis that the tensor does not have.
-    #[error("axis {found} is out of range for {ndim} dimensions (-{ndim} to {})", ndim.saturating_sub(1))]
+    #[error("axis {found} is out of range for {ndim} dimensions{}", axes(*ndim))]
     AxisOutOfRange {
         /// The axis that was given.
         found: isize,
         /// The number of dimensions of the tensor.
         ndim: usize,
     },
-    /// Structured pruning of a tensor with fewer than two dimensions.
-    #[error("structured pruning needs at least 2 dimensions, not shape {shape:?}")]
+    /// A tensor with fewer than two dimensions, which has neither channels nor rows of inputs.
+    #[error("channels and rows need at least 2 dimensions, not shape {shape:?}")]
     TooFewDimensions {
         /// The shape of the tensor.
         shape: Vec<usize>,
     },
-    /// A mask, a gradient or scores whose shape differs from that of the tensor.
-    #[error("{argument} has shape {found:?}, but the tensor has shape {expected:?}")]
+    /// A mask, a gradient or scores whose shape is not that of the tensor, or inputs with another number of channels.
+    #[error("{argument} has shape {found:?}, but should have shape {expected:?}")]
     ShapeMismatch {
         /// The argument: `mask`, `gradient`, `importance_scores`, ...
         argument: String,
-        /// The shape of the tensor.
+        /// The shape that it should have.
         expected: Vec<usize>,
         /// The shape of the argument.
         found: Vec<usize>,
@@ -340,6 +340,11 @@ impl PruneError {
         }
         Err(Self::ShapeMismatch { argument: argument.to_owned(), expected: expected.to_vec(), found: found.to_vec() })
     }
+}
+
+/// The axes of a tensor with this many dimensions, in brackets; nothing if it has none.
+fn axes(ndim: usize) -> String {
+    ndim.checked_sub(1).map_or_else(String::new, |last| format!(" (-{ndim} to {last})"))
 }
 
 /// `` `a`, `b` `` or `none`.
