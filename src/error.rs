@@ -109,18 +109,18 @@ pub enum PruneError {
         /// The number of dimensions of the tensor.
         ndim: usize,
     },
-    /// Structured pruning of a tensor with fewer than two dimensions.
-    #[error("structured pruning needs at least 2 dimensions, not shape {shape:?}")]
+    /// A tensor with fewer than two dimensions, which has neither channels nor rows of inputs.
+    #[error("channels and rows need at least 2 dimensions, not shape {shape:?}")]
     TooFewDimensions {
         /// The shape of the tensor.
         shape: Vec<usize>,
     },
-    /// A mask, a gradient or scores whose shape differs from that of the tensor.
-    #[error("{argument} has shape {found:?}, but the tensor has shape {expected:?}")]
+    /// A mask, a gradient or scores whose shape is not that of the tensor, or inputs with another number of channels.
+    #[error("{argument} has shape {found:?}, but should have shape {expected:?}")]
     ShapeMismatch {
         /// The argument: `mask`, `gradient`, `importance_scores`, ...
         argument: String,
-        /// The shape of the tensor.
+        /// The shape that it should have.
         expected: Vec<usize>,
         /// The shape of the argument.
         found: Vec<usize>,

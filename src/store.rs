@@ -93,7 +93,7 @@ impl<A: Element> Index<&str> for ParameterStore<A> {
     type Output = Parameter<A>;
 
     fn index(&self, name: &str) -> &Parameter<A> {
-        &self.parameters[name]
+        self.get(name).unwrap_or_else(|| missing(name))
     }
 }
 
@@ -104,8 +104,12 @@ impl<A: Element> Index<&str> for ParameterStore<A> {
 /// If there is none, like the index of a map.
 impl<A: Element> IndexMut<&str> for ParameterStore<A> {
     fn index_mut(&mut self, name: &str) -> &mut Parameter<A> {
-        &mut self.parameters[name]
+        self.get_mut(name).unwrap_or_else(|| missing(name))
     }
+}
+
+fn missing(name: &str) -> ! {
+    panic!("no parameter named `{name}`")
 }
 
 impl<A: Element, N: Into<String>, P: Into<Parameter<A>>> FromIterator<(N, P)> for ParameterStore<A> {

@@ -220,9 +220,9 @@ fn parts_make_the_same_parameter() {
     assert!(none.is_none());
     assert!(!Parameter::from_parts(value.clone(), None).unwrap().is_pruned());
     let error = Parameter::from_parts(value.clone(), Some((orig, mask.clone()))).unwrap_err();
-    assert_eq!(error.to_string(), "orig has shape [6, 8], but the tensor has shape [2, 2]");
+    assert_eq!(error.to_string(), "orig has shape [6, 8], but should have shape [2, 2]");
     let error = Parameter::from_parts(value.clone(), Some((value, mask))).unwrap_err();
-    assert_eq!(error.to_string(), "mask has shape [6, 8], but the tensor has shape [2, 2]");
+    assert_eq!(error.to_string(), "mask has shape [6, 8], but should have shape [2, 2]");
 }
 
 #[test]

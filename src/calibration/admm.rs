@@ -83,7 +83,7 @@ impl Admm {
                 kept(scores, remaining, lowest(count.min(most)))
             }
             Pattern::KeepOf { .. } => {
-                let (granularity, quota) = self.pattern.groups(2)?;
+                let (granularity, quota) = self.pattern.groups();
                 let tie_break = TieBreak::LowestIndex;
                 let request = Request::InGroups { granularity, quota, score: Score::Magnitude, tie_break };
                 let safe = kept(scores, remaining, request)?;
@@ -136,7 +136,7 @@ impl Admm {
         weights: ArrayViewD<'_, A>,
         mask: ArrayViewD<'_, bool>,
     ) -> Result<(Layer, f64), PruneError> {
-        self.pattern.groups(weights.ndim())?;
+        self.pattern.check(weights.shape())?;
         Dampening { share: self.dampening, of: DampeningOf::All }.validated(NAME)?;
         let layer = Layer::new(NAME, weights, mask)?;
         let gram = self.inputs.gram(NAME, layer.columns())?;

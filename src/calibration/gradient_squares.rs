@@ -56,7 +56,7 @@ impl GradientSquares {
     /// # Errors
     ///
     /// Nothing is added if this returns [`PruneError::ShapeMismatch`], because the gradient has another shape than the weight, or
-    /// [`PruneError::NotFinite`], because an entry is NaN or infinite. Channels are then those of the last axis.
+    /// [`PruneError::NotFinite`], because an entry is NaN or infinite. The channel in that error is the place along the last axis.
     pub fn push<A: Element, D: Dimension>(&mut self, gradient: ArrayView<'_, A, D>) -> Result<(), PruneError> {
         PruneError::check_shape("gradient", self.sum.shape(), gradient.shape())?;
         if let Some(position) = gradient.iter().position(|x| !x.is_finite()) {

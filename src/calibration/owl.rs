@@ -58,7 +58,8 @@ impl Outliers {
 ///
 /// # Errors
 ///
-/// [`PruneError::InvalidFraction`] if the sparsity is NaN or outside `0.0..=1.0`; [`PruneError::Method`] if the spread is negative or NaN.
+/// [`PruneError::InvalidFraction`] if the sparsity is NaN or outside `0.0..=1.0`; [`PruneError::Method`] if the spread is negative
+/// or NaN, or a share is NaN.
 ///
 /// # References
 ///
@@ -68,6 +69,9 @@ pub fn owl(layers: &[Outliers], sparsity: f64, spread: f64) -> Result<Vec<f64>, 
     crate::amount::Amount::Sparsity(sparsity).validated()?;
     if spread.is_nan() || spread < 0.0 {
         return Err(PruneError::method(NAME, format!("spread {spread:?} is not a number of at least 0")));
+    }
+    if layers.iter().any(|layer| layer.share.is_nan()) {
+        return Err(PruneError::method(NAME, "the share of outliers of a layer is NaN"));
     }
     let (lowest, highest) = layers
         .iter()

@@ -24,6 +24,8 @@ pub enum Pattern {
     Amount(Amount),
     /// At most `keep` of every `of` consecutive entries of a row are kept: NVIDIA's 2:4, for example. A shorter group at the end
     /// of a row has `(of - keep) * size / of` of its entries pruned, rounded down.
+    ///
+    /// Of a convolution, `Wanda` takes the groups along the input channels, axis 1. The other methods return an error.
     KeepOf {
         /// The entries that are kept.
         keep: usize,
@@ -42,20 +44,24 @@ impl Pattern {
         }
     }
 
-    /// Returns the groups of a weight with `ndim` axes, and the entries that are pruned from each.
-    pub(crate) fn groups(self, ndim: usize) -> Result<(Granularity, Quota), PruneError> {
+    /// Rejects weights without rows and, for groups, all but matrices.
+    pub(crate) fn check(self, shape: &[usize]) -> Result<(), PruneError> {
         match self {
-            _ if ndim < 2 => {
-                Err(PruneError::method("Pattern", "pruning with data needs a weight of at least 2 dimensions"))
+            _ if shape.len() < 2 => Err(PruneError::TooFewDimensions { shape: shape.to_vec() }),
+            Self::KeepOf { .. } if shape.len() > 2 => {
+                let reason = format!("groups such as 2:4 need a weight of 2 dimensions, not shape {shape:?}");
+                Err(PruneError::method("Pattern", reason))
             }
+            Self::Amount(_) | Self::KeepOf { .. } => Ok(()),
+        }
+    }
+
+    /// Returns the groups of a weight, and the entries that are pruned from each.
+    pub(crate) fn groups(self) -> (Granularity, Quota) {
+        match self {
             // A row is whole along all axes but the first, and there must be another one.
-            Self::Amount(amount) => Ok((Granularity::Blocks(vec![1, usize::MAX]), Quota::Amount(amount))),
-            Self::KeepOf { keep, of } if ndim == 2 => {
-                Ok((Granularity::Along { dim: 1, size: of }, Quota::KeepOf { keep, of }))
-            }
-            Self::KeepOf { .. } => {
-                Err(PruneError::method("Pattern", "N:M patterns with data need a weight of 2 dimensions"))
-            }
+            Self::Amount(amount) => (Granularity::Blocks(vec![1, usize::MAX]), Quota::Amount(amount)),
+            Self::KeepOf { keep, of } => (Granularity::Along { dim: 1, size: of }, Quota::KeepOf { keep, of }),
         }
     }
 }

@@ -92,7 +92,8 @@ impl<A: Element> PruningMethod<A> for Ria {
         scores: ArrayViewD<'_, A>,
         default_mask: ArrayViewD<'_, bool>,
     ) -> Result<ArrayD<bool>, PruneError> {
-        let (granularity, quota) = self.pattern.groups(scores.ndim())?;
+        self.pattern.check(scores.shape())?;
+        let (granularity, quota) = self.pattern.groups();
         let Layer { weights, remaining } = Layer::new(NAME, scores.view(), default_mask)?;
         let request =
             Request::InGroups { granularity, quota, score: Score::Magnitude, tie_break: TieBreak::LowestIndex };

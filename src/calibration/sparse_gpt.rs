@@ -82,7 +82,8 @@ impl SparseGpt {
         self
     }
 
-    /// Sets the number of columns in a block, 128 by default. Groups of a pattern begin at blocks.
+    /// Sets the number of columns in a block, 128 by default; 0 counts as 1. Groups of a pattern begin at blocks, so the number
+    /// must be a multiple of their size: pruning returns [`PruneError::Method`] if it is not.
     pub fn block(self, columns: usize) -> Self {
         Self { block: columns.max(1), ..self }
     }
@@ -134,7 +135,7 @@ impl SparseGpt {
         weights: ArrayViewD<'_, A>,
         mask: ArrayViewD<'_, bool>,
     ) -> Result<(Layer, (usize, f64)), PruneError> {
-        self.pattern.groups(weights.ndim())?;
+        self.pattern.check(weights.shape())?;
         let dampening = self.dampening.validated(NAME)?;
         if let Pattern::KeepOf { of, .. } = self.pattern
             && !self.block.is_multiple_of(of)

@@ -56,7 +56,7 @@ impl<M> Swaps<M> {
         Self { steps, ..self }
     }
 
-    /// Swaps only within groups of `of` consecutive entries of a row, so that a pattern such as 2:4 is kept.
+    /// Swaps only within groups of `of` consecutive entries of a row, so that a pattern such as 2:4 is kept. 0 counts as 1.
     pub fn within(self, of: usize) -> Self {
         Self { within: Some(of.max(1)), ..self }
     }

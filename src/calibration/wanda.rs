@@ -51,8 +51,11 @@ impl Wanda {
     ///
     /// # Errors
     ///
-    /// [`PruneError::InvalidFraction`] if the amount is a fraction that is NaN or outside `0.0..=1.0`; [`PruneError::Method`] if a group
-    /// of the pattern would keep more entries than it has.
+    /// [`PruneError::InvalidFraction`] if the amount is a fraction that is NaN or outside `0.0..=1.0`;
+    /// [`PruneError::InvalidPattern`] if a group of the pattern has no entries, or would keep more than it has.
+    ///
+    /// Pruning returns [`PruneError::TooFewDimensions`] for a vector, [`PruneError::ShapeMismatch`] if the inputs have another
+    /// number of channels than a row has entries, and [`PruneError::Method`] if no input was pushed.
     pub fn new(pattern: impl Into<Pattern>, inputs: impl Into<Inputs>) -> Result<Self, PruneError> {
         Ok(Self { pattern: pattern.into().validated()?, inputs: inputs.into() })
     }
@@ -74,7 +77,7 @@ impl BuiltIn for Wanda {
     fn request(&self, names: &[&str]) -> Result<Request, PruneError> {
         let moments = self.inputs.sums(NAME, names.first().copied())?;
         let factors = moments.root_mean_squares().mapv(|rms| (rms as f32).min(f32::MAX));
-        let (granularity, quota) = self.pattern.groups(2)?;
+        let (granularity, quota) = self.pattern.groups();
         let factors: Arc<[f32]> = factors.into_iter().collect();
         Ok(Request::InGroups {
             granularity,

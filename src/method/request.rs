@@ -57,7 +57,7 @@ pub enum Score {
     Magnitude,
     /// The score itself, with its sign.
     Signed,
-    /// The magnitude times a factor for each place along the last axis, one list of factors for each tensor. The product is
+    /// The magnitude times a factor for each entry of a row of the first axis, one list of factors for each tensor. The product is
     /// taken in `f64`, where it is exact for `f32`, `f16` and `bf16`.
     Scaled(Arc<[Factors]>),
 }
@@ -288,17 +288,15 @@ impl Request {
 }
 
 impl Score {
-    /// Rejects factors that do not fit the last axis of their tensor.
+    /// Rejects factors that are not one for each entry of a row. They are those of the inputs of a layer.
     fn check(&self, shapes: &[&[usize]]) -> Result<(), PruneError> {
         let Self::Scaled(factors) = self else { return Ok(()) };
         for (shape, factors) in shapes.iter().zip(factors.iter()) {
-            let width = shape.last().copied().unwrap_or(1);
-            // There may be one for each entry of a row of the first axis, too.
-            let row: usize = shape.iter().skip(1).product();
-            if factors.len() != row {
-                PruneError::check_shape("factors", &[width], &[factors.len()])?;
+            if shape.len() < 2 {
+                return Err(PruneError::TooFewDimensions { shape: shape.to_vec() });
             }
+            PruneError::check_shape("moments", &[shape.iter().skip(1).product()], &[factors.len()])?;
         }
-        PruneError::check_shape("factors", &[shapes.len()], &[factors.len()])
+        PruneError::check_shape("moments", &[shapes.len()], &[factors.len()])
     }
 }

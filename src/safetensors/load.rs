@@ -14,7 +14,8 @@ use crate::store::ParameterStore;
 /// Loads the parameters of a safetensors file, in its order, and reports the tensors that cannot be one of type `A`.
 ///
 /// No tensor is reported as missing or unexpected. A parameter that is pruned in the file is pruned in the store, with
-/// one `CustomFromMask` as its history.
+/// one `CustomFromMask` as its history. Packed files are read by [`load_packed`](crate::safetensors::load_packed): here, their
+/// parts are tensors like any others.
 ///
 /// ```
 /// # let directory = tempfile::tempdir()?;

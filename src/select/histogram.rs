@@ -32,6 +32,7 @@ pub struct Bracket {
 
 impl Bracket {
     /// Returns the bracket of the magnitudes from `low` to `high`, with no count known. Signs are ignored.
+    /// If `low` is above `high`, no magnitude is inside.
     pub fn new(low: f64, high: f64) -> Self {
         Self { low: low.key(), high: high.key(), below: 0, inside: 0, exact: false }
     }
@@ -173,7 +174,7 @@ impl Histogram {
         Ok(())
     }
 
-    /// The counts, of one length for all histograms.
+    /// The counts, of one length for all histograms: about 262,000 numbers, 2 MB.
     pub fn counts(&self) -> &[u64] {
         &self.counts
     }

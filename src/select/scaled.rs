@@ -8,7 +8,7 @@ use crate::tensor::chunk::{Chunk, Position};
 /// The neighbours that a sample reads together: as many as in a file, since it is not known here that they are in memory.
 const RUN: usize = 64;
 
-/// Magnitudes times factors, in `f64`: one list of factors for each tensor, as long as its last axis.
+/// Magnitudes times factors, in `f64`: one list of factors for each tensor, as long as a row of its first axis.
 ///
 /// The products are exact for `f32`, `f16` and `bf16`, so they rank alike wherever the magnitudes come from. The type of the
 /// magnitudes is erased, so that the selection is compiled once for scaled scores and not once for each element type.

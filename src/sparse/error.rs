@@ -75,7 +75,7 @@ pub enum SparseError {
         what: &'static str,
     },
     /// An image, with its padding, is smaller than the kernel, or too large for any array.
-    #[error("images of {height} x {width} do not fit the kernel, stride and padding of the convolution")]
+    #[error("images of {height} x {width} do not fit the kernel, dilation and padding of the convolution")]
     ImageSize {
         /// The height of the image.
         height: usize,

@@ -142,7 +142,8 @@ impl Schedule {
         Self::curve(Curve::Power(power), from, to)
     }
 
-    /// Returns the schedule that prunes the same share of what is left in equal times.
+    /// Returns the schedule that prunes the same share of what is left in equal times. If `to` is 1, that is everything, at the
+    /// first due step after the beginning.
     ///
     /// # Errors
     ///

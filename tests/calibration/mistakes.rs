@@ -36,8 +36,8 @@ fn reconstruct(method: impl Reconstruct<f32> + 'static) -> String {
 
 #[test]
 fn moments_of_another_layer() {
-    let of_five = "moments has shape [5], but the tensor has shape [4]";
-    assert_eq!(prune(Wanda::new(0.5, moments(5, 9)).unwrap()), "factors has shape [5], but the tensor has shape [4]");
+    let of_five = "moments has shape [5], but should have shape [4]";
+    assert_eq!(prune(Wanda::new(0.5, moments(5, 9)).unwrap()), of_five);
     assert_eq!(prune(Ria::new(0.5, moments(5, 9)).unwrap()), of_five);
     assert_eq!(prune(Swaps::new(Wanda::new(0.5, moments(4, 9)).unwrap(), moments(5, 9))), of_five);
     assert_eq!(reconstruct(SparseGpt::new(0.5, moments(5, 9)).unwrap()), of_five);
@@ -64,9 +64,30 @@ fn patterns() {
     assert!(prune(Wanda::new(5, moments(4, 9)).unwrap()).starts_with("amount 5 exceeds"));
     let sparse_gpt = SparseGpt::new("2:4".parse::<Pattern>().unwrap(), moments(4, 9)).unwrap().block(6);
     assert_eq!(reconstruct(sparse_gpt), "SparseGpt: a block of 6 columns is not a multiple of 4");
-    let mut line = Parameter::new(Array1::from_elem(4, 1.0_f32));
-    assert!(line.prune(Wanda::new(0.5, moments(4, 9)).unwrap()).is_err());
-    assert!(line.prune(Ria::new(0.5, moments(4, 9)).unwrap()).is_err());
+}
+
+#[test]
+fn vectors_have_no_rows() {
+    for inputs in [1, 4] {
+        let mut line = Parameter::new(Array1::from_elem(4, 1.0_f32));
+        let vector = Err(PruneError::TooFewDimensions { shape: vec![4] });
+        assert_eq!(line.prune(Wanda::new(0.5, moments(inputs, 9)).unwrap()), vector);
+        assert_eq!(line.prune(Ria::new(0.5, moments(inputs, 9)).unwrap()), vector);
+        assert_eq!(line.prune(SparseGpt::new(0.5, moments(inputs, 9)).unwrap()), vector);
+        assert_eq!(line.prune(Admm::new(0.5, moments(inputs, 9)).unwrap()), vector);
+        assert_eq!(line.reconstruct(LeastSquares::new(moments(inputs, 9))).map(drop), vector);
+        assert!(!line.is_pruned());
+    }
+}
+
+/// Even if there are as many channels as entries along the last axis.
+#[test]
+fn moments_of_the_input_channels_of_a_convolution() {
+    let mut kernel = Parameter::new(Array4::<f32>::ones((4, 3, 3, 3)));
+    let expected = Err(PruneError::ShapeMismatch { argument: "moments".into(), expected: vec![27], found: vec![3] });
+    assert_eq!(kernel.prune(Wanda::new(9, moments(3, 9)).unwrap()), expected);
+    assert_eq!(kernel.prune(Ria::new(9, moments(3, 9)).unwrap()), expected);
+    assert!(!kernel.is_pruned());
 }
 
 /// The rows of a convolution are all entries of an output channel.
@@ -132,6 +153,7 @@ fn allocations() {
     assert_eq!(owl(&[layer(0.1, 5), layer(0.1, 9)], 0.6, 0.08).unwrap(), [0.6, 0.6]);
     assert_eq!(owl(&[], 0.6, 0.08).unwrap(), Vec::<f64>::new());
     assert!(owl(&[], 1.1, 0.08).is_err() && owl(&[], 0.5, f64::NAN).is_err() && owl(&[], 0.5, -0.1).is_err());
+    assert!(owl(&[layer(f64::NAN, 5), layer(0.1, 9)], 0.6, 0.08).is_err());
     let found = owl(&[layer(0.0, 10), layer(0.5, 10), layer(1.0, 20)], 0.5, 0.1).unwrap();
     let expected = [0.625, 0.525, 0.425];
     assert!(found.iter().zip(expected).all(|(found, expected)| (found - expected).abs() < 1e-12), "{found:?}");

@@ -76,7 +76,7 @@ fn what_is_not_finite_is_named_and_nothing_is_added() {
 fn shapes_must_fit() {
     let mut moments = Moments::new(3);
     let error = moments.push(arr2(&[[1.0_f32, 2.0]]).view()).unwrap_err();
-    assert_eq!(error.to_string(), "inputs has shape [2], but the tensor has shape [3]");
+    assert_eq!(error.to_string(), "inputs has shape [2], but should have shape [3]");
     assert!(moments.merge(&Moments::new(2)).is_err());
     assert_eq!(moments, Moments::new(3));
 }

@@ -177,9 +177,21 @@ fn an_axis_out_of_range() {
 }
 
 #[test]
+fn a_scalar_has_no_axis() {
+    let error = Parameter::new(arr0(1.0_f32)).prune(prune::NM::new(2, 4, -1).unwrap()).unwrap_err();
+    assert_says(error, PruneError::AxisOutOfRange { found: -1, ndim: 0 }, "axis -1 is out of range for 0 dimensions");
+}
+
+#[test]
+#[should_panic(expected = "no parameter named `wieght`")]
+fn an_index_that_no_parameter_has() {
+    let _ = &prune::ParameterStore::<f32>::new()["wieght"];
+}
+
+#[test]
 fn structured_pruning_of_a_vector() {
     let expected = PruneError::TooFewDimensions { shape: vec![3] };
-    let message = "structured pruning needs at least 2 dimensions, not shape [3]";
+    let message = "channels and rows need at least 2 dimensions, not shape [3]";
     for dim in [0, -1, 5] {
         // Also as a second call, where PyTorch does something else.
         fails(|m| prune::ln_structured(m, "bias", 1, 2, dim), expected.clone(), message);
@@ -191,7 +203,7 @@ fn structured_pruning_of_a_vector() {
         fails(|m| prune::apply(m, "bias", third_party), expected.clone(), message);
     }
     let mut scalar = Parameter::new(arr0(1.0_f32));
-    let message = "structured pruning needs at least 2 dimensions, not shape []";
+    let message = "channels and rows need at least 2 dimensions, not shape []";
     let error = scalar.prune(RandomStructured::new(1, 0, 1).unwrap()).unwrap_err();
     assert_says(error, PruneError::TooFewDimensions { shape: vec![] }, message);
 }

@@ -17,22 +17,22 @@ fn a_wrong_shape() {
     };
     let (square, flat) = (Array2::<f32>::zeros((3, 2)), Array1::<f32>::zeros(6));
 
-    let message = "mask has shape [3, 2], but the tensor has shape [2, 3]";
+    let message = "mask has shape [3, 2], but should have shape [2, 3]";
     fails(
         |m| prune::custom_from_mask(m, "weight", Array2::<u8>::ones((3, 2))),
         mismatch("mask", &[2, 3], &[3, 2]),
         message,
     );
     // Nothing is broadcast.
-    let message = "mask has shape [1], but the tensor has shape [3]";
+    let message = "mask has shape [1], but should have shape [3]";
     fails(|m| prune::custom_from_mask(m, "bias", arr1(&[true])), mismatch("mask", &[3], &[1]), message);
 
-    let message = "importance_scores has shape [6], but the tensor has shape [2, 3]";
+    let message = "importance_scores has shape [6], but should have shape [2, 3]";
     let expected = mismatch("importance_scores", &[2, 3], &[6]);
     let method = || L1Unstructured::new(1);
     fails(|m| prune::apply_with_scores(m, "weight", method()?, flat.view()), expected.clone(), message);
     fails(|m| m["weight"].prune_with_scores(method()?, flat.view()), expected.clone(), message);
-    let message_of_target = "importance_scores of target 1 has shape [3, 2], but the tensor has shape [2, 3]";
+    let message_of_target = "importance_scores of target 1 has shape [3, 2], but should have shape [2, 3]";
     let of_target = mismatch("importance_scores of target 1", &[2, 3], &[3, 2]);
     let global = |m: &mut Store| {
         let [bias, weight]: [_; 2] = parameters_mut(m, &["bias", "weight"])?.try_into().expect("two");
@@ -41,14 +41,14 @@ fn a_wrong_shape() {
     fails(global, of_target, message_of_target);
 
     let mut gradient = square.clone() - 1.0;
-    let message_of_gradient = "gradient has shape [3, 2], but the tensor has shape [2, 3]";
+    let message_of_gradient = "gradient has shape [3, 2], but should have shape [2, 3]";
     let of_gradient = mismatch("gradient", &[2, 3], &[3, 2]);
     fails(|m| m["weight"].mask_gradient(gradient.view_mut()), of_gradient, message_of_gradient);
     assert_eq!(gradient, square.clone() - 1.0);
     assert!(store()["bias"].mask_gradient(gradient.view_mut()).is_err(), "also of an unpruned parameter");
 
     let (tensor, ones) = (Array2::<f32>::zeros((2, 3)).into_dyn(), ArrayD::from_elem(IxDyn(&[3, 2]), true));
-    let message_of_mask = "default_mask has shape [3, 2], but the tensor has shape [2, 3]";
+    let message_of_mask = "default_mask has shape [3, 2], but should have shape [2, 3]";
     let of_mask = mismatch("default_mask", &[2, 3], &[3, 2]);
     let mut container = PruningContainer::new();
     container.push(method().unwrap());

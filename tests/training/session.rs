@@ -120,7 +120,7 @@ fn all_parameters_of_a_step_are_pruned_or_none() -> Result<(), PruneError> {
         _ => Ok(parameter.value().clone()),
     };
     let error = session.step_with_scores(&mut net, scores).unwrap_err();
-    assert_eq!(error.to_string(), "scores of `c` has shape [1], but the tensor has shape [7]");
+    assert_eq!(error.to_string(), "scores of `c` has shape [1], but should have shape [7]");
     assert_eq!((states(&net), session.next_step()), (before, 0));
     Ok(())
 }

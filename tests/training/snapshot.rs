@@ -84,7 +84,7 @@ fn other_modules_are_refused_and_unchanged() -> Result<(), PruneError> {
         ),
         (
             with(|net| drop(net.insert("c", weights(&[8], 1)))),
-            "snapshot of `c` has shape [7], but the tensor has shape [8]",
+            "snapshot of `c` has shape [7], but should have shape [8]",
         ),
     ];
     for (mut other, expected) in others {

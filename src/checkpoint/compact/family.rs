@@ -141,16 +141,7 @@ fn decoder(config: &Config) -> Result<Preset, CheckpointError> {
     };
     lines.linear("self_attn.o_proj", Order::OutIn, [hidden, queries], &[], Some(wide));
     lines.linear("mlp.down_proj", Order::OutIn, [hidden, ffn], &[], Some(inner));
-    lines.norm("input_layernorm", hidden, true);
-    lines.norm("post_attention_layernorm", hidden, true);
-    if matches!(model_type, "gemma2" | "gemma3_text") {
-        lines.norm("pre_feedforward_layernorm", hidden, true);
-        lines.norm("post_feedforward_layernorm", hidden, true);
-    }
-    if matches!(model_type, "qwen3" | "gemma3_text") {
-        lines.norm("self_attn.q_norm", size, true);
-        lines.norm("self_attn.k_norm", size, true);
-    }
+    decoder_norms(&mut lines, model_type, hidden, size);
     lines.copied("self_attn.rotary_emb.inv_freq");
     let values = ValueWay {
         heads: groups,
@@ -163,23 +154,6 @@ fn decoder(config: &Config) -> Result<Preset, CheckpointError> {
         in_axis: 1,
     };
 
-    let act = activation(config, &["hidden_activation", "hidden_act"]);
-    let folds = vec![
-        FoldWay {
-            part: Part::Ffn,
-            biases: vec![("mlp.gate_proj.bias", act), ("mlp.up_proj.bias", None)],
-            block: 1,
-            consumer: "mlp.down_proj.weight",
-            into: "mlp.down_proj.bias",
-        },
-        FoldWay {
-            part: Part::KvGroups,
-            biases: vec![("self_attn.v_proj.bias", None)],
-            block: size,
-            consumer: "self_attn.o_proj.weight",
-            into: "self_attn.o_proj.bias",
-        },
-    ];
     Ok(Preset {
         model_type: model_type.to_owned(),
         prefixes: &["model.", ""],
@@ -189,10 +163,44 @@ fn decoder(config: &Config) -> Result<Preset, CheckpointError> {
         lines: lines.0,
         others: &["embed_tokens.", "norm.", "lm_head.", "score.", "classifier.", "qa_outputs."],
         units: BTreeMap::from([(Part::Ffn, ffn), (Part::KvGroups, groups)]),
-        folds,
+        folds: decoder_folds(activation(config, &["hidden_activation", "hidden_act"]), size),
         values: Some(values),
         is_pre_norm: true,
     })
+}
+
+/// The norms of a layer, of which some types have more than others.
+fn decoder_norms(lines: &mut Lines, model_type: &str, hidden: usize, head: usize) {
+    lines.norm("input_layernorm", hidden, true);
+    lines.norm("post_attention_layernorm", hidden, true);
+    if matches!(model_type, "gemma2" | "gemma3_text") {
+        lines.norm("pre_feedforward_layernorm", hidden, true);
+        lines.norm("post_feedforward_layernorm", hidden, true);
+    }
+    if matches!(model_type, "qwen3" | "gemma3_text") {
+        lines.norm("self_attn.q_norm", head, true);
+        lines.norm("self_attn.k_norm", head, true);
+    }
+}
+
+/// The ways of the constants that biases make of pruned neurons and heads.
+fn decoder_folds(activation: Option<Activation>, head: usize) -> Vec<FoldWay> {
+    vec![
+        FoldWay {
+            part: Part::Ffn,
+            biases: vec![("mlp.gate_proj.bias", activation), ("mlp.up_proj.bias", None)],
+            block: 1,
+            consumer: "mlp.down_proj.weight",
+            into: "mlp.down_proj.bias",
+        },
+        FoldWay {
+            part: Part::KvGroups,
+            biases: vec![("self_attn.v_proj.bias", None)],
+            block: head,
+            consumer: "self_attn.o_proj.weight",
+            into: "self_attn.o_proj.bias",
+        },
+    ]
 }
 
 /// The values of heads that divide the width, with as many heads of keys and values as of queries. `None` if the configuration

@@ -61,8 +61,7 @@ fn fold_way<'r>(
     }
     let mut product: Vec<f64> = Vec::new();
     for (bias, (_, activation)) in biases.iter().zip(&way.biases) {
-        let mut numbers = Vec::with_capacity(bias.entries);
-        ranking.fold(bias, |_, values| values.to_vec(), |values| numbers.extend(values))?;
+        let mut numbers = numbers(ranking, bias)?;
         let is_first = product.is_empty();
         match activation {
             Some(activation) => numbers.iter_mut().for_each(|x| *x = activation.apply(*x)),
@@ -86,16 +85,36 @@ fn fold_way<'r>(
     };
     let constants: Vec<f64> = (0..positions).map(constant).collect();
 
-    let outputs = consumer.entries / positions;
-    let is_first_axis = read.axis == 0;
-    let mut delta = vec![0.0; outputs];
+    let added = product_with(ranking, consumer, read.axis, &constants)?;
+    let sums: Vec<(f64, f64)> = numbers(ranking, into)?.into_iter().zip(added).collect();
+    let bytes = with_dtype!(into.dtype, A: Element => encode::<A>(&sums), else => into.dtype.cannot_be_pruned());
+    Ok(Some((into.weights, bytes)))
+}
+
+/// All numbers of a parameter.
+fn numbers(ranking: &Ranking<'_, '_>, parameter: &ParameterEntry) -> Result<Vec<f64>, CheckpointError> {
+    let mut numbers = Vec::with_capacity(parameter.entries);
+    ranking.fold(parameter, |_, values| values.to_vec(), |values| numbers.extend(values))?;
+    Ok(numbers)
+}
+
+/// The product of a matrix, read in pieces, with constants for the positions along an axis: a number for each output.
+fn product_with(
+    ranking: &Ranking<'_, '_>,
+    matrix: &ParameterEntry,
+    axis: usize,
+    constants: &[f64],
+) -> Result<Vec<f64>, CheckpointError> {
+    let positions = constants.len();
+    let outputs = matrix.entries / positions;
+    let mut product = vec![0.0; outputs];
     let multiply = |offset: usize, values: &[f64]| {
         let mut sums: HashMap<usize, f64> = HashMap::new();
         for (entry, x) in values.iter().enumerate() {
             let entry = offset + entry;
-            let (output, position) = match is_first_axis {
-                true => (entry % outputs, entry / outputs),
-                false => (entry / positions, entry % positions),
+            let (output, position) = match axis {
+                0 => (entry % outputs, entry / outputs),
+                _ => (entry / positions, entry % positions),
             };
             if constants[position] != 0.0 {
                 *sums.entry(output).or_default() += x * constants[position];
@@ -103,12 +122,8 @@ fn fold_way<'r>(
         }
         sums
     };
-    ranking.fold(consumer, multiply, |sums| sums.into_iter().for_each(|(output, sum)| delta[output] += sum))?;
-    let mut bias = Vec::with_capacity(outputs);
-    ranking.fold(into, |_, values| values.to_vec(), |values| bias.extend(values))?;
-    let sums: Vec<(f64, f64)> = bias.into_iter().zip(delta).collect();
-    let bytes = with_dtype!(into.dtype, A: Element => encode::<A>(&sums), else => into.dtype.cannot_be_pruned());
-    Ok(Some((into.weights, bytes)))
+    ranking.fold(matrix, multiply, |sums| sums.into_iter().for_each(|(output, sum)| product[output] += sum))?;
+    Ok(product)
 }
 
 /// The bytes of a bias and what is added to it, both rounded to the element type as they would be in memory.

@@ -325,6 +325,7 @@ fn check_selection(selection: &Selection, shards: &[&ShardCounts], parts: &[Coun
             return Err(CheckpointError::DuplicateTensor { tensor: tensor.name.clone(), first, second });
         }
     }
+    // The processes that counted the shards, by number.
     let part_of: HashMap<&str, usize> = parts
         .iter()
         .enumerate()
@@ -353,21 +354,27 @@ fn check_selection(selection: &Selection, shards: &[&ShardCounts], parts: &[Coun
             (Some(_), _) | (None, _) => {}
         }
     }
-    if !selection.is_default() {
-        return Ok(());
-    }
-    // A tensor that equals an embedding is skipped, and only the process that counted both could see it.
+    if selection.is_default() { check_ties(&parameters, &reasons, |a, b| part(a) != part(b)) } else { Ok(()) }
+}
+
+/// Returns an error if a selected tensor may equal an embedding that another process counted. It would be skipped then, and only
+/// a process that counted both could see it. `is_apart` tells whether two processes counted the tensors with these numbers.
+fn check_ties(
+    parameters: &[ParameterEntry],
+    reasons: &[Option<SkipReason>],
+    is_apart: impl Fn(usize, usize) -> bool,
+) -> Result<(), CheckpointError> {
     let mut embeddings: HashMap<&[usize], Vec<&ParameterEntry>> = HashMap::new();
-    for (parameter, reason) in parameters.iter().zip(&reasons) {
+    for (parameter, reason) in parameters.iter().zip(reasons) {
         if let Some(SkipReason::Embedding { .. }) = reason {
             embeddings.entry(&parameter.shape).or_default().push(parameter);
         }
     }
-    for (parameter, _) in parameters.iter().zip(&reasons).filter(|(_, reason)| reason.is_none()) {
-        let mut alike = embeddings.get(parameter.shape.as_slice()).into_iter().flatten();
-        let is_apart =
-            |other: &&&ParameterEntry| other.dtype == parameter.dtype && part(other.weights) != part(parameter.weights);
-        if let Some(embedding) = alike.find(is_apart) {
+    for (parameter, _) in parameters.iter().zip(reasons).filter(|(_, reason)| reason.is_none()) {
+        let mut of_shape = embeddings.get(parameter.shape.as_slice()).into_iter().flatten();
+        let may_equal =
+            |other: &&&ParameterEntry| other.dtype == parameter.dtype && is_apart(other.weights, parameter.weights);
+        if let Some(embedding) = of_shape.find(may_equal) {
             let (tensor, embedding) = (parameter.name.clone(), embedding.name.clone());
             return Err(refused(CutError::MaybeTied { tensor, embedding }));
         }

@@ -64,7 +64,8 @@ proptest! {
     #[test]
     fn groups_are_ranked_as_defined((shape, within) in shape_and_granularity(), quota in quota(), seed: u64,
                                     is_pruned: bool, scaled: bool, dtype in 0..4) {
-        let case = Case { within: Some(within), quota, factors: scaled.then(|| vec![factors(&shape)]) };
+        let factors = (scaled && shape.len() > 1).then(|| vec![factors(&shape)]);
+        let case = Case { within: Some(within), quota, factors };
         match dtype {
             0 => check(&[tensor::<f32>(&shape, seed, is_pruned)], &case),
             1 => check(&[tensor::<f64>(&shape, seed, is_pruned)], &case),
@@ -79,6 +80,7 @@ proptest! {
         let tensors: Vec<_> = shapes.iter().enumerate().map(|(number, shape)| {
             tensor::<bf16>(shape, seed + number as u64, number % 2 == 1)
         }).collect();
+        let scaled = scaled && shapes.iter().all(|shape| shape.len() > 1);
         let factors = scaled.then(|| shapes.iter().map(|shape| factors(shape)).collect());
         check(&tensors, &Case { within: None, quota: Quota::Amount(Amount::Fraction(fraction)), factors });
     }

@@ -83,8 +83,9 @@ impl Pruner {
     /// [`Parameter`](crate::Parameter), so that the largest selected tensor and its mask must fit in memory.
     ///
     /// Methods that work in memory only are accepted here and refused by [`run`](Self::run):
-    /// [`CustomFromMask`](crate::CustomFromMask), methods with [`TieBreak::PyTorch`](crate::TieBreak::PyTorch) or with a
-    /// [`torch::Generator`](crate::torch::Generator), and custom methods with [`Scope::Global`].
+    /// [`CustomFromMask`](crate::CustomFromMask), [`Lowest`](crate::Lowest) and methods with a
+    /// [`torch::Generator`](crate::torch::Generator); with [`Scope::Global`], custom methods and
+    /// [`TieBreak::PyTorch`](crate::TieBreak::PyTorch) too.
     pub fn new<M>(method: M) -> Self
     where
         M: PruningMethod<f32> + PruningMethod<f64> + PruningMethod<f16> + PruningMethod<bf16> + 'static,

@@ -52,7 +52,7 @@ fn amounts_and_axes() {
     let axis = message(prune_burn::ln_structured(net(), "*.weight", 1, 2, 2));
     assert_eq!(axis, "cannot prune `hidden.0.weight`: axis 2 is out of range for 2 dimensions (-2 to 1)");
     let vector = message(prune_burn::random_structured(net(), "output.bias", 1, 0, 0));
-    assert_eq!(vector, "cannot prune `output.bias`: structured pruning needs at least 2 dimensions, not shape [4]");
+    assert_eq!(vector, "cannot prune `output.bias`: channels and rows need at least 2 dimensions, not shape [4]");
     let global = message(prune_burn::global_unstructured(net(), "*.weight", LnStructured::new(1, 2, 0).unwrap()));
     assert_eq!(global, "global pruning needs an unstructured method, but LnStructured is structured along axis 0");
 }
@@ -61,7 +61,7 @@ fn amounts_and_axes() {
 fn masks_and_scores() {
     let mask = Tensor::<2, Bool>::from_data([[true, false]], &Device::default());
     let shape = message(prune_burn::custom_from_mask(net(), "output.weight", mask));
-    assert_eq!(shape, "cannot prune `output.weight`: mask has shape [1, 2], but the tensor has shape [12, 4]");
+    assert_eq!(shape, "cannot prune `output.weight`: mask has shape [1, 2], but should have shape [12, 4]");
     let scored = |path: &str, scores: TensorData| {
         let scores = Scores::from([(path.to_owned(), scores)]);
         let method = || L1Unstructured::new(1).unwrap();
@@ -74,7 +74,7 @@ fn masks_and_scores() {
     let unused = scored("hidden.0.weight", floats([16, 12]));
     assert_eq!(unused, "there are scores for `hidden.0.weight`, which is not selected");
     let shape = scored("output.weight", floats([4, 12]));
-    let expected = "importance_scores has shape [4, 12], but the tensor has shape [12, 4]";
+    let expected = "importance_scores has shape [4, 12], but should have shape [12, 4]";
     assert_eq!(shape, format!("cannot prune `output.weight`: {expected}"));
     let integers = scored("output.weight", TensorData::new(vec![1_i32; 48], [12, 4]));
     assert_eq!(integers, "scores of `output.weight` have the type I32, not f32, f64, f16 or bf16");

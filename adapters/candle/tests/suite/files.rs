@@ -105,7 +105,7 @@ fn files_that_do_not_fit_change_nothing() {
     assert!(matches!(pruned.load_masks(&path), Err(Error::NoMatch { pattern, .. }) if pattern == "c"));
     save(&[("a", Mask::from_elem([3], false)), ("b", Mask::from_elem([4], false))]);
     let error = pruned.load_masks(&path).unwrap_err();
-    let message = "cannot prune `b`: mask has shape [4], but the tensor has shape [3]";
+    let message = "cannot prune `b`: mask has shape [4], but should have shape [3]";
     assert!(candle_core::Error::from(error).to_string().starts_with(message));
     std::fs::write(&path, b"no masks").unwrap();
     assert!(matches!(pruned.load_masks(&path), Err(Error::MaskFile(_))));
