@@ -94,7 +94,7 @@ pub use report::{
     AxisReason, CalibrationReport, ChannelAxis, Companions, Outcome, PruneReport, SkipReason, TensorReport, Unit,
 };
 pub use verify::{TensorVerification, Verification, ZeroPattern, verify};
-pub use write::{Format, Output};
+pub use write::{Format, Output, check_apart};
 
 pub use crate::method::tensor_seed;
 

@@ -4,7 +4,7 @@ mod table;
 
 use std::path::{Path, PathBuf};
 
-use prune::checkpoint::{CompactReport, CompactedTensorReport, Equality, Format, Output};
+use prune::checkpoint::{CompactReport, CompactedTensorReport, Equality, Format, Output, check_apart};
 use serde::Serialize;
 
 use crate::compact_args::CompactArgs;
@@ -30,9 +30,9 @@ pub fn run(args: &CompactArgs) -> Result<(), CliError> {
     let output = output.transpose()?;
     if let Some(output) = &output {
         let written = outputs::files_of_output(&checkpoint, output, Format::Weights)?;
-        outputs::check_apart(written.iter().map(PathBuf::as_path), args.files())?;
+        check_apart(written.iter().map(PathBuf::as_path), args.files())?;
         if let Some(path) = args.save_plan()
-            && outputs::check_apart([path], written.iter().map(PathBuf::as_path)).is_err()
+            && check_apart([path], written.iter().map(PathBuf::as_path)).is_err()
         {
             return Err(CliError::new(format!("plan and output have the same path, `{}`", visible_path(path))));
         }

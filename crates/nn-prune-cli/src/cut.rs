@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use prune::checkpoint::{CheckpointError, Counts, Cut, Output};
+use prune::checkpoint::{CheckpointError, Counts, Cut, Output, check_apart};
 use serde::Serialize;
 
 use crate::amount::LayerAmount;
@@ -81,7 +81,7 @@ pub struct CutArgs {
 pub fn count(args: &CountArgs) -> Result<(), CliError> {
     let cut = args.within.as_ref().map(Cut::read).transpose()?;
     let checkpoint = args.input.open(args.report.quiet)?;
-    outputs::check_apart([args.output.as_path()], outputs::files_of(&checkpoint).chain(args.within.as_deref()))?;
+    check_apart([args.output.as_path()], outputs::files_of(&checkpoint).chain(args.within.as_deref()))?;
     if args.output.symlink_metadata().is_ok() && !args.force {
         // Before the shards are read.
         return Err(CheckpointError::OutputExists { path: args.output.clone() }.into());
@@ -120,7 +120,7 @@ pub fn cut(args: &CutArgs) -> Result<(), CliError> {
         Some(LayerAmount { pattern: None, amount, .. }) => Some(*amount),
         None => None,
     };
-    outputs::check_apart([args.output.as_path()], args.parts.iter().map(PathBuf::as_path))?;
+    check_apart([args.output.as_path()], args.parts.iter().map(PathBuf::as_path))?;
     let parts = args.parts.iter().map(Counts::read).collect::<Result<Vec<_>, _>>()?;
     let cut = Cut::of(&parts, amount)?;
     cut.save(&Output::new(&args.output).force(args.force))?;

@@ -4,22 +4,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use prune::checkpoint::{Checkpoint, CheckpointError, Format, Output};
+use prune::checkpoint::{Checkpoint, CheckpointError, Format, Output, check_apart};
 
 use crate::error::{CliError, FORCE_REPLACES};
 use crate::text::visible_path;
-
-/// Returns an error if a file that will be written is one that is read, by whatever path.
-pub fn check_apart<'w, 'r>(
-    written: impl IntoIterator<Item = &'w Path>,
-    read: impl IntoIterator<Item = &'r Path>,
-) -> Result<(), CheckpointError> {
-    let read: Vec<PathBuf> = read.into_iter().map(real_path).collect();
-    match written.into_iter().find(|path| read.contains(&real_path(path))) {
-        Some(path) => Err(CheckpointError::OutputIsInput { path: path.to_owned() }),
-        None => Ok(()),
-    }
-}
 
 /// Returns an error if a file beside the output, such as a plot, must not be written to `path`.
 pub fn check_beside<'p>(
@@ -83,12 +71,6 @@ pub fn replace(path: &Path, text: &str) -> io::Result<()> {
 /// The error of a file in a directory that does not exist.
 pub fn no_directory(directory: &Path) -> io::Error {
     io::Error::new(io::ErrorKind::NotFound, format!("there is no directory `{}`", visible_path(directory)))
-}
-
-/// The path without links of a file that may not exist yet.
-fn real_path(path: &Path) -> PathBuf {
-    let in_directory = || Some(fs::canonicalize(directory_of(path)).ok()?.join(path.file_name()?));
-    fs::canonicalize(path).ok().or_else(in_directory).unwrap_or_else(|| path.to_owned())
 }
 
 pub fn directory_of(path: &Path) -> &Path {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use prune::NM;
-use prune::checkpoint::{Format, Output, PermuteReport, Permuter};
+use prune::checkpoint::{Format, Output, PermuteReport, Permuter, check_apart};
 use prune::compact::{KeptMagnitude, PermutedDimension, Search};
 use serde::Serialize;
 
@@ -79,7 +79,7 @@ pub fn run(args: &PermuteArgs) -> Result<(), CliError> {
     let output = output.transpose()?;
     if let Some(output) = &output {
         let written = outputs::files_of_output(&checkpoint, output, Format::Weights)?;
-        outputs::check_apart(written.iter().map(PathBuf::as_path), args.coupling.as_deref())?;
+        check_apart(written.iter().map(PathBuf::as_path), args.coupling.as_deref())?;
     }
     let output = output.filter(|_| !args.dry_run);
 

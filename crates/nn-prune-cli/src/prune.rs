@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use prune::checkpoint::{
-    CalibrationReport, Checkpoint, Cut, Outcome, Output, PruneReport, Pruner, Shard, TensorReport, Unit,
+    CalibrationReport, Checkpoint, Cut, Outcome, Output, PruneReport, Pruner, Shard, TensorReport, Unit, check_apart,
 };
 use serde::Serialize;
 
@@ -96,7 +96,7 @@ fn check_files(
     let written = written.transpose()?.unwrap_or_default();
     let written = || written.iter().map(PathBuf::as_path);
     let named = || args.files().chain(recipe.files());
-    outputs::check_apart(written(), named())?;
+    check_apart(written(), named())?;
     if let Some(path) = args.save_recipe.as_deref() {
         let read = outputs::files_of(checkpoint).chain(named());
         // --force does not go with a dry run, so it is no hint there.
@@ -108,7 +108,7 @@ fn check_files(
         if !directory.is_dir() && !output.is_some_and(|output| output.path().starts_with(directory)) {
             return Err(cannot_write(path, outputs::no_directory(directory)));
         }
-        if outputs::check_apart([path], written()).is_err() {
+        if check_apart([path], written()).is_err() {
             return Err(CliError::new(format!("recipe and output have the same path, `{}`", visible_path(path))));
         }
     }

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use prune::calibration::{Moments, Statistics};
+use prune::checkpoint::check_apart;
 use serde::Serialize;
 
 use crate::args::{ReportOptions, output_path};
 use crate::error::{CliError, FORCE_REPLACES};
 use crate::format;
-use crate::outputs;
 use crate::table::{self, Column, width};
 use crate::text::escape_invisible;
 
@@ -172,7 +172,7 @@ fn merge(args: &MergeArgs) -> Result<(), CliError> {
         let message = format!("output `{shown}` exists");
         return Err(CliError::Other { message, source: None, hint: Some(FORCE_REPLACES) });
     }
-    outputs::check_apart([args.output.as_path()], args.files.iter().map(PathBuf::as_path))?;
+    check_apart([args.output.as_path()], args.files.iter().map(PathBuf::as_path))?;
     let mut merged = Statistics::new();
     for file in &args.files {
         let next = Statistics::open(file).map_err(|error| unreadable(file, error))?;

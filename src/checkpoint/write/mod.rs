@@ -7,4 +7,4 @@ pub(crate) mod pack;
 pub(crate) mod resume;
 pub(crate) mod writer;
 
-pub use output::{Format, Output};
+pub use output::{Format, Output, check_apart};

@@ -301,14 +301,29 @@ impl OutputFiles {
     }
 }
 
-/// Returns `Ok` if no file that is written is one that is read, by whatever path.
-pub(crate) fn check_apart<'w, 'r>(
+/// Checks that no file that will be written is one that is read, by whatever path. Files of either kind may not exist yet.
+///
+/// A run checks its output and its checkpoint itself. This is for programs that read or write other files beside them.
+///
+/// ```
+/// use std::path::Path;
+/// use prune::checkpoint::check_apart;
+///
+/// let read = ["model.safetensors", "statistics.safetensors"].map(Path::new);
+/// assert!(check_apart([Path::new("pruned.safetensors")], read).is_ok());
+/// let error = check_apart([Path::new("./statistics.safetensors")], read).unwrap_err();
+/// assert_eq!(error.to_string(), "output `./statistics.safetensors` would overwrite the input");
+/// ```
+///
+/// # Errors
+///
+/// [`CheckpointError::OutputIsInput`].
+pub fn check_apart<'w, 'r>(
     written: impl IntoIterator<Item = &'w Path>,
     read: impl IntoIterator<Item = &'r Path>,
 ) -> Result<(), CheckpointError> {
-    let read: HashSet<PathBuf> = read.into_iter().filter_map(|path| fs::canonicalize(path).ok()).collect();
-    let is_read = |path: &&Path| real_path(path).is_some_and(|path| read.contains(&path));
-    match written.into_iter().find(is_read) {
+    let read: HashSet<PathBuf> = read.into_iter().map(real_path).collect();
+    match written.into_iter().find(|path| read.contains(&real_path(path))) {
         Some(path) => Err(CheckpointError::OutputIsInput { path: path.to_owned() }),
         None => Ok(()),
     }
@@ -325,7 +340,7 @@ fn check_names<'n>(mut names: impl Iterator<Item = &'n Path>) -> Result<(), Chec
 }
 
 /// The path without links of a file that may not exist yet.
-fn real_path(path: &Path) -> Option<PathBuf> {
+fn real_path(path: &Path) -> PathBuf {
     let in_directory = || Some(fs::canonicalize(atomic::directory_of(path)).ok()?.join(path.file_name()?));
-    fs::canonicalize(path).ok().or_else(in_directory)
+    fs::canonicalize(path).ok().or_else(in_directory).unwrap_or_else(|| path.to_owned())
 }
