@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use prune::checkpoint::{
-    CompactReport, Companions, Conversion, DenseReason, Equality, Outcome, PackReport, PruneReport, TensorReport, Unit,
+    CompactReport, Companions, Conversion, DenseReason, Outcome, PackReport, PruneReport, TensorReport, Unit,
 };
 use pyo3::IntoPyObject;
 
