@@ -34,7 +34,7 @@ struct Table {
     filter: String,
     /// The number of turns of operation and clone.
     turns: usize,
-    /// What limits are multiplied by: they are for two threads.
+    /// The factor of all limits, which are for two threads.
     leeway: f64,
 }
 

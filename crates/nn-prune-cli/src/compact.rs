@@ -29,8 +29,7 @@ pub fn run(args: &CompactArgs) -> Result<(), CliError> {
     // A dry run refuses what the run would refuse of the path.
     let output = output.transpose()?;
     if let Some(output) = &output {
-        let written = outputs::files_of_output(&checkpoint, output, Format::Weights)?;
-        check_apart(written.iter().map(PathBuf::as_path), args.files())?;
+        let written = outputs::check_output(&checkpoint, output, Format::Weights, args.files())?;
         if let Some(path) = args.save_plan()
             && check_apart([path], written.iter().map(PathBuf::as_path)).is_err()
         {

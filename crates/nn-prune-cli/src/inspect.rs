@@ -9,7 +9,7 @@ use prune::checkpoint::{self, Checkpoint, SkipReason, TensorInspection};
 use serde::{Serialize, Serializer};
 
 use crate::args::InspectArgs;
-use crate::error::CliError;
+use crate::error::{CliError, FORCE_REPLACES};
 use crate::progress::ProgressReporter;
 use crate::skipped::JsonReason;
 use crate::table::width;
@@ -19,7 +19,7 @@ use totals::Totals;
 pub fn run(args: &InspectArgs) -> Result<(), CliError> {
     let checkpoint = args.input.open(args.report.quiet)?;
     if let Some(path) = &args.plot {
-        outputs::check_beside("plot", path, args.force, outputs::files_of(&checkpoint))?;
+        outputs::check_beside("plot", path, args.force, Some(FORCE_REPLACES), outputs::files_of(&checkpoint))?;
     }
     let skipped = args.names.selection().skipped(&checkpoint)?;
     let reporter = ProgressReporter::new("reading", args.report.quiet);

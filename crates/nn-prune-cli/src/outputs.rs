@@ -6,14 +6,15 @@ use std::path::{Path, PathBuf};
 
 use prune::checkpoint::{Checkpoint, CheckpointError, Format, Output, check_apart};
 
-use crate::error::{CliError, FORCE_REPLACES};
+use crate::error::CliError;
 use crate::text::visible_path;
 
-/// Returns an error if a file beside the output, such as a plot, must not be written to `path`.
+/// Returns an error if a file beside the output, such as a plot, must not be written to `path`. `hint` goes with one that exists.
 pub fn check_beside<'p>(
     kind: &str,
     path: &Path,
     force: bool,
+    hint: Option<&'static str>,
     read: impl IntoIterator<Item = &'p Path>,
 ) -> Result<(), CliError> {
     let (problem, hint) = if path.is_dir() {
@@ -23,7 +24,7 @@ pub fn check_beside<'p>(
     } else if path.exists() && !path.is_file() {
         ("is not a regular file", None)
     } else if path.symlink_metadata().is_ok() && !force {
-        ("already exists", Some(FORCE_REPLACES))
+        ("already exists", hint)
     } else {
         return Ok(());
     };
@@ -46,6 +47,18 @@ pub fn files_of_output(
         true => checkpoint.shards().iter().map(|shard| path.join(shard.output_name())).collect(),
         false => vec![path.to_owned()],
     })
+}
+
+/// Returns the files of weights or masks that an output has or will have, or an error if one of them is among those in `read`.
+pub fn check_output<'p>(
+    checkpoint: &Checkpoint,
+    output: &Output,
+    format: Format,
+    read: impl IntoIterator<Item = &'p Path>,
+) -> Result<Vec<PathBuf>, CheckpointError> {
+    let written = files_of_output(checkpoint, output, format)?;
+    check_apart(written.iter().map(PathBuf::as_path), read)?;
+    Ok(written)
 }
 
 /// Writes a temporary file and renames it to `path`. Other links to the old file keep its content.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use prune::NM;
-use prune::checkpoint::{Format, Output, PermuteReport, Permuter, check_apart};
+use prune::checkpoint::{Format, Output, PermuteReport, Permuter};
 use prune::compact::{KeptMagnitude, PermutedDimension, Search};
 use serde::Serialize;
 
@@ -78,8 +78,7 @@ pub fn run(args: &PermuteArgs) -> Result<(), CliError> {
     // A dry run refuses what the run would refuse of the path.
     let output = output.transpose()?;
     if let Some(output) = &output {
-        let written = outputs::files_of_output(&checkpoint, output, Format::Weights)?;
-        check_apart(written.iter().map(PathBuf::as_path), args.coupling.as_deref())?;
+        outputs::check_output(&checkpoint, output, Format::Weights, args.coupling.as_deref())?;
     }
     let output = output.filter(|_| !args.dry_run);
 

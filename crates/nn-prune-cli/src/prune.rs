@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::args::PruneArgs;
 use crate::calibrated;
 use crate::companions::{CompanionNames, output_lines};
-use crate::error::{CliError, warn};
+use crate::error::{CliError, FORCE_REPLACES, warn};
 use crate::format;
 use crate::outputs;
 use crate::parse::FormatName;
@@ -92,23 +92,19 @@ fn check_files(
     checkpoint: &Checkpoint,
     output: Option<&Output>,
 ) -> Result<(), CliError> {
-    let written = output.map(|output| outputs::files_of_output(checkpoint, output, args.format.into()));
-    let written = written.transpose()?.unwrap_or_default();
-    let written = || written.iter().map(PathBuf::as_path);
     let named = || args.files().chain(recipe.files());
-    check_apart(written(), named())?;
+    let written = output.map(|output| outputs::check_output(checkpoint, output, args.format.into(), named()));
+    let written = written.transpose()?.unwrap_or_default();
     if let Some(path) = args.save_recipe.as_deref() {
         let read = outputs::files_of(checkpoint).chain(named());
         // --force does not go with a dry run, so it is no hint there.
-        outputs::check_beside("recipe", path, args.output_options.force || args.dry_run, read)?;
-        if args.dry_run && path.symlink_metadata().is_ok() {
-            return Err(CliError::new(format!("recipe `{}` already exists", visible_path(path))));
-        }
+        let hint = (!args.dry_run).then_some(FORCE_REPLACES);
+        outputs::check_beside("recipe", path, args.output_options.force, hint, read)?;
         let directory = outputs::directory_of(path);
         if !directory.is_dir() && !output.is_some_and(|output| output.path().starts_with(directory)) {
             return Err(cannot_write(path, outputs::no_directory(directory)));
         }
-        if check_apart([path], written()).is_err() {
+        if check_apart([path], written.iter().map(PathBuf::as_path)).is_err() {
             return Err(CliError::new(format!("recipe and output have the same path, `{}`", visible_path(path))));
         }
     }

@@ -155,15 +155,6 @@ impl Recipe {
         [&self.mask, &self.statistics].into_iter().flatten().map(PathBuf::as_path)
     }
 
-    /// Returns `true` if it names statistics by which nothing is pruned. They are of use only to measure errors.
-    pub fn only_measures(&self) -> bool {
-        let prunes = matches!(self.method, Some(MethodName::Calibrated(_)))
-            || self.refine.is_some()
-            || self.update.is_some()
-            || matches!(self.allocation, Some(AllocationRule::Owl(_)));
-        self.statistics.is_some() && !prunes
-    }
-
     fn is_global(&self) -> bool {
         matches!(self.scope, Some(ScopeName::Global))
     }

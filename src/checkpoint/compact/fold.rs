@@ -85,7 +85,7 @@ fn fold_way<'r>(
     };
     let constants: Vec<f64> = (0..positions).map(constant).collect();
 
-    let added = product_with(ranking, consumer, read.axis, &constants)?;
+    let added = product_with(ranking, consumer, read.axis == 0, &constants)?;
     let sums: Vec<(f64, f64)> = numbers(ranking, into)?.into_iter().zip(added).collect();
     let bytes = with_dtype!(into.dtype, A: Element => encode::<A>(&sums), else => into.dtype.cannot_be_pruned());
     Ok(Some((into.weights, bytes)))
@@ -98,11 +98,11 @@ fn numbers(ranking: &Ranking<'_, '_>, parameter: &ParameterEntry) -> Result<Vec<
     Ok(numbers)
 }
 
-/// The product of a matrix, read in pieces, with constants for the positions along an axis: a number for each output.
+/// The product of a matrix, read in pieces, with constants for the positions along one of its axes: a number for each output.
 fn product_with(
     ranking: &Ranking<'_, '_>,
     matrix: &ParameterEntry,
-    axis: usize,
+    is_first_axis: bool,
     constants: &[f64],
 ) -> Result<Vec<f64>, CheckpointError> {
     let positions = constants.len();
@@ -112,10 +112,8 @@ fn product_with(
         let mut sums: HashMap<usize, f64> = HashMap::new();
         for (entry, x) in values.iter().enumerate() {
             let entry = offset + entry;
-            let (output, position) = match axis {
-                0 => (entry % outputs, entry / outputs),
-                _ => (entry / positions, entry % positions),
-            };
+            let (output, position) =
+                if is_first_axis { (entry % outputs, entry / outputs) } else { (entry / positions, entry % positions) };
             if constants[position] != 0.0 {
                 *sums.entry(output).or_default() += x * constants[position];
             }

@@ -8,6 +8,22 @@ use crate::parse::MethodName;
 use crate::recipe::{Recipe, usage};
 
 impl Recipe {
+    /// Returns `true` if it names statistics by which nothing is pruned. They are of use only to measure errors.
+    pub fn only_measures(&self) -> bool {
+        let is_calibrated = matches!(self.method, Some(MethodName::Calibrated(_)));
+        self.statistics.is_some() && !is_calibrated && self.option_with_data().is_none()
+    }
+
+    /// Returns an option that makes any method prune by statistics.
+    fn option_with_data(&self) -> Option<&'static str> {
+        let options = [
+            ("--allocation owl", matches!(self.allocation, Some(AllocationRule::Owl(_)))),
+            ("--refine", self.refine.is_some()),
+            ("--update", self.update.is_some()),
+        ];
+        options.into_iter().find_map(|(option, given)| given.then_some(option))
+    }
+
     /// Returns an error for an option that the method does not take.
     pub(super) fn check_options(&self, method: MethodName) -> Result<(), CliError> {
         let options = [
@@ -37,13 +53,7 @@ impl Recipe {
         if self.update.is_some() {
             allowed.extend(["--dampening", "--dampening-of"]);
         }
-        let with_data = [
-            ("--allocation owl", matches!(self.allocation, Some(AllocationRule::Owl(_)))),
-            ("--refine", self.refine.is_some()),
-            ("--update", self.update.is_some()),
-        ];
-        let with_data = with_data.into_iter().find(|(_, given)| *given);
-        if let Some((option, _)) = with_data.filter(|_| method.prunes_entries()) {
+        if let Some(option) = self.option_with_data().filter(|_| method.prunes_entries()) {
             if self.statistics.is_none() {
                 return Err(usage(ErrorKind::MissingRequiredArgument, &format!("{option} needs --statistics FILE")));
             }
